@@ -1,0 +1,254 @@
+"""Recordings as streams of mono float32 blocks at one sampling rate, in constant memory.
+
+libsndfile (through soundfile) decodes WAV, FLAC, Ogg, MP3, AIFF, W64 and more; what it does not know (M4A, AAC, WebM)
+goes to FFmpeg's libraries (through PyAV). Both tell a format by its content, so a wrong suffix does not matter.
+"""
+
+import os
+from collections.abc import Callable, Iterable, Iterator
+from fnmatch import fnmatchcase
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import soundfile
+import soxr
+
+from lib.errors import AudioError, Problem
+from lib.files import printable
+
+SUFFIXES = frozenset(
+    f".{suffix}"
+    for suffix in (
+        *("wav", "wave", "w64", "rf64", "flac", "ogg", "oga", "opus", "mp3", "aif", "aiff", "aifc", "au", "caf"),
+        *("m4a", "mp4", "aac", "webm", "wma", "mka"),
+    )
+)
+BLOCK_SECONDS = 8.0
+CHECK_SECONDS = 10.0
+"""Seconds at the start of a recording by which its cleanest channel is chosen."""
+
+Note = Callable[[str], None]
+
+
+def find_recordings(path: str | Path, include: str | None = None) -> tuple[dict[str, Path], list[Problem]]:
+    """Recordings below a folder (or one file) by name, sorted, and what is odd about their names.
+
+    A recording's name is its file name without suffix; where several share one, their paths within the folder without
+    suffix, and if that is not enough, with suffix. include: a glob on file names without suffix.
+    Raises AudioError if the path does not exist.
+    """
+    root = Path(path)
+    if root.is_file():
+        return {printable(root.stem): root}, _odd_name(root)
+    if not root.is_dir():
+        raise AudioError(f"{root}: no such file or folder; check the path")
+    files = sorted(file for file in _walk(root) if include is None or fnmatchcase(printable(file.stem), include))
+    names = _distinct(files, lambda file: printable(file.stem))
+    clashes = [file for file in files if file not in names]
+    names |= _distinct(clashes, lambda file: printable(str(file.relative_to(root).with_suffix(""))))
+    names |= {file: printable(str(file.relative_to(root))) for file in clashes if file not in names}
+    problems = [problem for file in files for problem in _odd_name(file)]
+    return {name: file for name, file in sorted((name, file) for file, name in names.items())}, problems
+
+
+def _walk(root: Path) -> Iterator[Path]:
+    for folder, folders, files in os.walk(root, followlinks=True):
+        folders[:] = [name for name in folders if not name.startswith(".")]
+        for name in files:
+            if not name.startswith(".") and os.path.splitext(name)[1].lower() in SUFFIXES:
+                yield Path(folder, name)
+
+
+def _distinct(files: list[Path], name_of: Callable[[Path], str]) -> dict[Path, str]:
+    """Names of those files whose name no other file has."""
+    by_name: dict[str, list[Path]] = {}
+    for file in files:
+        by_name.setdefault(name_of(file), []).append(file)
+    return {group[0]: name for name, group in by_name.items() if len(group) == 1}
+
+
+def _odd_name(file: Path) -> list[Problem]:
+    name = printable(file.name)
+    if name == file.name:
+        return []
+    return [
+        Problem(printable(str(file)), "the name is not UTF-8", f"it is shown as {name}; rename the file", lost=False)
+    ]
+
+
+class Info(NamedTuple):
+    """What a recording's header says: duration in seconds, sampling rate in Hz, number of channels."""
+
+    seconds: float
+    sampling_rate: int
+    channels: int
+
+
+def probe(path: str | Path) -> Info:
+    """Read a recording's header. Raises AudioError."""
+    with _open(path) as source:
+        return source.info
+
+
+def stream(
+    path: str | Path, sampling_rate: int, channel: str = "mix", start: float = 0.0, note: Note = lambda text: None
+) -> Iterator[np.ndarray]:
+    """Yield a recording as mono blocks, float32 (samples,) in -1..1, resampled to sampling_rate (Hz).
+
+    channel: `mix` (mean of all), `first`, or `cleanest` (see cleanest_channel). start: seconds to skip. note: called
+    with a line about what was repaired on the way (a truncated end, values that are not numbers).
+    Raises AudioError if nothing can be read.
+    """
+    with _open(path) as source:
+        native = source.info.sampling_rate
+        resampler = soxr.ResampleStream(native, sampling_rate, 1, dtype="float32") if native != sampling_rate else None
+        n_read = n_bad = 0
+        for block in _mono(source.blocks(start), channel, native):
+            n_read += len(block)
+            if not np.isfinite(block.sum()):
+                bad = ~np.isfinite(block)
+                n_bad += int(bad.sum())
+                block = np.where(bad, np.float32(0), block)
+            if resampler is not None:
+                block = resampler.resample_chunk(block)
+            if len(block):
+                yield block
+        if n_read == 0 and start == 0:
+            raise AudioError(f"holds no sound ({source.fault or 'no samples'}); remove it or copy it anew")
+        if resampler is not None and len(rest := resampler.resample_chunk(np.empty(0, np.float32), last=True)):
+            yield rest
+    expected = source.info.seconds - start
+    if source.fault or n_read / native < expected - 0.1:
+        note(f"truncated or damaged: {n_read / native:.1f} of {expected:.1f} s could be read")
+    if n_bad:
+        note(f"{n_bad} samples are not numbers and were taken as silence")
+
+
+def load(path: str | Path, sampling_rate: int, channel: str = "mix") -> np.ndarray:
+    """A whole recording, float32 (samples,). For short ones: memory grows with its length. Raises AudioError."""
+    return np.concatenate([np.empty(0, np.float32), *stream(path, sampling_rate, channel)])
+
+
+def cleanest_channel(samples: np.ndarray) -> int:
+    """Index of the channel with the least noise. samples: (n, channels).
+
+    A channel's noise is the 20th percentile of the power of its 20 ms stretches over their mean: steady noise fills the
+    gaps between sounds. A dead channel comes last.
+    """
+    stretches = np.array_split(samples, max(1, len(samples) // 960))
+    power = np.array([np.square(stretch).mean(axis=0) for stretch in stretches])
+    mean = power.mean(axis=0)
+    noise = np.where(mean > 0, np.percentile(power, 20, axis=0) / np.maximum(mean, 1e-30), np.inf)
+    return int(np.argmin(noise))
+
+
+def _mono(blocks: Iterable[np.ndarray], channel: str, rate: int) -> Iterator[np.ndarray]:
+    chosen = 0
+    head: list[np.ndarray] = []
+    for block in blocks:
+        if block.shape[1] == 1:
+            yield block[:, 0]
+        elif channel == "mix":
+            yield block.mean(axis=1)
+        elif channel == "first":
+            yield np.ascontiguousarray(block[:, 0])
+        elif head is None:
+            yield np.ascontiguousarray(block[:, chosen])
+        else:
+            head.append(block)
+            if sum(map(len, head)) >= CHECK_SECONDS * rate:
+                start = np.concatenate(head)
+                chosen, head = cleanest_channel(start), None
+                yield np.ascontiguousarray(start[:, chosen])
+    if head:
+        start = np.concatenate(head)
+        yield np.ascontiguousarray(start[:, cleanest_channel(start)])
+
+
+def _open(path: str | Path) -> "_SoundFile | _AvFile":
+    if not os.path.getsize(path):
+        raise AudioError("the file is empty (0 bytes); remove it or copy it anew")
+    try:
+        return _SoundFile(path)
+    except soundfile.LibsndfileError as error:
+        try:
+            return _AvFile(path)
+        except AudioError:
+            reason = str(error).partition(": ")[2].rstrip(".") or str(error)
+            raise AudioError(f"cannot be decoded ({reason}); convert it to WAV or FLAC, or remove it") from None
+
+
+class _SoundFile:
+    """A recording that libsndfile reads."""
+
+    def __init__(self, path: str | Path) -> None:
+        self._file = soundfile.SoundFile(os.fsencode(path) if isinstance(path, str) else os.fsencode(str(path)))
+        self.info = Info(self._file.frames / self._file.samplerate, self._file.samplerate, self._file.channels)
+        self.fault = ""
+
+    def blocks(self, start: float) -> Iterator[np.ndarray]:
+        rate = self.info.sampling_rate
+        if start:
+            self._file.seek(min(round(start * rate), self._file.frames))
+        size = int(BLOCK_SECONDS * rate)
+        while True:
+            try:
+                block = self._file.read(size, dtype="float32", always_2d=True)
+            except soundfile.LibsndfileError as error:
+                self.fault = error.error_string.rstrip(".")
+                return
+            if not len(block):
+                return
+            yield block
+
+    def __enter__(self) -> "_SoundFile":
+        return self
+
+    def __exit__(self, *_) -> None:
+        self._file.close()
+
+
+class _AvFile:
+    """A recording that FFmpeg's libraries read."""
+
+    def __init__(self, path: str | Path) -> None:
+        import av  # only for the few formats that libsndfile does not read
+
+        try:
+            self._file = av.open(os.fsdecode(path))
+            self._stream = self._file.streams.audio[0]
+        except (av.FFmpegError, IndexError, ValueError, UnicodeError) as error:
+            raise AudioError(f"cannot be decoded ({error})") from None
+        rate = self._stream.rate
+        seconds = float(self._file.duration or 0) / av.time_base
+        self.info = Info(seconds, rate, self._stream.channels)
+        self.fault = ""
+
+    def blocks(self, start: float) -> Iterator[np.ndarray]:
+        import av
+
+        rate, channels = self.info.sampling_rate, self.info.channels
+        to_float = av.AudioResampler("flt", self._stream.layout, rate)
+        skip = round(start * rate)
+        pending: list[np.ndarray] = []
+        try:
+            for frame in self._file.decode(self._stream):
+                for part in to_float.resample(frame):
+                    samples = part.to_ndarray().reshape(-1, channels)
+                    dropped = min(skip, len(samples))
+                    skip -= dropped
+                    pending.append(samples[dropped:])
+                if sum(map(len, pending)) >= BLOCK_SECONDS * rate:
+                    yield np.concatenate(pending)
+                    pending = []
+        except av.FFmpegError as error:
+            self.fault = str(error)
+        if any(map(len, pending)):
+            yield np.concatenate(pending)
+
+    def __enter__(self) -> "_AvFile":
+        return self
+
+    def __exit__(self, *_) -> None:
+        self._file.close()

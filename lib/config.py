@@ -1,0 +1,305 @@
+"""Settings: params.yaml read into typed, validated models. Nothing else reads params.yaml.
+
+Each section is a model of its own, so that code takes the section it needs and nothing more. A key that is not listed
+here, a value of another type, or a combination that cannot work raises SettingsError with one line a fault, which
+names the key, the value and what is allowed.
+"""
+
+import difflib
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, ValidationInfo, field_validator, model_validator
+
+from lib.errors import SettingsError
+
+PARAMS_FILE = "params.yaml"
+
+Positive = Annotated[float, Field(gt=0)]
+NotNegative = Annotated[float, Field(ge=0)]
+Fraction = Annotated[float, Field(ge=0, le=1)]
+Count = Annotated[int, Field(ge=1)]
+Workers = Annotated[int, Field(ge=0)]
+
+
+class Section(BaseModel):
+    """A section of params.yaml: unknown keys and silent conversions are refused."""
+
+    model_config = ConfigDict(extra="forbid", strict=True, frozen=True, allow_inf_nan=False)
+
+
+class DataSet(Section):
+    """Where labelled recordings are, how they are stored, and which of them to use."""
+
+    path: str
+    format: str = "auto"
+    include: str | None = None
+
+    @field_validator("format")
+    @classmethod
+    def _known_format(cls, value: str) -> str:
+        from lib.datasets import FORMATS  # imported here: the registry is what says which formats there are
+
+        return _one_of(value, ["auto", *FORMATS])
+
+
+class Data(Section):
+    train: DataSet
+    test: DataSet
+
+
+class Audio(Section):
+    """How sound becomes spectrograms. Frequencies in Hz, durations in seconds, lengths in samples."""
+
+    sampling_rate: Annotated[int, Field(ge=1000, le=1_000_000)] = 32000
+    channel: Literal["mix", "first", "cleanest"] = "mix"
+    spec_duration: Positive = 3.0
+    spec_height: Annotated[int, Field(ge=8, le=1024)] = 64
+    win_length: Annotated[int, Field(ge=16)] = 1024
+    hop_length: Count = 320
+    freq_scale: Literal["mel", "log", "linear"] = "mel"
+    min_freq: NotNegative = 50.0
+    max_freq: Positive = 15000.0
+    decibels: bool = True
+    top_db: Positive = 80.0
+
+    @field_validator("hop_length")
+    @classmethod
+    def _frames_touch(cls, value: int, info: ValidationInfo) -> int:
+        limit = info.data.get("win_length")
+        if limit is not None and value > limit:
+            raise ValueError(f"must be at most audio.win_length ({limit} samples)")
+        return value
+
+    @field_validator("max_freq")
+    @classmethod
+    def _below_nyquist(cls, value: float, info: ValidationInfo) -> float:
+        rate, low = info.data.get("sampling_rate"), info.data.get("min_freq")
+        if rate is not None and value > rate / 2:
+            raise ValueError(f"must be at most half of audio.sampling_rate ({rate / 2:g} Hz)")
+        if low is not None and value <= low:
+            raise ValueError(f"must be above audio.min_freq ({low:g} Hz)")
+        return value
+
+    @model_validator(mode="after")
+    def _window_holds_frames(self) -> "Audio":
+        if self.spec_width < 8:
+            raise ValueError(
+                f"spec_duration of {self.spec_duration:g} s holds {self.spec_width} frames of hop_length "
+                f"{self.hop_length} samples; at least 8 are needed"
+            )
+        if self.freq_scale == "log" and self.min_freq < 1:
+            raise ValueError("min_freq must be at least 1 Hz with freq_scale log")
+        return self
+
+    @property
+    def frame_rate(self) -> float:
+        """Spectrogram frames per second."""
+        return self.sampling_rate / self.hop_length
+
+    @property
+    def spec_width(self) -> int:
+        """Frames in a spectrogram of spec_duration seconds."""
+        return round(self.spec_duration * self.frame_rate)
+
+
+class Extract(Section):
+    overlap: NotNegative = 1.5
+    min_seconds: Positive = 0.3
+    background: Fraction = 1.0
+    workers: Workers = 0
+    strict: bool = False
+
+
+class Occurrences(Section):
+    path: Annotated[str, Field(min_length=1)]
+
+
+class Train(Section):
+    multi_label: bool = True
+    backbone: str = "cnn"
+    pretrained: bool = False
+    dropout: Annotated[float, Field(ge=0, lt=1)] = 0.2
+    epochs: Count = 12
+    epoch_windows: Annotated[int, Field(ge=0)] = 1000
+    batch_size: Annotated[int, Field(ge=2)] = 32
+    learning_rate: Positive = 2e-3
+    weight_decay: NotNegative = 0.01
+    label_smoothing: Annotated[float, Field(ge=0, lt=0.5)] = 0.0
+    val_fraction: Annotated[float, Field(ge=0, lt=1)] = 0.1
+    mixup: Fraction = 0.5
+    background_mix: Fraction = 0.3
+    time_shift: Fraction = 1.0
+    gain_db: NotNegative = 6.0
+    freq_masks: Annotated[int, Field(ge=0)] = 1
+    freq_mask_bands: Annotated[int, Field(ge=0)] = 8
+    time_masks: Annotated[int, Field(ge=0)] = 1
+    time_mask_seconds: NotNegative = 0.4
+    seed: int = 1
+    device: Literal["auto", "cpu", "cuda", "mps"] = "auto"
+    precision: Literal["auto", "32", "bf16"] = "auto"
+    workers: Workers = 0
+
+
+class Infer(Section):
+    overlap: NotNegative = 1.5
+    min_score: Fraction = 0.5
+    csv_min_score: Fraction = 0.001
+    merge_labels: bool = True
+    region: str | None = None
+    latitude: Annotated[float, Field(ge=-90, le=90)] | None = None
+    longitude: Annotated[float, Field(ge=-180, le=180)] | None = None
+    week: Annotated[int, Field(ge=1, le=48)] | Literal["date"] | None = None
+    min_occurrence: Fraction = 0.0
+    batch_size: Count = 32
+    device: Literal["auto", "cpu", "cuda", "mps"] = "auto"
+    workers: Workers = 0
+    strict: bool = False
+
+    @model_validator(mode="after")
+    def _one_place(self) -> "Infer":
+        if (self.latitude is None) != (self.longitude is None):
+            raise ValueError("latitude and longitude go together; set both or neither")
+        if self.region is not None and self.latitude is not None:
+            raise ValueError("set region or latitude and longitude, not both")
+        if self.week is not None and self.region is None and self.latitude is None:
+            raise ValueError("week needs a place; set region, or latitude and longitude")
+        return self
+
+
+class Evaluate(Section):
+    threshold: Fraction = 0.5
+    min_seconds: Positive = 0.3
+    bootstrap: Annotated[int, Field(ge=0)] = 200
+    seed: int = 1
+
+
+class Tracking(Section):
+    uri: str | None = None
+    experiment: str = "earshot"
+    log_model: bool = True
+
+
+class Settings(Section):
+    """All of params.yaml."""
+
+    data: Data
+    audio: Audio = Audio()
+    extract: Extract = Extract()
+    occurrences: Occurrences
+    train: Train = Train()
+    infer: Infer = Infer()
+    evaluate: Evaluate = Evaluate()
+    tracking: Tracking = Tracking()
+
+    @model_validator(mode="after")
+    def _fits_the_window(self) -> "Settings":
+        length = self.audio.spec_duration
+        for key, value in (("extract.overlap", self.extract.overlap), ("infer.overlap", self.infer.overlap)):
+            if value >= length:
+                raise ValueError(f"{key} = {value:g}: must be below audio.spec_duration ({length:g} s)")
+        for key, value in (
+            ("extract.min_seconds", self.extract.min_seconds),
+            ("evaluate.min_seconds", self.evaluate.min_seconds),
+        ):
+            if value > length:
+                raise ValueError(f"{key} = {value:g}: must be at most audio.spec_duration ({length:g} s)")
+        return self
+
+
+def load_settings(
+    params: str | Path = PARAMS_FILE, overrides: dict[str, Any] | None = None, section: str | None = None
+) -> Settings:
+    """Read and validate settings.
+
+    params: the YAML file. overrides: values that replace those of the file, keyed `section.key` (or `key` alone for
+    a key of `section`, the section that a stage is about). Raises SettingsError.
+    """
+    path = Path(params)
+    try:
+        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise SettingsError(f"{path}: no such file; run in the project's folder or give --params FILE") from None
+    except (OSError, UnicodeDecodeError) as error:
+        raise SettingsError(f"{path}: cannot be read ({error}); give a YAML file") from None
+    except yaml.YAMLError as error:
+        mark = getattr(error, "problem_mark", None)
+        where = f"{path}:{mark.line + 1}" if mark else str(path)
+        what = getattr(error, "problem", None) or "not YAML"
+        raise SettingsError(f"{where}: {what}; mend the YAML there") from None
+    if not isinstance(content, dict):
+        raise SettingsError(f"{path}: holds no sections; it must be a mapping of {', '.join(Settings.model_fields)}")
+    for key, value in (overrides or {}).items():
+        _override(content, key, value, section)
+    try:
+        return Settings.model_validate(content)
+    except ValidationError as error:
+        raise SettingsError("\n".join(f"{path}: {line}" for line in _lines(error.errors()))) from None
+
+
+def _override(content: dict, key: str, value: Any, section: str | None) -> None:
+    path = key.split(".")
+    if len(path) == 1 and section and key not in Settings.model_fields:
+        path = [section, key]
+    *parents, last = path
+    for parent in parents:
+        child = content.setdefault(parent, {})
+        if not isinstance(child, dict):
+            raise SettingsError(f"--{key}: {parent} is not a section")
+        content = child
+    content[last] = value
+
+
+def _one_of(value: str, allowed: list[str]) -> str:
+    if value not in allowed:
+        raise ValueError(f"must be one of {', '.join(allowed)}")
+    return value
+
+
+def _lines(faults: list[dict]) -> list[str]:
+    """Validation faults of pydantic as `key = value: what is allowed`, one line a key."""
+    lines: dict[str, str] = {}
+    for fault in faults:
+        key = ".".join(_names(fault["loc"]))
+        line = _line(key, fault)
+        if key in lines and fault["type"] != "value_error":  # one of several types that the key may have
+            line = f"{lines[key]}, or {line.partition(': ')[2].removeprefix('must be ')}"
+        lines[key] = line
+    return list(lines.values())
+
+
+def _names(location: tuple) -> list[str]:
+    """The part of a fault's location that names a key: pydantic appends the member of a union that did not fit."""
+    names, model = [], Settings
+    for part in location:
+        names.append(str(part))
+        field = model.model_fields.get(part)
+        if field is None or not (isinstance(field.annotation, type) and issubclass(field.annotation, Section)):
+            break
+        model = field.annotation
+    return names
+
+
+def _line(key: str, fault: dict) -> str:
+    value, kind = fault["input"], fault["type"]
+    if kind == "extra_forbidden":
+        *section, name = key.split(".")
+        allowed = _keys_of(section)
+        close = difflib.get_close_matches(name, allowed, n=1)
+        hint = f"did you mean {close[0]}? " if close else ""
+        return f"{key} = {value!r}: unknown key; {hint}allowed: {', '.join(allowed)}"
+    if kind == "missing":
+        return f"{key}: missing; add it"
+    message = fault["msg"].removeprefix("Value error, ")
+    if kind == "value_error" and isinstance(value, dict):  # raised by a section as a whole: the message names the key
+        return f"{key}: {message}" if key else message
+    message = message[0].lower() + message[1:]
+    return f"{key} = {value!r}: {message.replace('input should be', 'must be')}"
+
+
+def _keys_of(section: list[str]) -> list[str]:
+    model: Any = Settings
+    for name in section:
+        model = model.model_fields[name].annotation
+    return list(model.model_fields)

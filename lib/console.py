@@ -1,0 +1,81 @@
+"""What a stage shows its user: one line for an error, lines for problems, progress for long work."""
+
+import os
+import sys
+from collections.abc import Callable, Iterable, Iterator
+from typing import TypeVar
+
+from lib.errors import EarshotError, Problem
+
+Item = TypeVar("Item")
+
+
+def run_stage(stage: Callable) -> None:
+    """Run a stage function from its command line with Fire; an EarshotError becomes its line and exit status 1."""
+    import fire
+
+    sys.stdout.reconfigure(errors="backslashreplace")
+    sys.stderr.reconfigure(errors="backslashreplace")
+    command = sys.argv[1:]
+    if {"--help", "-h"} & set(command):  # a stage takes any setting as a flag, and would take these for one
+        command = ["--", "--help"]
+        os.environ["PAGER"] = "cat"
+    try:
+        fire.Fire(stage, command, name=f"python -m stages.{stage.__name__}")
+    except EarshotError as error:
+        fail(str(error))
+    except OSError as error:
+        if error.filename is None:
+            raise
+        fail(f"{error.filename}: {error.strerror}; check that the path exists and that you may write there")
+    except KeyboardInterrupt:
+        fail("stopped; run the same command again to go on")
+
+
+def fail(message: str) -> None:
+    """Print an error's lines and leave with exit status 1."""
+    for line in message.splitlines():
+        print(f"error: {line}", file=sys.stderr)
+    raise SystemExit(1)
+
+
+def show_problems(problems: Iterable[Problem]) -> None:
+    """Print a line for each problem."""
+    for problem in problems:
+        print(f"warning: {problem}", file=sys.stderr)
+
+
+def progress(items: Iterable[Item], what: str, total: int, unit: str = "recordings", done: int = 0) -> Iterator[Item]:
+    """Yield the items, showing count, rate and time to go: a bar on a terminal, a line every 15 s elsewhere.
+
+    total: number of items, with the `done` of an earlier run that are not among them.
+    """
+    from tqdm import tqdm
+
+    terminal = sys.stderr.isatty()
+    yield from tqdm(
+        items,
+        desc=what,
+        total=total,
+        initial=done,
+        unit=f" {unit}",
+        file=sys.stderr if terminal else _Lines(sys.stderr),
+        mininterval=0.1 if terminal else 15,
+        maxinterval=1 if terminal else 60,
+        dynamic_ncols=terminal,
+        bar_format=None if terminal else "{desc}: {n_fmt}/{total_fmt}{unit}, {rate_noinv_fmt}, {remaining} to go",
+    )
+
+
+class _Lines:
+    """A stream for tqdm where nobody watches: each state is a line of its own instead of an overwritten one."""
+
+    def __init__(self, stream) -> None:
+        self.stream = stream
+
+    def write(self, text: str) -> None:
+        if line := text.strip("\r\n "):
+            self.stream.write(line + "\n")
+
+    def flush(self) -> None:
+        self.stream.flush()

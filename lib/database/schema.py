@@ -1,0 +1,150 @@
+"""The tables of the training database, described once.
+
+A Recording of a Source is cut into Segments (windows that start at Offset seconds). SegmentClass says which Classes,
+each of a Category, sound in a segment; a segment without any is background. SpecValue holds a segment's spectrogram as
+made with the settings of a SpecGroup.
+"""
+
+from pathlib import Path
+
+from sqlalchemy import (
+    Column,
+    Engine,
+    Float,
+    ForeignKey,
+    Integer,
+    LargeBinary,
+    MetaData,
+    Table,
+    Text,
+    create_engine,
+    event,
+    text,
+)
+from sqlalchemy.exc import DatabaseError
+from sqlalchemy.pool import NullPool
+from sqlalchemy.schema import CreateIndex, CreateTable
+
+from lib.errors import EarshotError
+
+VERSION = 1
+DEFAULT = "default"
+"""Name of the source, category and spectrogram group that are used where none is named."""
+
+metadata = MetaData()
+
+
+def _id() -> Column:
+    return Column("ID", Integer, primary_key=True)
+
+
+def _reference(name: str, table: str, **options) -> Column:
+    return Column(name, ForeignKey(f"{table}.ID", ondelete="CASCADE"), nullable=False, index=True, **options)
+
+
+category = Table("Category", metadata, _id(), Column("Name", Text, nullable=False, unique=True))
+source = Table("Source", metadata, _id(), Column("Name", Text, nullable=False, unique=True))
+sound_type = Table("SoundType", metadata, _id(), Column("Name", Text, nullable=False, unique=True))
+spec_group = Table(
+    "SpecGroup",
+    metadata,
+    _id(),
+    Column("Name", Text, nullable=False, unique=True),
+    Column("Settings", Text),  # audio settings as JSON
+)
+class_ = Table(
+    "Class",
+    metadata,
+    _id(),
+    _reference("CategoryID", "Category"),
+    Column("Name", Text, nullable=False, unique=True),
+    Column("AltName", Text),
+    Column("Code", Text),
+    Column("AltCode", Text),
+)
+recording = Table(
+    "Recording",
+    metadata,
+    _id(),
+    _reference("SourceID", "Source"),
+    Column("FileName", Text, nullable=False),
+    Column("Path", Text, nullable=False),
+    Column("Seconds", Float, nullable=False),
+    Column("Name", Text, nullable=False, index=True),  # as in the annotation table
+    Column("Key", Text),  # digest of all that its segments were made from
+    Column("Digest", Text),  # digest of its rows in the tables below
+    Column("Problems", Text),  # what was odd about it, as JSON
+)
+segment = Table(
+    "Segment",
+    metadata,
+    _id(),
+    _reference("RecordingID", "Recording"),
+    Column("Offset", Float, nullable=False),
+    Column("Audio", LargeBinary),
+    Column("SamplingRate", Integer),
+)
+segment_class = Table(
+    "SegmentClass",
+    metadata,
+    _id(),
+    _reference("SegmentID", "Segment"),
+    _reference("ClassID", "Class"),
+    Column("SoundTypeID", ForeignKey("SoundType.ID", ondelete="SET NULL")),
+)
+spec_value = Table(
+    "SpecValue",
+    metadata,
+    _id(),
+    _reference("SegmentID", "Segment"),
+    _reference("SpecGroupID", "SpecGroup"),
+    Column("Value", LargeBinary, nullable=False),
+    Column("Embedding", LargeBinary),
+)
+
+
+def connect(path: str | Path, create: bool = False) -> Engine:
+    """An engine for the database file, whose connections enforce foreign keys.
+
+    create: make the file and its tables where they are missing; a file of an older VERSION is replaced, since it is
+    derived. Raises EarshotError if the file is missing (without create) or is no training database.
+    """
+    path = Path(path)
+    if not create and not path.is_file():
+        raise EarshotError(f"{path}: no such file; run the extract stage first")
+    if create:
+        path.parent.mkdir(parents=True, exist_ok=True)
+    engine = _engine(path)
+    try:
+        with engine.connect() as connection:
+            version = connection.execute(text("PRAGMA user_version")).scalar()
+            tables = connection.execute(text("SELECT count(*) FROM sqlite_master")).scalar()
+    except DatabaseError as error:
+        raise EarshotError(f"{path}: cannot be opened ({error.orig}); remove it and run the extract stage") from None
+    if version == VERSION:
+        return engine
+    if not create:
+        raise EarshotError(f"{path}: is no training database of this version; run the extract stage")
+    if tables:
+        engine.dispose()
+        path.unlink()
+        engine = _engine(path)
+    with engine.begin() as connection:
+        for table in metadata.sorted_tables:  # one by one: create_all makes the indexes in an order that varies
+            connection.execute(CreateTable(table))
+            for index in sorted(table.indexes, key=lambda index: index.name):
+                connection.execute(CreateIndex(index))
+        connection.execute(text(f"PRAGMA user_version = {VERSION}"))
+    return engine
+
+
+def _engine(path: Path) -> Engine:
+    engine = create_engine(f"sqlite:///{path}", poolclass=NullPool)
+
+    @event.listens_for(engine, "connect")
+    def _configure(connection, _record) -> None:
+        connection.execute("PRAGMA foreign_keys = ON")
+        connection.execute("PRAGMA synchronous = NORMAL")
+        connection.execute("PRAGMA cache_size = -65536")
+
+    return engine

@@ -1,0 +1,7 @@
+"""Labelled sound as people store it, read into one annotation table.
+
+A format is a module with `recognizes(folder) -> bool` and `read(folder, include)`, which returns recordings,
+annotations and problems; to add one, write that module and name it in FORMATS. `auto` tries them in this order.
+"""
+
+FORMATS = {"segments": "lib.datasets.segments", "folders": "lib.datasets.folders"}

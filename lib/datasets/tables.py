@@ -1,0 +1,92 @@
+"""The annotation and class tables: read from CSV, checked row by row."""
+
+from fnmatch import fnmatchcase
+from pathlib import Path
+
+import pandas as pd
+
+from lib.errors import DataSetError, Problem
+
+CLASS_COLUMNS = ["name", "code", "alt_name", "alt_code", "category", "color"]
+ANNOTATION_COLUMNS = ["recording", "class", "start_time", "end_time"]
+OPTIONAL_COLUMNS = ["low_freq", "high_freq", "annotator", "confidence"]
+
+
+def read_csv(path: Path, columns: list[str]) -> pd.DataFrame:
+    """A CSV file as text, with at least the given columns; index i stands for line i + 2. Raises DataSetError."""
+    try:
+        table = pd.read_csv(path, dtype=str, na_filter=False, skip_blank_lines=False, encoding="utf-8-sig")
+    except pd.errors.EmptyDataError:
+        raise DataSetError(f"{path}: is empty; its first line must be {','.join(columns)}") from None
+    except (pd.errors.ParserError, UnicodeDecodeError) as error:
+        raise DataSetError(f"{path}: cannot be read ({error}); save it as comma-separated UTF-8 text") from None
+    table.columns = table.columns.str.strip()
+    if missing := [column for column in columns if column not in table.columns]:
+        raise DataSetError(f"{path}: lacks the column {missing[0]}; its first line must be {','.join(columns)}")
+    table = table.map(str.strip)
+    return table[(table != "").any(axis=1)]  # blank lines go, the index still tells the line
+
+
+def class_table(folder: Path, annotations: pd.DataFrame) -> tuple[pd.DataFrame, list[Problem]]:
+    """The classes of a data set: of `classes.csv` in its folder, else those that the annotations name, sorted."""
+    path = folder / "classes.csv"
+    if not path.is_file():
+        names = sorted(set(annotations["class"]) - {""})
+        table = pd.DataFrame({"name": names, "code": names})
+        return table.reindex(columns=CLASS_COLUMNS, fill_value="").astype(str), []
+    table = read_csv(path, ["name"]).reindex(columns=CLASS_COLUMNS, fill_value="")
+    table["code"] = table["code"].where(table["code"] != "", table["name"])
+    problems = []
+    twice = table["name"].duplicated() | table["code"].duplicated() | (table["name"] == "")
+    for row in table.index[twice]:
+        problems.append(
+            Problem(f"{path}:{row + 2}", "its name or code is empty or stands above already", "mend the row")
+        )
+    return table[~twice].reset_index(drop=True), problems
+
+
+def checked_annotations(
+    rows: pd.DataFrame, recordings: dict, classes: pd.DataFrame, include: str | None
+) -> tuple[pd.DataFrame, list[Problem]]:
+    """Annotation rows that can be used, typed and with class names, sorted; and a Problem for each that cannot.
+
+    rows: text columns of the annotation table, and `line`, which says where a row stands. Rows of recordings that
+    `include` leaves out are dropped without a word.
+    """
+    rows = rows.copy()
+    if include is not None and len(rows):
+        stems = rows["recording"].str.rpartition("/")[2]
+        rows = rows[rows["recording"].isin(recordings) | stems.map(lambda stem: fnmatchcase(stem, include))]
+    for column in ("start_time", "end_time"):
+        rows[column] = pd.to_numeric(rows[column], errors="coerce").astype(float)
+    names = _names_by_label(classes)
+    label, rows["class"] = rows["class"], rows["class"].map(names)
+    key = [*ANNOTATION_COLUMNS, *(column for column in ("low_freq", "high_freq") if column in rows)]
+
+    faults = [
+        (rows["start_time"].isna() | rows["end_time"].isna(), "a time is not a number", "give seconds"),
+        (rows["start_time"] < 0, "starts before the recording", "start_time counts seconds from its start"),
+        (rows["end_time"] <= rows["start_time"], "ends before it starts", "mend start_time or end_time"),
+        (~rows["recording"].isin(recordings), "no such recording", "add the file or correct the name"),
+        (rows["class"].isna(), "unknown class", "correct it or add it to classes.csv"),
+        (rows.duplicated(key), "stands above already", "remove the repeated row"),
+    ]
+    problems: dict[int, Problem] = {}
+    for wrong, reason, action in faults:
+        for index in rows.index[wrong]:
+            shown = f"{rows.at[index, 'recording']}, {label[index] or 'no class'}"
+            problems.setdefault(index, Problem(rows.at[index, "line"], f"{reason} ({shown})", action))
+    rows = rows.drop(index=list(problems))
+    kept = [column for column in (*ANNOTATION_COLUMNS, *OPTIONAL_COLUMNS) if column in rows]
+    rows = rows[kept].sort_values(ANNOTATION_COLUMNS, kind="stable", ignore_index=True)
+    return rows, [problems[index] for index in sorted(problems)]
+
+
+def _names_by_label(classes: pd.DataFrame) -> dict[str, str]:
+    """Class names by each of the four labels that a class can be called by; a name wins over a code, and so on."""
+    labels: dict[str, str] = {}
+    for column in ("name", "code", "alt_name", "alt_code"):
+        for label, name in zip(classes[column], classes["name"], strict=True):
+            if label:
+                labels.setdefault(label, name)
+    return labels

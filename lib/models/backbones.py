@@ -1,0 +1,82 @@
+"""Backbones: what turns spectrograms (n, 1, height, width) into feature maps (n, channels, h, w).
+
+`cnn` is the project's own; any other name is a timm model. A backbone has `num_features`, its number of channels.
+"""
+
+from itertools import pairwise
+
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from lib.errors import SettingsError
+
+
+class Cnn(nn.Module):
+    """A small residual CNN that trains from scratch on hundreds of clips and is fast on a CPU.
+
+    A stem that quarters height and width, then a residual block for each further width; each but the first halves both.
+    """
+
+    def __init__(self, widths: tuple[int, ...] = (32, 64, 128, 256)) -> None:
+        super().__init__()
+        self.num_features = widths[-1]
+        self.stem = nn.Sequential(*_convolution(1, widths[0], 5, stride=2), nn.ReLU(inplace=True), nn.MaxPool2d(2))
+        self.blocks = nn.Sequential(
+            *(_Block(before, after, i > 0) for i, (before, after) in enumerate(pairwise(widths)))
+        )
+
+    def forward(self, spectrograms: Tensor) -> Tensor:
+        return self.blocks(self.stem(spectrograms))
+
+
+class _Block(nn.Module):
+    """Two 3x3 convolutions beside a 1x1 one (He et al., Deep Residual Learning for Image Recognition, 2016)."""
+
+    def __init__(self, before: int, after: int, halve: bool) -> None:
+        super().__init__()
+        self.pool = nn.AvgPool2d(2, ceil_mode=True) if halve else nn.Identity()
+        self.residual = nn.Sequential(
+            *_convolution(before, after, 3), nn.ReLU(inplace=True), *_convolution(after, after, 3)
+        )
+        self.shortcut = nn.Sequential(*_convolution(before, after, 1))
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = self.pool(x)
+        return F.relu(self.residual(x) + self.shortcut(x))
+
+
+def _convolution(before: int, after: int, kernel: int, stride: int = 1) -> list[nn.Module]:
+    convolution = nn.Conv2d(before, after, kernel, stride, padding=kernel // 2, bias=False)
+    return [convolution, nn.BatchNorm2d(after)]
+
+
+class TimmBackbone(nn.Module):
+    """A timm model for one input channel, without its classifier."""
+
+    def __init__(self, name: str, pretrained: bool) -> None:
+        super().__init__()
+        import timm  # takes seconds, and the default backbone does without
+
+        if not timm.is_model(name):
+            close = ", ".join(timm.list_models(f"*{name[:5]}*")[:6]) or "see timm.list_models()"
+            raise SettingsError(f"train.backbone = {name!r}: must be cnn or the name of a timm model; {close}")
+        try:
+            self.model = timm.create_model(name, pretrained=pretrained, in_chans=1, num_classes=0, global_pool="")
+        except (RuntimeError, OSError) as error:  # no such weights, or no way to them
+            reason = str(error).splitlines()[0]
+            raise SettingsError(f"train.pretrained = {pretrained}: {name} cannot be loaded ({reason})") from None
+        self.num_features = self.model.num_features
+
+    def forward(self, spectrograms: Tensor) -> Tensor:
+        features = self.model.forward_features(spectrograms)
+        if features.ndim == 3:  # a transformer's (n, tokens, channels)
+            features = features.transpose(1, 2).unsqueeze(2)
+        return features
+
+
+BACKBONES = {"cnn": Cnn}
+
+
+def make_backbone(name: str, pretrained: bool = False) -> nn.Module:
+    """The backbone of that name. Raises SettingsError if there is none, or no pretrained weights of it."""
+    return BACKBONES[name]() if name in BACKBONES else TimmBackbone(name, pretrained)

@@ -1,0 +1,45 @@
+"""Models on disk: one file of tensors and plain data, so that loading it runs no code of whoever made it."""
+
+import pickle
+from pathlib import Path
+
+import torch
+from pydantic import ValidationError
+
+from lib.errors import EarshotError
+from lib.files import atomic
+from lib.models.description import Description, description_file, read_description, write_description
+from lib.models.recognizer import Recognizer, build
+
+FORMAT = "earshot-1"
+
+
+def save_checkpoint(path: str | Path, model: Recognizer, description: Description) -> None:
+    """Write a model with its description, and the description once more beside it, as JSON."""
+    state = {name: tensor.detach().cpu().contiguous() for name, tensor in model.state_dict().items()}
+    with atomic(path) as part:
+        torch.save({"format": FORMAT, "description": description.model_dump(), "state": state}, part)
+    write_description(path, description)
+
+
+def load_checkpoint(path: str | Path) -> tuple[Recognizer, Description]:
+    """Read a model, on the CPU and ready to score. Raises EarshotError if the file is missing or no such checkpoint."""
+    try:
+        content = torch.load(path, map_location="cpu", weights_only=True)
+    except FileNotFoundError:
+        raise EarshotError(f"{path}: no such model; run the train stage first") from None
+    except (pickle.UnpicklingError, RuntimeError, EOFError, OSError, KeyError, ValueError) as error:
+        reason = next(iter(str(error).splitlines()), type(error).__name__)
+        raise EarshotError(f"{path}: is no model that can be loaded ({reason}); train it anew") from None
+    if not isinstance(content, dict) or content.get("format") != FORMAT:
+        raise EarshotError(f"{path}: is no checkpoint of format {FORMAT}; train the model anew")
+    try:
+        description = Description.model_validate(content["description"])
+        model = build(description)
+        model.load_state_dict(content["state"])
+    except (TypeError, KeyError, RuntimeError, ValidationError) as error:
+        reason = str(error).splitlines()[0]
+        raise EarshotError(f"{path}: its tensors are not those of its model ({reason}); train it anew") from None
+    if description != read_description(path):
+        raise EarshotError(f"{path}: its description is not that of {description_file(path)}; keep the two together")
+    return model.eval(), description

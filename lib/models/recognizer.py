@@ -1,0 +1,40 @@
+"""The recognizer: spectrograms in, a score for each class out."""
+
+import torch
+from torch import Tensor, nn
+
+from lib.models.backbones import make_backbone
+from lib.models.description import Description
+
+
+class Recognizer(nn.Module):
+    """Band-wise normalization, a backbone, pooling over frequency and time, a linear classifier.
+
+    Pooling takes the mean over frequency, then mean plus maximum over time, so that both steady and short sounds count
+    (Kong et al., PANNs: Large-Scale Pretrained Audio Neural Networks, 2020).
+    """
+
+    def __init__(
+        self, n_classes: int, spec_height: int, backbone: str, dropout: float = 0.0, pretrained: bool = False
+    ) -> None:
+        super().__init__()
+        self.normalize = nn.BatchNorm1d(spec_height)
+        self.backbone = make_backbone(backbone, pretrained)
+        self.dropout = nn.Dropout(dropout)
+        self.classifier = nn.Linear(self.backbone.num_features, n_classes)
+
+    def forward(self, spectrograms: Tensor) -> Tensor:
+        """Logits (n, n_classes) of spectrograms (n, height, width) in 0..1."""
+        return self.classifier(self.dropout(self.embed(spectrograms)))
+
+    def embed(self, spectrograms: Tensor) -> Tensor:
+        """Embeddings (n, num_features) of spectrograms (n, height, width) in 0..1."""
+        images = self.normalize(spectrograms).unsqueeze(1).contiguous(memory_format=torch.channels_last)
+        features = self.backbone(images).float().mean(dim=2)
+        return features.mean(dim=2) + features.amax(dim=2)
+
+
+def build(description: Description, pretrained: bool = False) -> Recognizer:
+    """A new recognizer of this description. Raises SettingsError if its backbone does not exist."""
+    n_classes, height = len(description.classes), description.audio.spec_height
+    return Recognizer(n_classes, height, description.backbone, description.dropout, pretrained)

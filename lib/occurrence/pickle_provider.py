@@ -1,0 +1,133 @@
+"""Fast questions to an occurrence pickle, for use during inference."""
+
+import pickle
+from pathlib import Path
+
+import numpy as np
+
+from lib.files import printable
+from lib.occurrence import OccurrenceError
+from lib.occurrence.places import County, counties_of, county_at
+from lib.occurrence.season import WEEKS, smooth
+
+FORMAT = "occurrences 1"
+REMEDY = "run python -m stages.pickle_occurrences"
+
+
+class OccurrencePickleProvider:
+    """Occurrence values by class, place and week, from a pickle that OccurrencePickler made.
+
+    pickle_path: None for data/occurrences.pkl. Raises OccurrenceError for a file that is missing or no such pickle.
+    Attributes: `counties` (list of County, sorted by code) and `class_names` (list of str, sorted).
+    """
+
+    def __init__(self, pickle_path: str | Path | None = None):
+        path = Path("data/occurrences.pkl" if pickle_path is None else pickle_path)
+        content = load_plain(path)
+        try:
+            self.counties = [County(*county) for county in content["counties"]]
+            self.class_names = list(content["classes"])
+            weeks = [values for _, _, values in content["occurrences"]]
+            self._weeks = np.array(weeks, dtype=np.float64).reshape(len(weeks), WEEKS)
+            self._rows = {name: {} for name in self.class_names}
+            for row, (county, class_, _) in enumerate(content["occurrences"]):
+                self._rows[self.class_names[class_]][self.counties[county].code] = row
+        except (KeyError, IndexError, TypeError, ValueError) as error:
+            name = printable(str(path))
+            raise OccurrenceError(f"{name}: a damaged occurrence pickle ({error!r}); {REMEDY}") from None
+        self._smoothed = smooth(self._weeks)
+        self._regions: dict[str, list[County]] = {}
+        self._points: dict[tuple[float, float], County | None] = {}
+        self._years: dict[tuple, list[float]] = {}
+
+    def find_counties(self, region_code: str) -> list[County]:
+        """Return list of counties for a given region code, e.g. "CA", "CA-ON" or "CA-ON-OT", sorted by code.
+
+        The region code must be equal to whole parts of the county code: CA-ON matches CA-ON and CA-ON-OT, not CA-ONX.
+        """
+        if region_code not in self._regions:
+            self._regions[region_code] = counties_of(self.counties, region_code)
+        return list(self._regions[region_code])
+
+    def find_county(self, latitude: float, longitude: float) -> County | None:
+        """Return county info for a given latitude/longitude (degrees), or None if not found.
+
+        Borders belong to the box. Where boxes overlap, the smallest county is returned, and of equal ones the first by
+        code.
+        """
+        point = latitude, longitude
+        if point not in self._points:
+            self._points[point] = county_at(self.counties, latitude, longitude)
+        return self._points[point]
+
+    def occurrence_value(
+        self,
+        class_name: str,
+        smoothed: bool = True,
+        region_code: str | None = None,
+        latitude: float | None = None,
+        longitude: float | None = None,
+        week_num: int | None = None,
+    ) -> tuple[bool, bool, float | None]:
+        """Return the occurrence value for a class, a place and optionally a week.
+
+        The value of a week is the average across the counties of the place, where counties without the class count as
+        0. Without a week it is the maximum over the weeks of that average.
+
+        class_name: class name. smoothed: take for each county and week the maximum of it and the adjacent weeks,
+        before averaging. region_code: region code; it goes before latitude and longitude (degrees), which must be
+        given if it is not. week_num: 1..48, see `lib.occurrence.season.week_of`.
+
+        Returns location_found (True iff the place maps to a known county or counties), class_found (True iff class_name
+        is in the occurrence database) and occurrence (0..1; None unless both were found; 0.0 where the class is known
+        but has no values at the place). Raises OccurrenceError without a place and for a week outside 1..48.
+        """
+        if week_num is not None and not 1 <= week_num <= WEEKS:
+            raise OccurrenceError(f"week {week_num}: not within 1..{WEEKS}; give one of four weeks a month")
+        class_found = class_name in self._rows
+        place = self._place(region_code, latitude, longitude)
+        if place is None or not class_found:
+            return place is not None, class_found, None
+        key = place, class_name, smoothed
+        if key not in self._years:
+            self._years[key] = self._year(place, class_name, smoothed)
+        return True, True, self._years[key][week_num or 0]
+
+    def _place(self, region_code: str | None, latitude: float | None, longitude: float | None) -> str | County | None:
+        """What the values of a place are cached by: its region code, or its county."""
+        if region_code is not None:
+            known = self._regions.get(region_code) or self.find_counties(region_code)
+            return region_code if known else None
+        if latitude is None or longitude is None:
+            raise OccurrenceError("no place was given; give region_code, or latitude and longitude")
+        return self.find_county(latitude, longitude)
+
+    def _year(self, place: str | County, class_name: str, smoothed: bool) -> list[float]:
+        """The maximum over the year, then the values of weeks 1..48, averaged over the counties of a place."""
+        counties = self._regions[place] if isinstance(place, str) else [place]
+        rows = self._rows[class_name]
+        found = [rows[county.code] for county in counties if county.code in rows]
+        weeks = (self._smoothed if smoothed else self._weeks)[found].sum(axis=0) / len(counties)
+        return [weeks.max().item(), *weeks.tolist()]
+
+
+def load_plain(path: str | Path) -> dict:
+    """Load a pickle that OccurrencePickler made. Raises OccurrenceError for any other, without running its code."""
+    name = printable(str(path))
+    try:
+        with open(path, "rb") as file:
+            content = _PlainUnpickler(file).load()
+    except FileNotFoundError:
+        raise OccurrenceError(f"{name}: no such file; {REMEDY}") from None
+    except Exception as error:  # damaged pickles raise errors of many kinds
+        raise OccurrenceError(f"{name}: not an occurrence pickle ({error}); {REMEDY}") from None
+    if not isinstance(content, dict) or content.get("format") != FORMAT:
+        raise OccurrenceError(f"{name}: not an occurrence pickle of this version; {REMEDY}")
+    return content
+
+
+class _PlainUnpickler(pickle.Unpickler):
+    """Admits dicts, lists, strings, numbers and None; whatever needs a class or a function is refused."""
+
+    def find_class(self, module: str, name: str):
+        raise pickle.UnpicklingError(f"it asks for {module}.{name}; only plain data is admitted")

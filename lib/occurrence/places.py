@@ -1,0 +1,71 @@
+"""Counties: boxes of longitude (x) and latitude (y) in degrees, with codes whose parts nest, such as CA-ON-OT."""
+
+import math
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class County:
+    """A county and the box around it. A box with min_x > max_x crosses the 180th meridian."""
+
+    id: int
+    name: str
+    code: str
+    min_x: float
+    max_x: float
+    min_y: float
+    max_y: float
+
+    @property
+    def area(self) -> float:
+        """Area of the box on the unit sphere, in steradians: width * (sin(max_y) - sin(min_y)), in radians.
+
+        The area of a spherical zone is 2 pi R times its height (Archimedes, On the Sphere and Cylinder I; MathWorld,
+        "Zone"); a box is the part width / (2 pi) of its zone.
+        """
+        height = math.sin(math.radians(self.max_y)) - math.sin(math.radians(self.min_y))
+        return math.radians(_width(self.min_x, self.max_x)) * height
+
+    def contains(self, latitude: float, longitude: float) -> bool:
+        """Whether a point (degrees) lies in the box or on its border."""
+        if not self.min_y <= latitude <= self.max_y:
+            return False
+        if self.min_x <= self.max_x:
+            return self.min_x <= longitude <= self.max_x
+        return longitude >= self.min_x or longitude <= self.max_x
+
+
+def box_fault(min_x: float, max_x: float, min_y: float, max_y: float) -> str | None:
+    """What is wrong with a box, or None.
+
+    min_x > max_x is a box across the 180th meridian where that makes it at most 180 degrees wide; a wider one is
+    taken for numbers that were swapped.
+    """
+    if not (-180 <= min_x <= 180 and -180 <= max_x <= 180):
+        return f"longitudes {min_x:g} and {max_x:g} are not within -180..180"
+    if not (-90 <= min_y <= 90 and -90 <= max_y <= 90):
+        return f"latitudes {min_y:g} and {max_y:g} are not within -90..90"
+    if min_y > max_y:
+        return f"min_y {min_y:g} is above max_y {max_y:g}"
+    if min_x > max_x and _width(min_x, max_x) > 180:
+        return f"min_x {min_x:g} is above max_x {max_x:g}"
+    return None
+
+
+def counties_of(counties: Iterable[County], region_code: str) -> list[County]:
+    """The counties of a region, in their order: those whose code begins with the whole parts of `region_code`.
+
+    CA-ON holds CA-ON and CA-ON-OT, but not CA-ONX.
+    """
+    return [county for county in counties if f"{county.code}-".startswith(f"{region_code}-")]
+
+
+def county_at(counties: Iterable[County], latitude: float, longitude: float) -> County | None:
+    """The county at a point (degrees). Where boxes overlap: the smallest one, and of equal ones the first by code."""
+    around = [county for county in counties if county.contains(latitude, longitude)]
+    return min(around, key=lambda county: (county.area, county.code), default=None)
+
+
+def _width(min_x: float, max_x: float) -> float:
+    return max_x - min_x if min_x <= max_x else max_x - min_x + 360

@@ -1,0 +1,83 @@
+"""Work in threads, in order and with bounded memory. Decoding, transforms and compression release Python's lock."""
+
+import os
+import queue
+import threading
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from itertools import islice
+from typing import TypeVar
+
+Item = TypeVar("Item")
+Result = TypeVar("Result")
+
+_END = object()
+
+
+def n_workers(workers: int) -> int:
+    """The number of workers meant by a setting in which 0 stands for one a processor."""
+    return workers or len(os.sched_getaffinity(0))
+
+
+def map_streams(
+    function: Callable[[Item], Iterable[Result]], items: Iterable[Item], workers: int, ahead: int = 16
+) -> Iterator[tuple[Item, Iterator[Result]]]:
+    """Yield (item, stream of function(item)'s results) in the order of the items.
+
+    The streams of `workers` items are filled at the same time, from this call on, each by a thread that is at most
+    `ahead` results before the consumer. An exception in a stream is raised where that stream is consumed.
+    """
+    items = iter(items)
+    streams = deque((item, _Stream(function(item), ahead)) for item in islice(items, workers))
+    return _in_order(function, items, streams, ahead)
+
+
+def _in_order(function: Callable, items: Iterator, streams: deque, ahead: int) -> Iterator:
+    try:
+        while streams:
+            item, stream = streams[0]
+            yield item, iter(stream)
+            streams.popleft()[1].stop()
+            streams.extend((item, _Stream(function(item), ahead)) for item in islice(items, 1))
+    finally:
+        for _, stream in streams:
+            stream.stop()
+
+
+class _Stream:
+    """Results of an iterable, produced in a thread of their own."""
+
+    def __init__(self, results: Iterable, ahead: int) -> None:
+        self._queue: queue.Queue = queue.Queue(ahead)
+        self._stopped = threading.Event()
+        threading.Thread(target=self._produce, args=(results,), daemon=True).start()
+
+    def _produce(self, results: Iterable) -> None:
+        try:
+            for result in results:
+                if not self._put((result, None)):
+                    return
+            self._put((_END, None))
+        except BaseException as error:  # it belongs to the consumer, whatever it is
+            self._put((_END, error))
+
+    def _put(self, entry: tuple) -> bool:
+        while not self._stopped.is_set():
+            try:
+                self._queue.put(entry, timeout=0.2)
+                return True
+            except queue.Full:
+                continue
+        return False
+
+    def __iter__(self) -> Iterator:
+        while True:
+            result, error = self._queue.get()
+            if error is not None:
+                raise error
+            if result is _END:
+                return
+            yield result
+
+    def stop(self) -> None:
+        self._stopped.set()

@@ -1,0 +1,1 @@
+"""MLflow: the store, and one run for each pipeline or experiment run."""

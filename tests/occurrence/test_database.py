@@ -1,0 +1,110 @@
+import sqlite3
+
+import numpy as np
+import pytest
+
+from lib.occurrence import OccurrenceError
+from lib.occurrence.database import CountyClass, OccurrenceDatabase, write_database
+from lib.occurrence.table import read_occurrences
+
+YEAR = [week / 48 for week in range(48)]
+
+
+@pytest.fixture
+def database(tmp_path):
+    with OccurrenceDatabase(tmp_path / "test.db") as database:
+        yield database
+
+
+def test_what_is_inserted_is_returned(database):
+    ottawa = database.insert_county("Ottawa", "CA-ON-OT", -76.4, -75.2, 44.9, 45.6)
+    wren = database.insert_class("wren")
+    database.insert_occurrences(ottawa, wren, YEAR)
+    (county,), (class_,) = database.get_all_counties(), database.get_all_classes()
+    assert (county.id, county.name, county.code) == (ottawa, "Ottawa", "CA-ON-OT")
+    assert (county.min_x, county.max_x, county.min_y, county.max_y) == (-76.4, -75.2, 44.9, 45.6)
+    assert (class_.id, class_.name) == (wren, "wren")
+    assert database.get_all_occurrences() == [CountyClass(county_id=ottawa, class_id=wren)]
+    assert database.get_occurrences(ottawa, "wren") == YEAR
+    assert database.get_occurrences(ottawa, "finch") == []
+
+
+def test_records_stay_when_the_database_is_closed_and_opened_again(database):
+    database.insert_class("wren")
+    database.close()
+    with OccurrenceDatabase(database.db_path) as again:
+        assert [class_.name for class_ in again.get_all_classes()] == ["wren"]
+
+
+@pytest.mark.parametrize("what", ["county", "class"])
+def test_deleting_a_county_or_class_takes_its_occurrences_along(database, what):
+    counties = [database.insert_county(code, code, 0, 1, 0, 1) for code in "AB"]
+    classes = [database.insert_class(name) for name in ("wren", "finch")]
+    for county in counties:
+        for class_ in classes:
+            database.insert_occurrences(county, class_, YEAR)
+    if what == "county":
+        database.delete_county(counties[0])
+        left = [CountyClass(counties[1], class_) for class_ in classes]
+    else:
+        database.delete_class(classes[0])
+        left = [CountyClass(county, classes[1]) for county in counties]
+    assert database.get_all_occurrences() == left
+
+
+def test_inserting_twice_or_for_unknown_ids_is_refused(database):
+    county, class_ = database.insert_county("A", "A", 0, 1, 0, 1), database.insert_class("wren")
+    database.insert_occurrences(county, class_, YEAR)
+    for insert in (
+        lambda: database.insert_county("again", "A", 0, 1, 0, 1),
+        lambda: database.insert_class("wren"),
+        lambda: database.insert_occurrences(county, class_, YEAR),
+        lambda: database.insert_occurrences(county, 99, YEAR),
+        lambda: database.delete_class(99),
+    ):
+        with pytest.raises(OccurrenceError, match=r"test\.db: ") as error:
+            insert()
+        assert "\n" not in str(error.value)
+    assert len(database.get_all_counties()) == len(database.get_all_classes()) == 1
+
+
+@pytest.mark.parametrize("values", [YEAR[:47], [1.1] * 48, [float("nan")] * 48])
+def test_values_that_are_no_year_of_fractions_are_refused(database, values):
+    with pytest.raises(OccurrenceError, match=r"give 48 values of 0\.\.1"):
+        database.insert_occurrences(1, 1, values)
+
+
+def test_an_impossible_box_is_refused(database):
+    with pytest.raises(OccurrenceError, match="county A: min_y 5 is above max_y 1"):
+        database.insert_county("A", "A", 0, 1, 5, 1)
+
+
+def test_a_file_that_is_no_database_and_a_folder_that_is_missing_give_one_line(tmp_path):
+    (tmp_path / "notes.db").write_text("not a database, but long enough to be taken for the header of one" * 20)
+    for path in (tmp_path / "notes.db", tmp_path / "missing" / "test.db"):
+        with pytest.raises(OccurrenceError, match=f"^{path}: ") as error:
+            OccurrenceDatabase(path)
+        assert "\n" not in str(error.value)
+
+
+def test_the_same_rows_give_the_same_bytes_whatever_was_there_before(line, write_csv, tmp_path):
+    lines = [line(code, name, {3: 0.25}) for code in "AB" for name in ("wren", "finch")]
+    write_database(read_occurrences(write_csv(lines))[0], tmp_path / "one.db")
+    write_database(read_occurrences(write_csv(lines[:1]))[0], tmp_path / "two.db")
+    (tmp_path / ".two.db.part").write_bytes((tmp_path / "two.db").read_bytes())
+    (tmp_path / ".two.db.part-journal").write_bytes(b"left over")
+    write_database(read_occurrences(write_csv(lines[::-1]))[0], tmp_path / "two.db")
+    assert (tmp_path / "one.db").read_bytes() == (tmp_path / "two.db").read_bytes()
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["one.db", "table.csv", "two.db"]
+
+
+def test_the_file_can_be_read_with_plain_sqlite(line, database_of):
+    database_of([line("A", "wren", {1: 0.5})]).close()
+    query = (
+        "SELECT County.Code, Class.Name, Value FROM Occurrence "
+        "JOIN County ON County.ID = CountyID JOIN Class ON Class.ID = ClassID"
+    )
+    connection = sqlite3.connect(database_of([line("A", "wren", {1: 0.5})]).db_path)
+    ((code, name, value),) = connection.execute(query).fetchall()
+    connection.close()
+    assert (code, name) == ("A", "wren") and np.frombuffer(value, "<f8")[:2].tolist() == [0.5, 0]

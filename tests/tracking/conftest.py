@@ -1,0 +1,79 @@
+import json
+from pathlib import Path
+
+import pytest
+
+from lib.config import Settings
+from lib.tracking.store import SQLITE, connect, ensure_store
+
+
+@pytest.fixture(scope="session")
+def store(tmp_path_factory) -> str:
+    """URI of a store; making one takes seconds, so tests share it, each with an experiment of its own."""
+    uri = f"{SQLITE}{tmp_path_factory.mktemp('a store') / 'mlflow.db'}"
+    ensure_store(uri, "first")
+    return uri
+
+
+class Pipeline:
+    """A project's folder as DVC leaves it for a stage, and the MLflow runs that come of it."""
+
+    def __init__(self, folder: Path, uri: str, experiment: str, monkeypatch) -> None:
+        self.folder, self.uri, self.experiment, self.monkeypatch = folder, uri, experiment, monkeypatch
+        self.left_open = []  # blocks of killed trainings: never closed, as after SIGKILL
+        for name in ("metrics/report", "data/models"):
+            (folder / name).mkdir(parents=True)
+        (folder / "metrics/report/curve.png").write_bytes(b"picture")
+        (folder / "metrics/evaluation.json").write_text(json.dumps({"f1": 0.5, "note": "text", "f1/gull (big)": 1}))
+        (folder / "dvc.lock").write_text(LOCK)
+        self.write_model("a model", epochs=3)
+        monkeypatch.chdir(folder)
+        monkeypatch.setenv("DVC_STAGE", "evaluate")
+        monkeypatch.setenv("DVC_ROOT", str(folder))
+        monkeypatch.delenv("DVC_EXP_NAME", raising=False)
+
+    def name(self, experiment_name: str) -> None:
+        self.monkeypatch.setenv("DVC_EXP_NAME", experiment_name)
+
+    def write_model(self, content: str, epochs: int) -> None:
+        (self.folder / "data/models/model.pt").write_text(content)
+        rows = "".join(f"{epoch},{1 / epoch},\n" for epoch in range(1, epochs + 1))
+        (self.folder / "metrics/train.csv").write_text(f"epoch,train_loss,val_loss\n{rows}")
+
+    def settings(self, **sections) -> Settings:
+        data_set = {"path": "data/recordings"}
+        tracking = {"uri": self.uri, "experiment": self.experiment}
+        content = {"data": {"train": data_set, "test": data_set}, "tracking": tracking}
+        return Settings.model_validate(content | sections)
+
+    def runs(self) -> list:
+        """All runs, oldest first."""
+        client = connect(self.uri)
+        experiment_id = client.get_experiment_by_name(self.experiment).experiment_id
+        return client.search_runs([experiment_id], order_by=["attributes.start_time ASC"])
+
+    def epochs(self, run) -> list[int]:
+        return [metric.step for metric in connect(self.uri).get_metric_history(run.info.run_id, "train_loss")]
+
+    def artifacts(self, run, folder: str | None = None) -> set[str]:
+        return {file.path for file in connect(self.uri).list_artifacts(run.info.run_id, folder)}
+
+
+@pytest.fixture
+def pipeline(store, tmp_path, request, monkeypatch) -> Pipeline:
+    return Pipeline(tmp_path, store, request.node.name, monkeypatch)
+
+
+LOCK = """
+schema: '2.0'
+stages:
+  extract:
+    deps:
+    - {path: data/recordings, hash: md5, md5: "11111111111111111111111111111111.dir"}
+    - {path: lib/audio, hash: md5, md5: "22222222222222222222222222222222.dir"}
+    outs:
+    - {path: data/training.db, hash: md5, md5: "33333333333333333333333333333333"}
+  evaluate:
+    outs:
+    - {path: metrics/report, hash: md5, md5: "44444444444444444444444444444444.dir"}
+"""
