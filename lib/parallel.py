@@ -5,6 +5,7 @@ import queue
 import threading
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from itertools import islice
 from typing import TypeVar
 
@@ -17,6 +18,20 @@ _END = object()
 def n_workers(workers: int) -> int:
     """The number of workers meant by a setting in which 0 stands for one a processor."""
     return workers or len(os.sched_getaffinity(0))
+
+
+def map_ordered(function: Callable[[Item], Result], items: Iterable[Item], workers: int) -> Iterator[Result]:
+    """Yield function(item) in the order of the items, computed by threads at most two items a thread ahead."""
+    items = iter(items)
+    with ThreadPoolExecutor(workers) as pool:
+        waiting = deque(pool.submit(function, item) for item in islice(items, 2 * workers))
+        try:
+            while waiting:
+                yield waiting.popleft().result()
+                waiting.extend(pool.submit(function, item) for item in islice(items, 1))
+        finally:
+            for future in waiting:
+                future.cancel()
 
 
 def map_streams(
