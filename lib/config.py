@@ -121,7 +121,7 @@ class Train(Section):
     backbone: str = "cnn"
     pretrained: bool = False
     dropout: Annotated[float, Field(ge=0, lt=1)] = 0.2
-    epochs: Count = 12
+    epochs: Count = 16
     epoch_windows: Annotated[int, Field(ge=0)] = 1000
     batch_size: Annotated[int, Field(ge=2)] = 32
     learning_rate: Positive = 2e-3
@@ -154,6 +154,7 @@ class Infer(Section):
     min_occurrence: Fraction = 0.0
     batch_size: Count = 32
     device: Literal["auto", "cpu", "cuda", "mps"] = "auto"
+    precision: Literal["auto", "32", "bf16"] = "auto"
     workers: Workers = 0
     strict: bool = False
 

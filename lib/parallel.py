@@ -15,9 +15,14 @@ Result = TypeVar("Result")
 _END = object()
 
 
+def n_processors() -> int:
+    """The number of processors that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
 def n_workers(workers: int) -> int:
     """The number of workers meant by a setting in which 0 stands for one a processor."""
-    return workers or len(os.sched_getaffinity(0))
+    return workers or n_processors()
 
 
 def map_ordered(function: Callable[[Item], Result], items: Iterable[Item], workers: int) -> Iterator[Result]:
@@ -32,6 +37,15 @@ def map_ordered(function: Callable[[Item], Result], items: Iterable[Item], worke
         finally:
             for future in waiting:
                 future.cancel()
+
+
+def ahead(results: Iterable[Result], n: int) -> Iterator[Result]:
+    """The results of an iterable that a thread of its own works through, at most `n` results before the consumer."""
+    stream = _Stream(results, n)
+    try:
+        yield from stream
+    finally:
+        stream.stop()
 
 
 def map_streams(

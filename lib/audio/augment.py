@@ -28,8 +28,9 @@ class Mixer:
         if not self.decibels:
             levels = total.sqrt()
             return levels / levels.amax(dim=(1, 2), keepdim=True).clamp_min(1e-6)
-        levels = 10 / self.top_db * torch.log10(total.clamp_min(1e-12))
-        return (1 + levels - levels.amax(dim=(1, 2), keepdim=True)).clamp(0, 1)
+        levels = 10 / self.top_db * torch.log10(total.clamp_min(1e-30))
+        scaled = (1 + levels - levels.amax(dim=(1, 2), keepdim=True)).clamp(0, 1)
+        return torch.where(total > 0, scaled, 0.0)
 
     def _power(self, levels: Tensor) -> Tensor:
         if not self.decibels:

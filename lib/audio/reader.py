@@ -1,10 +1,12 @@
 """Recordings as streams of mono float32 blocks at one sampling rate, in constant memory.
 
-libsndfile (through soundfile) decodes WAV, FLAC, Ogg, MP3, AIFF, W64 and more; what it does not know (M4A, AAC, WebM)
-goes to FFmpeg's libraries (through PyAV). Both tell a format by its content, so a wrong suffix does not matter.
+libsndfile (through soundfile) decodes WAV, FLAC, Ogg, AIFF, W64 and more; what it does not know (M4A, AAC, WebM), MP3
+(about damaged ones it writes to stderr) and what it gives up on go to FFmpeg's libraries (through PyAV). The content
+tells the format, so a wrong suffix does not matter.
 """
 
 import os
+import re
 from collections.abc import Callable, Iterable, Iterator
 from fnmatch import fnmatchcase
 from pathlib import Path
@@ -24,9 +26,13 @@ SUFFIXES = frozenset(
         *("m4a", "mp4", "aac", "webm", "wma", "mka"),
     )
 )
+SNDFILE_HEADS = frozenset({b"RIFF", b"RIFX", b"RF64", b"riff", b"fLaC", b"OggS", b"FORM", b"caff", b".snd"})
+"""First bytes of the files that libsndfile gets."""
 BLOCK_SECONDS = 8.0
 CHECK_SECONDS = 10.0
 """Seconds at the start of a recording by which its cleanest channel is chosen."""
+LOUDEST = np.float32(1e9)
+"""Values from here on are no sound but damage, and would overflow when squared."""
 
 Note = Callable[[str], None]
 
@@ -44,28 +50,38 @@ def find_recordings(path: str | Path, include: str | None = None) -> tuple[dict[
     if not root.is_dir():
         raise AudioError(f"{root}: no such file or folder; check the path")
     files = sorted(file for file in _walk(root) if include is None or fnmatchcase(printable(file.stem), include))
-    names = _distinct(files, lambda file: printable(file.stem))
-    clashes = [file for file in files if file not in names]
-    names |= _distinct(clashes, lambda file: printable(str(file.relative_to(root).with_suffix(""))))
-    names |= {file: printable(str(file.relative_to(root))) for file in clashes if file not in names}
+    found: dict[str, Path] = {}
+    for name_of in (
+        lambda file: printable(file.stem),
+        lambda file: printable(str(file.relative_to(root).with_suffix(""))),
+        lambda file: printable(str(file.relative_to(root))),
+    ):
+        named = set(found.values())
+        distinct = _distinct([file for file in files if file not in named], name_of)
+        found |= {name: file for name, file in distinct.items() if name not in found}
     problems = [problem for file in files for problem in _odd_name(file)]
-    return {name: file for name, file in sorted((name, file) for file, name in names.items())}, problems
+    for file in sorted(set(files) - set(found.values())):
+        problems.append(Problem(printable(str(file)), "another recording has the same name", "rename one of them"))
+    return dict(sorted(found.items())), problems
 
 
 def _walk(root: Path) -> Iterator[Path]:
+    seen = {os.path.realpath(root)}  # a link may lead back to a folder above it
     for folder, folders, files in os.walk(root, followlinks=True):
-        folders[:] = [name for name in folders if not name.startswith(".")]
+        inside = {name: os.path.realpath(os.path.join(folder, name)) for name in sorted(folders) if name[0] != "."}
+        folders[:] = [name for name, real in inside.items() if real not in seen]
+        seen |= set(inside.values())
         for name in files:
             if not name.startswith(".") and os.path.splitext(name)[1].lower() in SUFFIXES:
                 yield Path(folder, name)
 
 
-def _distinct(files: list[Path], name_of: Callable[[Path], str]) -> dict[Path, str]:
-    """Names of those files whose name no other file has."""
+def _distinct(files: list[Path], name_of: Callable[[Path], str]) -> dict[str, Path]:
+    """The files whose name no other file has, by name."""
     by_name: dict[str, list[Path]] = {}
     for file in files:
         by_name.setdefault(name_of(file), []).append(file)
-    return {group[0]: name for name, group in by_name.items() if len(group) == 1}
+    return {name: group[0] for name, group in by_name.items() if len(group) == 1}
 
 
 def _odd_name(file: Path) -> list[Problem]:
@@ -78,7 +94,7 @@ def _odd_name(file: Path) -> list[Problem]:
 
 
 class Info(NamedTuple):
-    """What a recording's header says: duration in seconds, sampling rate in Hz, number of channels."""
+    """What a recording's header says: duration in seconds (0: unknown), sampling rate in Hz, number of channels."""
 
     seconds: float
     sampling_rate: int
@@ -97,7 +113,7 @@ def stream(
     """Yield a recording as mono blocks, float32 (samples,) in -1..1, resampled to sampling_rate (Hz).
 
     channel: `mix` (mean of all), `first`, or `cleanest` (see cleanest_channel). start: seconds to skip. note: called
-    with a line about what was repaired on the way (a truncated end, values that are not numbers).
+    with a line about what was repaired on the way (a truncated end, values that are no sound).
     Raises AudioError if nothing can be read.
     """
     with _open(path) as source:
@@ -106,8 +122,8 @@ def stream(
         n_read = n_bad = 0
         for block in _mono(source.blocks(start), channel, native):
             n_read += len(block)
-            if not np.isfinite(block.sum()):
-                bad = ~np.isfinite(block)
+            if not np.abs(block).max(initial=0) < LOUDEST:  # true for NaN, too
+                bad = ~(np.abs(block) < LOUDEST)
                 n_bad += int(bad.sum())
                 block = np.where(bad, np.float32(0), block)
             if resampler is not None:
@@ -118,11 +134,11 @@ def stream(
             raise AudioError(f"holds no sound ({source.fault or 'no samples'}); remove it or copy it anew")
         if resampler is not None and len(rest := resampler.resample_chunk(np.empty(0, np.float32), last=True)):
             yield rest
-    expected = source.info.seconds - start
+    expected = source.promised - start
     if source.fault or n_read / native < expected - 0.1:
         note(f"truncated or damaged: {n_read / native:.1f} of {expected:.1f} s could be read")
     if n_bad:
-        note(f"{n_bad} samples are not numbers and were taken as silence")
+        note(f"{n_bad} samples are not numbers, or far too large, and were taken as silence")
 
 
 def load(path: str | Path, sampling_rate: int, channel: str = "mix") -> np.ndarray:
@@ -134,12 +150,13 @@ def cleanest_channel(samples: np.ndarray) -> int:
     """Index of the channel with the least noise. samples: (n, channels).
 
     A channel's noise is the 20th percentile of the power of its 20 ms stretches over their mean: steady noise fills the
-    gaps between sounds. A dead channel comes last.
+    gaps between sounds. A dead or damaged channel comes last.
     """
     stretches = np.array_split(samples, max(1, len(samples) // 960))
     power = np.array([np.square(stretch).mean(axis=0) for stretch in stretches])
     mean = power.mean(axis=0)
-    noise = np.where(mean > 0, np.percentile(power, 20, axis=0) / np.maximum(mean, 1e-30), np.inf)
+    usable = (mean > 0) & (mean < LOUDEST)
+    noise = np.where(usable, np.percentile(power, 20, axis=0) / np.maximum(mean, 1e-30), np.inf)
     return int(np.argmin(noise))
 
 
@@ -169,38 +186,54 @@ def _mono(blocks: Iterable[np.ndarray], channel: str, rate: int) -> Iterator[np.
 def _open(path: str | Path) -> "_SoundFile | _AvFile":
     if not os.path.getsize(path):
         raise AudioError("the file is empty (0 bytes); remove it or copy it anew")
-    try:
-        return _SoundFile(path)
-    except soundfile.LibsndfileError as error:
+    with open(path, "rb") as file:
+        head = file.read(4)
+    reason = "no known sound format"
+    if head in SNDFILE_HEADS:
         try:
-            return _AvFile(path)
-        except AudioError:
-            reason = str(error).partition(": ")[2].rstrip(".") or str(error)
-            raise AudioError(f"cannot be decoded ({reason}); convert it to WAV or FLAC, or remove it") from None
+            return _SoundFile(path)
+        except soundfile.LibsndfileError as error:
+            reason = error.error_string.rstrip(".")
+    try:
+        return _AvFile(path)
+    except AudioError:
+        raise AudioError(f"cannot be decoded ({reason}); convert it to WAV or FLAC, or remove it") from None
 
 
 class _SoundFile:
-    """A recording that libsndfile reads."""
+    """A recording that libsndfile reads. promised: its duration (s) if it were whole; fault: what kept it from that."""
 
     def __init__(self, path: str | Path) -> None:
-        self._file = soundfile.SoundFile(os.fsencode(path) if isinstance(path, str) else os.fsencode(str(path)))
+        self._path = path
+        self._file = soundfile.SoundFile(os.fsencode(path))
         self.info = Info(self._file.frames / self._file.samplerate, self._file.samplerate, self._file.channels)
+        self.promised = self.info.seconds
         self.fault = ""
+        # Of a truncated WAV or AIFF, libsndfile takes what is there and says so in its log only.
+        sizes = re.search(r"^ ?(?:data|SSND) *: (\d+) \(should be (\d+)\)", self._file.extra_info, re.MULTILINE)
+        if sizes and int(sizes[2]) < int(sizes[1]) < 0xFFFFFFFF:  # that size stands for an unknown one
+            self.promised *= int(sizes[1]) / int(sizes[2])
 
     def blocks(self, start: float) -> Iterator[np.ndarray]:
         rate = self.info.sampling_rate
-        if start:
-            self._file.seek(min(round(start * rate), self._file.frames))
-        size = int(BLOCK_SECONDS * rate)
-        while True:
-            try:
-                block = self._file.read(size, dtype="float32", always_2d=True)
-            except soundfile.LibsndfileError as error:
-                self.fault = error.error_string.rstrip(".")
-                return
-            if not len(block):
-                return
-            yield block
+        position, size = round(start * rate), int(BLOCK_SECONDS * rate)
+        try:
+            if start:
+                self._file.seek(min(position, self._file.frames))
+            while len(block := self._file.read(size, dtype="float32", always_2d=True)):
+                yield block
+                position += len(block)
+        except soundfile.LibsndfileError as error:
+            self.fault = error.error_string.rstrip(".")
+            yield from self._rest(position)
+
+    def _rest(self, position: int) -> Iterator[np.ndarray]:
+        """Blocks from a sample on of a file in which libsndfile stumbled; of such a block, it gives nothing."""
+        try:
+            with _AvFile(self._path) as file:
+                yield from file.blocks(position / self.info.sampling_rate)
+        except AudioError:
+            return
 
     def __enter__(self) -> "_SoundFile":
         return self
@@ -210,19 +243,19 @@ class _SoundFile:
 
 
 class _AvFile:
-    """A recording that FFmpeg's libraries read."""
+    """A recording that FFmpeg's libraries read; see _SoundFile."""
 
     def __init__(self, path: str | Path) -> None:
-        import av  # only for the few formats that libsndfile does not read
+        import av  # takes a moment, and most recordings do without
 
         try:
             self._file = av.open(os.fsdecode(path))
             self._stream = self._file.streams.audio[0]
         except (av.FFmpegError, IndexError, ValueError, UnicodeError) as error:
             raise AudioError(f"cannot be decoded ({error})") from None
-        rate = self._stream.rate
-        seconds = float(self._file.duration or 0) / av.time_base
-        self.info = Info(seconds, rate, self._stream.channels)
+        known = self._file.format.name != "aac"  # a bare AAC stream has no header; FFmpeg guesses
+        self.promised = float(self._file.duration or 0) / av.time_base if known else 0.0
+        self.info = Info(self.promised, self._stream.rate, self._stream.channels)
         self.fault = ""
 
     def blocks(self, start: float) -> Iterator[np.ndarray]:

@@ -12,15 +12,17 @@ from typing import NamedTuple
 
 import numpy as np
 import scipy.fft
-import scipy.signal
 import scipy.sparse
 
 from lib.audio import reader
-from lib.audio.windows import window_starts
+from lib.audio.windows import n_windows
 from lib.config import Audio
+from lib.parallel import ahead
 
 POWER_FLOOR = 1e-18
 """Power below which a band counts as silent; 16-bit recordings' quantization noise lies above it."""
+BLOCKS_AHEAD = 4
+"""Decoded blocks that wait for their transform: decoding and transforming run side by side."""
 
 
 @lru_cache(maxsize=8)
@@ -53,13 +55,18 @@ def _sparse_filterbank(audio: Audio) -> tuple[scipy.sparse.csr_array, slice]:
     return scipy.sparse.csr_array(bank[:, bins]), bins
 
 
+def hann(length: int) -> np.ndarray:
+    """Periodic Hann window, float32 (length,), as torch.hann_window and scipy.signal.get_window make it."""
+    return (0.5 - 0.5 * np.cos(2 * np.pi * np.arange(length) / length)).astype(np.float32)
+
+
 def level_frames(blocks: Iterable[np.ndarray], audio: Audio) -> Iterator[np.ndarray]:
     """Turn waveform blocks, float32 (samples,), into band levels, float32 (spec_height, n_frames).
 
     Levels are decibels (10 log10 of power) if audio.decibels, else amplitudes (root of power). Frames come in as many
     pieces as blocks, and one more; together they are 1 + samples // hop_length.
     """
-    window = scipy.signal.get_window("hann", audio.win_length).astype(np.float32)
+    window = hann(audio.win_length)
     bank, bins = _sparse_filterbank(audio)
     half = audio.win_length // 2
     buffer = np.zeros(half, np.float32)
@@ -117,27 +124,27 @@ def cut_windows(frames: Iterable[np.ndarray], audio: Audio, hop: float, batch: i
     floor = 10 * np.log10(POWER_FLOOR) if audio.decibels else 0.0
     held, first, k = np.empty((audio.spec_height, 0), np.float32), 0, 0  # frames held, index of the first, next window
 
-    def cut(last: int, n_frames: int) -> Windows:
-        starts = np.arange(k, last) * hop
+    seconds = 1 / rate
+
+    def cut(n: int) -> Windows:
+        starts = np.arange(k, k + n) * hop
         offsets = np.round(starts * rate).astype(int) - first
         levels = np.stack([held[:, offset : offset + width] for offset in offsets])
-        return Windows(starts, normalize(levels, audio), max(n_frames - 1, 1) / rate)
+        return Windows(starts, normalize(levels, audio), seconds)
 
     for piece in frames:
         held = np.concatenate([held, piece], axis=1)
-        while round((k + batch - 1) * hop * rate) + width <= first + held.shape[1]:
-            yield cut(k + batch, first + held.shape[1])
+        seconds = max(first + held.shape[1] - 1, 1) / rate
+        while n_windows(seconds, audio.spec_duration, hop) > k + batch:  # one more follows, so these are whole
+            yield cut(batch)
             k += batch
-            skipped = min(round(k * hop * rate) - first, held.shape[1])
+            skipped = round(k * hop * rate) - first
             held, first = held[:, skipped:], first + skipped
-    n_frames = first + held.shape[1]
-    n_windows = len(window_starts(max(n_frames - 1, 1) / rate, audio.spec_duration, hop))
-    missing = round((n_windows - 1) * hop * rate) + width - n_frames
+    n = n_windows(seconds, audio.spec_duration, hop)
+    missing = round((n - 1) * hop * rate) + width - first - held.shape[1]
     held = np.pad(held, ((0, 0), (0, max(0, missing))), constant_values=floor)
-    while k < n_windows:
-        last = min(k + batch, n_windows)
-        yield cut(last, n_frames)
-        k = last
+    for k in range(k, n, batch):  # noqa: B020
+        yield cut(min(batch, n - k))
 
 
 def recording_windows(
@@ -149,5 +156,5 @@ def recording_windows(
     note: reader.Note = lambda text: None,
 ) -> Iterator[Windows]:
     """A recording's normalized windows, as cut_windows gives them; times count from `start` (s). Raises AudioError."""
-    blocks = reader.stream(path, audio.sampling_rate, audio.channel, start, note)
+    blocks = ahead(reader.stream(path, audio.sampling_rate, audio.channel, start, note), BLOCKS_AHEAD)
     return cut_windows(level_frames(blocks, audio), audio, hop, batch)

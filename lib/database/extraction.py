@@ -137,7 +137,8 @@ def label_windows(
     """
     inside = np.minimum(starts[:, None] + length, events[:, 1]) - np.maximum(starts[:, None], events[:, 0])
     needed = np.minimum(min_seconds, events[:, 1] - events[:, 0])
-    return inside >= needed - 1e-9, ~(inside > 0).any(axis=1)
+    sounding = inside > 0
+    return sounding & (inside >= needed - 1e-9), ~sounding.any(axis=1)
 
 
 def _tasks(contents: Contents, problems: list[Problem]) -> list[_Task]:
@@ -157,7 +158,8 @@ def _tasks(contents: Contents, problems: list[Problem]) -> list[_Task]:
 def _windows(task: _Task, audio: Audio, settings: Extract, fixed: dict) -> Iterator[list[Window]]:
     """The windows of a recording, a list at a time; nothing if the database holds them already."""
     try:
-        task.key = digest_of([digest_file(task.path), task.events.tolist(), task.classes, fixed])
+        path = printable(str(task.path))
+        task.key = digest_of([path, digest_file(task.path), task.events.tolist(), task.classes, fixed])
     except OSError as error:
         raise AudioError(f"cannot be read ({error.strerror}); check the file and its permissions") from None
     known_key, known_problems = task.known
@@ -167,15 +169,17 @@ def _windows(task: _Task, audio: Audio, settings: Extract, fixed: dict) -> Itera
     task.seconds = reader.probe(task.path).seconds or float("inf")
     events = _events_inside(task)
     classes = np.array(task.classes)
-    n_background, loudest = 0, 0.0
+    loudest = 0.0
+    background_due = int(task.key[:8], 16) / 2**32  # not 0, or short recordings would never have their share
     hop = audio.spec_duration - settings.overlap
     for starts, spectrograms, seconds in recording_windows(task.path, audio, hop, WINDOWS_AT_ONCE, note=task.note):
         labelled, background = label_windows(starts, audio.spec_duration, events, settings.min_seconds)
         chosen = []
         for start, sounding, is_background, spectrogram in zip(starts, labelled, background, spectrograms, strict=True):
             if is_background:
-                n_background += 1
-                is_background = int(n_background * settings.background) > int((n_background - 1) * settings.background)
+                background_due += settings.background
+                is_background = background_due >= 1
+                background_due -= is_background
             if is_background or sounding.any():
                 chosen.append(Window(float(start), tuple(sorted(set(classes[sounding]))), encode(spectrogram)))
         loudest = max(loudest, float(spectrograms.max()))
@@ -243,7 +247,6 @@ def _prepare(connection: Connection, classes: pd.DataFrame, audio: Audio) -> _Id
     source = _id_of(connection, schema.source, schema.DEFAULT)
     settings = json.dumps(audio.model_dump(), sort_keys=True)
     group = _id_of(connection, schema.spec_group, schema.DEFAULT, Settings=settings)
-    connection.execute(update(schema.spec_group).where(group == schema.spec_group.c.ID).values(Settings=settings))
     gone = schema.class_.c.Name.not_in(list(classes["name"]))
     connection.execute(delete(schema.class_).where(gone))
     ids = {}
@@ -251,17 +254,18 @@ def _prepare(connection: Connection, classes: pd.DataFrame, audio: Audio) -> _Id
         category = _id_of(connection, schema.category, row.category or schema.DEFAULT)
         values = {"CategoryID": category, "AltName": row.alt_name, "Code": row.code, "AltCode": row.alt_code}
         ids[row.name] = _id_of(connection, schema.class_, row.name, **values)
+    connection.execute(delete(schema.category).where(schema.category.c.ID.not_in(select(schema.class_.c.CategoryID))))
     return _Ids(source, group, ids)
 
 
 def _id_of(connection: Connection, table: Table, name: str, **values) -> int:
     """The ID of the row of that name, inserted if missing, with the other columns set to the values."""
-    found = connection.execute(select(table.c.ID).where(table.c.Name == name)).scalar()
+    found = connection.execute(select(table).where(table.c.Name == name)).mappings().first()
     if found is None:
         return connection.execute(insert(table).values(Name=name, **values)).inserted_primary_key[0]
-    if values:
-        connection.execute(update(table).where(found == table.c.ID).values(values))
-    return found
+    if values.items() - found.items():  # SQLite counts a change even where an update sets what stands there
+        connection.execute(update(table).where(found["ID"] == table.c.ID).values(values))
+    return found["ID"]
 
 
 def _known(connection: Connection) -> dict[str, tuple[str, str]]:
@@ -291,7 +295,9 @@ def _summarize(connection: Connection, report: Report) -> None:
     )
     report.windows_per_class = {name: windows for name, windows in connection.execute(per_class)}
     rows = select(schema.recording.c.Name, schema.recording.c.Digest).order_by(schema.recording.c.Name)
-    classes = select(schema.class_.c.Name, schema.class_.c.Code).order_by(schema.class_.c.Name)
+    class_ = schema.class_.c
+    columns = class_.Name, class_.Code, class_.AltName, class_.AltCode, schema.category.c.Name
+    classes = select(*columns).join(schema.category, class_.CategoryID == schema.category.c.ID).order_by(class_.Name)
     report.digest = digest_of([[list(row) for row in connection.execute(query)] for query in (rows, classes)])
 
 

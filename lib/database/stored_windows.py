@@ -1,5 +1,6 @@
 """The windows of a training database, read one batch at a time."""
 
+import os
 import sqlite3
 from pathlib import Path
 
@@ -23,7 +24,7 @@ class StoredWindows:
 
     def __init__(self, database: str | Path, spec_group: str = schema.DEFAULT) -> None:
         self._path = Path(database)
-        self._connection: sqlite3.Connection | None = None
+        self._connections: dict[int, sqlite3.Connection] = {}  # by process: a fork must not use its parent's
         group, recording, segment, value = schema.spec_group, schema.recording, schema.segment, schema.spec_value
         with schema.connect(database).connect() as connection:
             found = connection.execute(select(group.c.ID, group.c.Settings).where(group.c.Name == spec_group)).first()
@@ -58,12 +59,13 @@ class StoredWindows:
 
     def spectrograms(self, indices: np.ndarray) -> np.ndarray:
         """The spectrograms of those windows, uint8 (n, spec_height, spec_width) in 0..255."""
-        if self._connection is None:
+        process = os.getpid()
+        if process not in self._connections:
             uri = f"{self._path.resolve().as_uri()}?mode=ro"
-            self._connection = sqlite3.connect(uri, uri=True, check_same_thread=False)
-        read = self._connection.execute
+            self._connections[process] = sqlite3.connect(uri, uri=True, check_same_thread=False)
+        read = self._connections[process].execute
         values = [read("SELECT Value FROM SpecValue WHERE ID = ?", (int(self._values[i]),)).fetchone() for i in indices]
         return np.stack([decode(value, self.audio.spec_height) for (value,) in values])
 
     def __getstate__(self) -> dict:
-        return self.__dict__ | {"_connection": None}  # each process that loads windows opens its own
+        return self.__dict__ | {"_connections": {}}

@@ -12,11 +12,11 @@ COLUMNS = ["recording", "class", "start_time", "end_time"]
 
 
 def recognizes(folder: Path) -> bool:
-    return (folder / "recordings").is_dir() and (folder / "annotations.csv").is_file()
+    return (folder / "recordings").is_dir() or (folder / "annotations.csv").is_file()
 
 
 def read(folder: Path, include: str | None) -> tuple[dict[str, Path], pd.DataFrame, list[Problem]]:
     recordings, problems = find_recordings(folder / "recordings", include)
     annotations = read_csv(folder / "annotations.csv", COLUMNS)
-    annotations["line"] = [f"{folder / 'annotations.csv'}:{row + 2}" for row in annotations.index]
+    annotations["line"] = [f"{folder / 'annotations.csv'}:{line}" for line in annotations.index]
     return recordings, annotations, problems

@@ -1,5 +1,6 @@
 """The annotation and class tables: read from CSV, checked row by row."""
 
+import csv
 from fnmatch import fnmatchcase
 from pathlib import Path
 
@@ -13,18 +14,29 @@ OPTIONAL_COLUMNS = ["low_freq", "high_freq", "annotator", "confidence"]
 
 
 def read_csv(path: Path, columns: list[str]) -> pd.DataFrame:
-    """A CSV file as text, with at least the given columns; index i stands for line i + 2. Raises DataSetError."""
+    """A CSV file as text, with at least the given columns; its index tells the lines. Raises DataSetError.
+
+    Blank lines are skipped. What a row lacks is empty, what it has beyond the header is dropped.
+    """
+    header = f"its first line must be {','.join(columns)}"
     try:
-        table = pd.read_csv(path, dtype=str, na_filter=False, skip_blank_lines=False, encoding="utf-8-sig")
-    except pd.errors.EmptyDataError:
-        raise DataSetError(f"{path}: is empty; its first line must be {','.join(columns)}") from None
-    except (pd.errors.ParserError, UnicodeDecodeError) as error:
-        raise DataSetError(f"{path}: cannot be read ({error}); save it as comma-separated UTF-8 text") from None
-    table.columns = table.columns.str.strip()
-    if missing := [column for column in columns if column not in table.columns]:
-        raise DataSetError(f"{path}: lacks the column {missing[0]}; its first line must be {','.join(columns)}")
-    table = table.map(str.strip)
-    return table[(table != "").any(axis=1)]  # blank lines go, the index still tells the line
+        with path.open(encoding="utf-8-sig", newline="") as file:
+            reader = csv.reader(file, strict=True)
+            rows = [(reader.line_num, [value.strip() for value in row]) for row in reader if "".join(row).strip()]
+    except FileNotFoundError:
+        raise DataSetError(f"{path}: no such file; add it, {header}") from None
+    except UnicodeDecodeError as error:
+        raise DataSetError(f"{path}: is not UTF-8 ({error.reason}); save it as comma-separated UTF-8 text") from None
+    except csv.Error as error:
+        raise DataSetError(f"{path}:{reader.line_num}: {error}; mend the quotes there, or save the file anew") from None
+    if not rows:
+        raise DataSetError(f"{path}: is empty; {header}")
+    (_, names), *rows = rows
+    if missing := [column for column in columns if column not in names]:
+        raise DataSetError(f"{path}: lacks the column {missing[0]}; {header}")
+    lines, values = [line for line, _ in rows], [(row + len(names) * [""])[: len(names)] for _, row in rows]
+    table = pd.DataFrame(values, index=lines, columns=names, dtype=str)
+    return table.loc[:, ~table.columns.duplicated()]
 
 
 def class_table(folder: Path, annotations: pd.DataFrame) -> tuple[pd.DataFrame, list[Problem]]:
@@ -38,10 +50,8 @@ def class_table(folder: Path, annotations: pd.DataFrame) -> tuple[pd.DataFrame, 
     table["code"] = table["code"].where(table["code"] != "", table["name"])
     problems = []
     twice = table["name"].duplicated() | table["code"].duplicated() | (table["name"] == "")
-    for row in table.index[twice]:
-        problems.append(
-            Problem(f"{path}:{row + 2}", "its name or code is empty or stands above already", "mend the row")
-        )
+    for line in table.index[twice]:
+        problems.append(Problem(f"{path}:{line}", "its name or code is empty or stands above already", "mend the row"))
     return table[~twice].reset_index(drop=True), problems
 
 

@@ -94,7 +94,7 @@ def analyze(
     streams = map_streams(lambda task: _read(task, job), tasks, n_workers(settings.workers))
     from lib.inference.predictor import Predictor
 
-    predictor = Predictor(model, settings.device)
+    predictor = Predictor(model, settings.device, settings.precision)
     rows, problems, n_new = [], [], 0
     with _journal(output / "recordings.csv", known) as add_row:
         for task, windows in progress(streams, "infer", len(tasks)):

@@ -25,7 +25,9 @@ class Recognizer(nn.Module):
 
     def forward(self, spectrograms: Tensor) -> Tensor:
         """Logits (n, n_classes) of spectrograms (n, height, width) in 0..1."""
-        return self.classifier(self.dropout(self.embed(spectrograms)))
+        embeddings = self.dropout(self.embed(spectrograms))
+        with torch.autocast(embeddings.device.type, enabled=False):  # with 8 bits, many scores would be the same
+            return self.classifier(embeddings)
 
     def embed(self, spectrograms: Tensor) -> Tensor:
         """Embeddings (n, num_features) of spectrograms (n, height, width) in 0..1."""

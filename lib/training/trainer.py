@@ -24,6 +24,7 @@ from lib.database.stored_windows import StoredWindows
 from lib.errors import EarshotError, Problem
 from lib.files import atomic
 from lib.models.description import Description
+from lib.models.device import choose_device, use_bf16
 from lib.models.losses import classification_loss
 from lib.models.recognizer import Recognizer, build
 from lib.training.batches import epoch_order, load_batches, split_recordings
@@ -147,23 +148,9 @@ def _describe(windows: StoredWindows, settings: Train, n_training: int, n_valida
 
 
 def _fabric(settings: Train) -> Fabric:
-    """The device to train on, with bfloat16 where that is quick: newer GPUs, processors with AVX512-BF16 or AMX."""
-    accelerator = settings.device
-    if accelerator == "auto":
-        accelerator = "cuda" if torch.cuda.is_available() else "cpu"
-    if settings.precision == "auto":
-        quick = torch.cuda.is_bf16_supported() if accelerator == "cuda" else accelerator == "cpu" and _cpu_has_bf16()
-    else:
-        quick = settings.precision == "bf16"
-    try:
-        return Fabric(accelerator=accelerator, devices=1, precision="bf16-mixed" if quick else "32-true")
-    except (RuntimeError, ValueError) as error:
-        raise EarshotError(f"train.device = {settings.device!r}: {str(error).splitlines()[0]}; use auto") from None
-
-
-def _cpu_has_bf16() -> bool:
-    capabilities = torch.cpu.get_capabilities()
-    return bool(capabilities.get("avx512_bf16") or capabilities.get("amx_bf16"))
+    device = choose_device(settings.device)
+    precision = "bf16-mixed" if use_bf16(settings.precision, device) else "32-true"
+    return Fabric(accelerator=device.type, devices=1, precision=precision)
 
 
 def _optimizer(model: Recognizer, settings: Train) -> torch.optim.Optimizer:
