@@ -45,6 +45,13 @@ def show_problems(problems: Iterable[Problem]) -> None:
         print(f"warning: {problem}", file=sys.stderr)
 
 
+def say(text: str) -> None:
+    """Print a line to standard output, above a progress bar if one is shown."""
+    from tqdm import tqdm
+
+    tqdm.write(text)
+
+
 def progress(items: Iterable[Item], what: str, total: int, unit: str = "recordings", done: int = 0) -> Iterator[Item]:
     """Yield the items, showing count, rate and time to go: a bar on a terminal, a line every 15 s elsewhere.
 

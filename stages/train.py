@@ -1,7 +1,7 @@
 """Train a recognizer: data/training.db -> data/models, with curves and figures in metrics/."""
 
 from lib.config import load_settings
-from lib.console import run_stage, show_problems
+from lib.console import run_stage, say, show_problems
 
 
 def train(
@@ -35,13 +35,18 @@ def train(
     from lib.files import digest_file, digest_of, write_json, write_text
     from lib.models.checkpoint import save_checkpoint
     from lib.tracking.runs import training_run
-    from lib.training.trainer import epochs_done, train
+    from lib.training.trainer import describe, epochs_done, train
 
     windows = StoredWindows(database)
     fingerprint = digest_of([digest_file(database), settings.train.model_dump()])
     folder = Path(model).parent
     with training_run(settings, fingerprint, models=folder, epochs_done=epochs_done(state, fingerprint)) as log:
-        outcome = train(windows, settings.train, state, fingerprint, log.log_epoch)
+
+        def on_epoch(epoch: int, figures: dict[str, float]) -> None:
+            log.log_epoch(epoch, figures)
+            say(f"epoch {epoch} of {settings.train.epochs}: " + describe(figures))
+
+        outcome = train(windows, settings.train, state, fingerprint, on_epoch)
         save_checkpoint(model, outcome.model, outcome.description)
     show_problems([*outcome.problems, *log.problems])
     write_text(curves, pd.DataFrame(outcome.epochs).to_csv(index=False))

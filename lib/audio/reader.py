@@ -66,11 +66,14 @@ def find_recordings(path: str | Path, include: str | None = None) -> tuple[dict[
 
 
 def _walk(root: Path) -> Iterator[Path]:
-    seen = {os.path.realpath(root)}  # a link may lead back to a folder above it
+    seen: set[str] = set()  # a link may lead back to a folder above it
     for folder, folders, files in os.walk(root, followlinks=True):
-        inside = {name: os.path.realpath(os.path.join(folder, name)) for name in sorted(folders) if name[0] != "."}
-        folders[:] = [name for name, real in inside.items() if real not in seen]
-        seen |= set(inside.values())
+        real = os.path.realpath(folder)
+        if real in seen:
+            folders.clear()
+            continue
+        seen.add(real)
+        folders[:] = sorted(name for name in folders if not name.startswith("."))
         for name in files:
             if not name.startswith(".") and os.path.splitext(name)[1].lower() in SUFFIXES:
                 yield Path(folder, name)
@@ -205,7 +208,8 @@ class _SoundFile:
 
     def __init__(self, path: str | Path) -> None:
         self._path = path
-        self._file = soundfile.SoundFile(os.fsencode(path))
+        # By its descriptor, for by its name libsndfile would take any file that ends in .mp3 for one.
+        self._file = soundfile.SoundFile(os.open(path, os.O_RDONLY), closefd=True)
         self.info = Info(self._file.frames / self._file.samplerate, self._file.samplerate, self._file.channels)
         self.promised = self.info.seconds
         self.fault = ""
@@ -253,6 +257,8 @@ class _AvFile:
             self._stream = self._file.streams.audio[0]
         except (av.FFmpegError, IndexError, ValueError, UnicodeError) as error:
             raise AudioError(f"cannot be decoded ({error})") from None
+        if not self._stream.rate or not self._stream.channels:  # taken for sound because of its suffix
+            raise AudioError("cannot be decoded (no sound in it)")
         known = self._file.format.name != "aac"  # a bare AAC stream has no header; FFmpeg guesses
         self.promised = float(self._file.duration or 0) / av.time_base if known else 0.0
         self.info = Info(self.promised, self._stream.rate, self._stream.channels)

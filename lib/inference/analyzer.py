@@ -93,7 +93,9 @@ def analyze(
     # Reading starts here: the first recordings are decoded while torch, which takes seconds, is imported below.
     streams = map_streams(lambda task: _read(task, job), tasks, n_workers(settings.workers))
     from lib.inference.predictor import Predictor
+    from lib.models.device import leave_room_for_reading
 
+    leave_room_for_reading()
     predictor = Predictor(model, settings.device, settings.precision)
     rows, problems, n_new = [], [], 0
     with _journal(output / "recordings.csv", known) as add_row:

@@ -11,7 +11,6 @@ from lib.models.checkpoint import load_checkpoint
 from lib.models.description import Description
 from lib.models.device import choose_device, use_bf16
 from lib.models.files import model_files
-from lib.parallel import n_processors
 
 
 class Predictor:
@@ -23,7 +22,6 @@ class Predictor:
 
     def __init__(self, model_path: str | Path, device: str = "auto", precision: str = "auto") -> None:
         self.device = choose_device(device)
-        torch.set_num_threads(max(1, n_processors() - 1))  # one is busy with reading: sharing it would hold up the others
         self._bf16 = use_bf16(precision, self.device)
         files = model_files(model_path)
         loaded = [load_checkpoint(file) for file in files]

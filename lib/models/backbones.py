@@ -3,6 +3,7 @@
 `cnn` is the project's own; any other name is a timm model. A backbone has `num_features`, its number of channels.
 """
 
+import difflib
 from itertools import pairwise
 
 import torch.nn.functional as F
@@ -58,11 +59,15 @@ class TimmBackbone(nn.Module):
         import timm  # takes seconds, and the default backbone does without
 
         if not timm.is_model(name):
-            close = ", ".join(timm.list_models(f"*{name[:5]}*")[:6]) or "see timm.list_models()"
+            close = ", ".join(difflib.get_close_matches(name, timm.list_models(), 6)) or "see timm.list_models()"
             raise SettingsError(f"train.backbone = {name!r}: must be cnn or the name of a timm model; {close}")
+        options = {"pretrained": pretrained, "in_chans": 1, "num_classes": 0, "global_pool": ""}
         try:
-            self.model = timm.create_model(name, pretrained=pretrained, in_chans=1, num_classes=0, global_pool="")
-        except (RuntimeError, OSError) as error:  # no such weights, or no way to them
+            try:
+                self.model = timm.create_model(name, **options, dynamic_img_size=True, dynamic_img_pad=True)
+            except TypeError:  # only transformers have to be told that images have any size
+                self.model = timm.create_model(name, **options)
+        except (RuntimeError, OSError, AssertionError) as error:  # no such weights, no way to them, or no use for them
             reason = str(error).splitlines()[0]
             raise SettingsError(f"train.pretrained = {pretrained}: {name} cannot be loaded ({reason})") from None
         self.num_features = self.model.num_features

@@ -28,7 +28,9 @@ def load_checkpoint(path: str | Path) -> tuple[Recognizer, Description]:
         content = torch.load(path, map_location="cpu", weights_only=True)
     except FileNotFoundError:
         raise EarshotError(f"{path}: no such model; run the train stage first") from None
-    except (pickle.UnpicklingError, RuntimeError, EOFError, OSError, KeyError, ValueError) as error:
+    except pickle.UnpicklingError:
+        raise EarshotError(f"{path}: is no checkpoint of tensors and plain data; train the model anew") from None
+    except Exception as error:  # torch's reader fails in any way on a file that is none of its own
         reason = next(iter(str(error).splitlines()), type(error).__name__)
         raise EarshotError(f"{path}: is no model that can be loaded ({reason}); train it anew") from None
     if not isinstance(content, dict) or content.get("format") != FORMAT:
@@ -37,7 +39,7 @@ def load_checkpoint(path: str | Path) -> tuple[Recognizer, Description]:
         description = Description.model_validate(content["description"])
         model = build(description)
         model.load_state_dict(content["state"])
-    except (TypeError, KeyError, RuntimeError, ValidationError) as error:
+    except (TypeError, KeyError, AttributeError, RuntimeError, ValidationError) as error:
         reason = str(error).splitlines()[0]
         raise EarshotError(f"{path}: its tensors are not those of its model ({reason}); train it anew") from None
     if description != read_description(path):

@@ -3,6 +3,7 @@
 import torch
 
 from lib.errors import SettingsError
+from lib.parallel import n_processors
 
 
 def choose_device(name: str) -> torch.device:
@@ -13,6 +14,11 @@ def choose_device(name: str) -> torch.device:
     if not there[name]:
         raise SettingsError(f"device = {name!r}: this machine has none that torch can use; set it to auto or cpu")
     return torch.device(name)
+
+
+def leave_room_for_reading() -> None:
+    """Compute with one thread less than there are processors: one that shares its processor holds up all the others."""
+    torch.set_num_threads(max(1, n_processors() - 1))
 
 
 def use_bf16(precision: str, device: torch.device) -> bool:

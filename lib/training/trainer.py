@@ -4,6 +4,7 @@ Everything random in an epoch follows from the seed and the epoch's number, and 
 disk, so a run that was killed goes on from its last whole epoch and ends where an undisturbed run would.
 """
 
+import logging
 import math
 import pickle
 from collections.abc import Callable, Iterator
@@ -104,6 +105,12 @@ def train(
     return Outcome(model.module, description, epochs, problems)
 
 
+def describe(row: Row) -> str:
+    """An epoch's figures as a line of text."""
+    shown = {"loss": "train_loss", "validation loss": "val_loss", "macro PR-AUC": "val_macro_pr_auc"}
+    return ", ".join(f"{label} {row[key]:.3f}" for label, key in shown.items() if key in row)
+
+
 def learning_rate(step: int, n_steps: int, peak: float) -> float:
     """Learning rate of a step: linear up to the peak over the first WARM_UP of the steps, then a cosine down to 0."""
     rise = max(1, round(WARM_UP * n_steps))
@@ -148,6 +155,7 @@ def _describe(windows: StoredWindows, settings: Train, n_training: int, n_valida
 
 
 def _fabric(settings: Train) -> Fabric:
+    logging.getLogger("lightning_fabric").setLevel(logging.WARNING)
     device = choose_device(settings.device)
     precision = "bf16-mixed" if use_bf16(settings.precision, device) else "32-true"
     return Fabric(accelerator=device.type, devices=1, precision=precision)

@@ -1,0 +1,262 @@
+import os
+import tracemalloc
+from pathlib import Path
+
+import librosa
+import numpy as np
+import pytest
+import soundfile
+import soxr
+
+from lib.audio import reader
+from lib.errors import AudioError
+from tests.recordings import LEVEL, noise, sine, truncate, write
+
+RATE = 32000
+
+
+def read(path: Path, rate: int = RATE, **options) -> tuple[np.ndarray, list[str]]:
+    notes: list[str] = []
+    return np.concatenate([*reader.stream(path, rate, note=notes.append, **options)]), notes
+
+
+def tone_of(samples: np.ndarray, rate: int = RATE) -> tuple[float, float]:
+    """Frequency (Hz) and amplitude of the strongest tone in the middle second."""
+    middle = samples[len(samples) // 2 - rate // 2 :][:rate]
+    spectrum = np.abs(np.fft.rfft(middle * np.hanning(rate))) * 4 / rate
+    return float(spectrum.argmax()), float(spectrum.max())
+
+
+def peak_memory(path: Path, rate: int) -> int:
+    tracemalloc.start()
+    for _ in reader.stream(path, rate):
+        pass
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    return peak
+
+
+@pytest.mark.parametrize("channels", [1, 2, 8])
+@pytest.mark.parametrize("rate", [8000, 44100, 500_000])
+def test_wav_of_any_rate_and_number_of_channels_keeps_length_pitch_and_level(tmp_path, rate, channels):
+    samples = np.tile(sine(1000, 3.0, rate)[:, None], channels)
+    path = write(tmp_path / "a.wav", samples, rate)
+    sound, notes = read(path)
+    frequency, level = tone_of(sound)
+    assert (len(sound), frequency, notes) == (3 * RATE, 1000, [])
+    assert level == pytest.approx(LEVEL, rel=0.01) and sound.dtype == np.float32
+    assert reader.probe(path) == (3.0, rate, channels)
+
+
+@pytest.mark.parametrize("channels", [1, 2])
+@pytest.mark.parametrize("suffix", ["flac", "ogg", "mp3", "m4a", "aiff", "w64", "caf"])
+def test_every_format_keeps_length_pitch_and_level(tmp_path, suffix, channels):
+    path = write(tmp_path / f"a.{suffix}", np.tile(sine(1000, 12.0, 44100)[:, None], channels), 44100)
+    sound, notes = read(path)
+    frequency, level = tone_of(sound)
+    assert len(sound) == pytest.approx(12 * RATE, abs=0.05 * RATE if suffix == "m4a" else 1)
+    assert (frequency, notes) == (1000, []) and level == pytest.approx(LEVEL, rel=0.02)
+
+
+@pytest.mark.parametrize("rate", [8000, 22050, 48000, 500_000])
+def test_blocks_join_as_if_the_recording_were_resampled_in_one_piece(tmp_path, rate):
+    samples = noise(20.0 if rate < 100_000 else 9.0, rate)
+    sound, _ = read(write(tmp_path / "a.wav", samples, rate, "FLOAT"))
+    whole = soxr.resample(samples, rate, RATE)
+    assert len(sound) == len(whole)
+    np.testing.assert_allclose(sound, whole, atol=1e-5)
+
+
+def test_resampling_agrees_with_librosa(tmp_path):
+    samples = noise(3.0, 44100)
+    expected = librosa.resample(samples, orig_sr=44100, target_sr=RATE)
+    np.testing.assert_allclose(read(write(tmp_path / "a.wav", samples, 44100, "FLOAT"))[0], expected, atol=1e-4)
+
+
+def test_without_resampling_samples_are_as_they_stand_in_the_file(tmp_path):
+    samples = noise(17.0, RATE)
+    np.testing.assert_array_equal(read(write(tmp_path / "a.wav", samples, RATE, "FLOAT"))[0], samples)
+
+
+@pytest.mark.parametrize("suffix", ["wav", "flac", "m4a"])
+def test_start_skips_that_many_seconds(tmp_path, suffix):
+    samples = noise(12.0, 22050)
+    path = write(tmp_path / f"a.{suffix}", samples, 22050)
+    whole, skipped = read(path, 22050)[0], read(path, 22050, start=10.0)
+    np.testing.assert_array_equal(skipped[0], whole[220500:])
+    assert skipped[1] == []
+
+
+def test_of_several_channels_their_mean_the_first_or_the_cleanest_is_taken(tmp_path):
+    song = sine(1000, 12.0, RATE) * (np.arange(12 * RATE) % RATE < RATE // 4)
+    hiss, dead = noise(12.0, RATE), np.zeros_like(song)
+    path = write(tmp_path / "a.wav", np.stack([song + hiss, dead, song + 0.01 * hiss], axis=1), RATE, "FLOAT")
+    np.testing.assert_allclose(read(path, channel="mix")[0], (2 * song + 1.01 * hiss) / 3, atol=1e-6)
+    np.testing.assert_allclose(read(path, channel="first")[0], song + hiss, atol=1e-6)
+    np.testing.assert_allclose(read(path, channel="cleanest")[0], song + 0.01 * hiss, atol=1e-6)
+
+
+def test_a_damaged_channel_is_not_the_cleanest():
+    samples = np.stack([noise(1.0, RATE), np.full(RATE, np.nan, np.float32)], axis=1)
+    assert reader.cleanest_channel(samples) == 0
+    assert reader.cleanest_channel(samples[:, ::-1]) == 1
+
+
+def test_the_cleanest_channel_of_a_recording_shorter_than_the_check_is_found(tmp_path):
+    samples = np.stack([np.zeros(RATE, np.float32), noise(1.0, RATE)], axis=1)
+    path = write(tmp_path / "a.wav", samples, RATE, "FLOAT")
+    np.testing.assert_array_equal(read(path, channel="cleanest")[0], samples[:, 1])
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf, 3e38])
+def test_values_that_are_no_sound_become_silence_with_a_note(tmp_path, value):
+    samples = noise(10.0, RATE)
+    broken = samples.copy()
+    broken[1000:1010] = value
+    sound, notes = read(write(tmp_path / "a.wav", broken, RATE, "FLOAT"))
+    samples[1000:1010] = 0
+    np.testing.assert_array_equal(sound, samples)
+    assert len(notes) == 1 and notes[0].startswith("10 samples are not numbers")
+
+
+@pytest.mark.parametrize("suffix", ["wav", "aiff", "flac", "mp3"])
+def test_of_a_truncated_recording_what_is_left_is_used_with_a_note(tmp_path, suffix):
+    samples = noise(20.0, 44100)
+    path = write(tmp_path / f"a.{suffix}", samples, 44100)
+    whole, _ = read(path, 44100)
+    sound, notes = read(truncate(path, 0.6), 44100)
+    assert len(sound) == pytest.approx(12 * 44100, abs=0.2 * 44100)
+    np.testing.assert_allclose(sound, whole[: len(sound)], atol=1e-3 if suffix == "mp3" else 1e-6)
+    assert len(notes) == 1 and notes[0].startswith(("truncated or damaged: 12.", "truncated or damaged: 11."))
+    assert notes[0].endswith("of 20.0 s could be read")
+
+
+@pytest.mark.parametrize("suffix", ["wav", "flac", "mp3"])
+def test_behind_the_end_of_a_truncated_recording_there_is_nothing(tmp_path, suffix):
+    path = truncate(write(tmp_path / f"a.{suffix}", noise(20.0, 44100), 44100), 0.5)
+    notes: list[str] = []
+    assert sum(map(len, reader.stream(path, 44100, start=15.0, note=notes.append))) == 0
+    assert len(notes) == 1
+
+
+def test_a_wav_of_unknown_length_as_streaming_software_writes_it_is_whole(tmp_path):
+    path = write(tmp_path / "a.wav", noise(1.0, RATE), RATE)
+    content = bytearray(path.read_bytes())
+    content[4:8] = content[40:44] = b"\xff\xff\xff\xff"
+    path.write_bytes(content)
+    sound, notes = read(path)
+    assert (len(sound), notes) == (RATE, [])
+
+
+@pytest.mark.parametrize(("suffix", "wrong"), [("flac", "wav"), ("wav", "mp3"), ("m4a", "wav"), ("mp3", "flac")])
+def test_a_wrong_suffix_does_not_matter(tmp_path, suffix, wrong):
+    path = write(tmp_path / f"a.{suffix}", sine(1000, 3.0, 44100), 44100)
+    assert tone_of(read(path.rename(tmp_path / f"b.{wrong}"))[0])[0] == 1000
+
+
+@pytest.mark.parametrize("suffix", ["wav", "flac", "mp3", "ogg", "m4a"])
+@pytest.mark.parametrize(
+    ("content", "reason"),
+    [
+        (b"", "the file is empty (0 bytes)"),
+        (b"This is no sound.\n" * 100, "cannot be decoded"),
+        (np.random.default_rng(1).bytes(5000), "cannot be decoded"),
+        (b"RIFF" + np.random.default_rng(1).bytes(5000), "cannot be decoded"),
+    ],
+)
+def test_what_is_no_recording_is_an_error_of_one_line_and_nothing_else_is_printed(
+    tmp_path, capfd, suffix, content, reason
+):
+    path = tmp_path / f"a.{suffix}"
+    path.write_bytes(content)
+    for attempt in (reader.probe, lambda path: read(path)):
+        with pytest.raises(AudioError) as error:
+            attempt(path)
+        assert str(error.value).startswith(reason) and "\n" not in str(error.value)
+    assert capfd.readouterr() == ("", "")
+
+
+def test_files_are_closed_whether_they_could_be_read_or_not(tmp_path):
+    good, bad = write(tmp_path / "a.wav", noise(0.1, 8000), 8000), tmp_path / "b.wav"
+    bad.write_bytes(b"RIFF" + bytes(100))
+    before = len(os.listdir("/proc/self/fd"))
+    for _ in range(5):
+        read(good)
+        with pytest.raises(AudioError):
+            read(bad)
+    assert len(os.listdir("/proc/self/fd")) == before
+
+
+def test_a_header_without_samples_is_an_error(tmp_path):
+    path = write(tmp_path / "a.wav", np.empty(0), RATE)
+    with pytest.raises(AudioError, match="holds no sound"):
+        read(path)
+
+
+def test_a_damaged_mp3_prints_nothing(tmp_path, capfd):
+    path = write(tmp_path / "a.mp3", noise(10.0, 44100), 44100)
+    content = path.read_bytes()
+    path.write_bytes(content[:40_000] + bytes(3000) + content[43_000:])
+    _, notes = read(path)
+    assert len(notes) == 1 and capfd.readouterr() == ("", "")
+
+
+@pytest.mark.parametrize("channel", ["mix", "cleanest"])
+def test_memory_does_not_grow_with_the_length_of_a_recording(tmp_path, channel):
+    paths = [tmp_path / "short.flac", tmp_path / "long.flac"]
+    for path, seconds in zip(paths, (90, 1800), strict=True):
+        with soundfile.SoundFile(path, "w", 8000, 1) as file:
+            for _ in range(seconds // 30):
+                file.write(noise(30, 8000))
+    short, long = (peak_memory(path, 16000) for path in paths)
+    assert long < 1.2 * short
+
+
+def test_names_that_are_not_utf8_are_found_and_shown_with_their_bytes(tmp_path):
+    path = write(tmp_path / "a.wav", noise(0.1, 8000), 8000)
+    os.rename(path, os.fsencode(tmp_path) + b"/caf\xe9.wav")
+    recordings, (problem,) = reader.find_recordings(tmp_path)
+    ((name, found),) = recordings.items()
+    assert name == r"caf\xe9" and len(read(found, 8000)[0]) == 800
+    assert not problem.lost and str(problem).isascii() and r"caf\xe9.wav" in str(problem)
+    assert list(reader.find_recordings(found)[0]) == [name]
+
+
+def test_recordings_with_one_stem_get_distinct_names(tmp_path):
+    for name in ("x/one.wav", "y/one.wav", "y/one.flac", "two.wav", "two.wav.flac", "two.mp3", "three.ogg"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).touch()
+    found, problems = reader.find_recordings(tmp_path)
+    names = {str(path.relative_to(tmp_path)): name for name, path in found.items()}
+    assert names == {
+        "x/one.wav": "x/one",
+        "y/one.wav": "y/one.wav",
+        "y/one.flac": "y/one.flac",
+        "two.wav.flac": "two.wav",
+        "two.mp3": "two.mp3",
+        "three.ogg": "three",
+    }
+    (problem,) = problems  # two.wav cannot be told from two.wav.flac
+    assert problem.lost and problem.subject == str(tmp_path / "two.wav")
+    assert list(found) == sorted(found)
+
+
+def test_only_visible_sound_files_that_match_are_found(tmp_path):
+    for name in ("a-1.wav", "b/a-2.FLAC", "b/c-3.mp3", "notes.txt", ".a-4.wav", ".cache/a-5.wav"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).touch()
+    assert list(reader.find_recordings(tmp_path)[0]) == ["a-1", "a-2", "c-3"]
+    assert list(reader.find_recordings(tmp_path, "a-*")[0]) == ["a-1", "a-2"]
+
+
+def test_a_link_back_to_a_folder_above_is_not_followed(tmp_path):
+    (tmp_path / "inside").mkdir()
+    (tmp_path / "inside/a.wav").touch()
+    (tmp_path / "inside/back").symlink_to(tmp_path)
+    (tmp_path / "link").symlink_to(tmp_path / "inside")
+    assert len(reader.find_recordings(tmp_path)[0]) == 1
+
+
+def test_a_path_that_leads_nowhere_is_an_error(tmp_path):
+    with pytest.raises(AudioError, match="nowhere: no such file or folder"):
+        reader.find_recordings(tmp_path / "nowhere")

@@ -1,0 +1,191 @@
+import tracemalloc
+from itertools import pairwise
+
+import librosa
+import numpy as np
+import pytest
+import torch
+import torchaudio
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from lib.audio.spectrogram import (
+    POWER_FLOOR,
+    cut_windows,
+    filterbank,
+    level_frames,
+    normalize,
+    recording_windows,
+)
+from lib.audio.windows import window_starts
+from lib.config import Audio
+from tests.recordings import noise, sine, write
+
+AUDIO = Audio(
+    sampling_rate=8000,
+    spec_duration=1.0,
+    spec_height=24,
+    win_length=256,
+    hop_length=80,
+    min_freq=100.0,
+    max_freq=4000.0,
+)
+
+
+def changed(**values) -> Audio:
+    return Audio(**AUDIO.model_dump() | values)
+
+
+def blocks_of(samples: np.ndarray, sizes: list[int]) -> list[np.ndarray]:
+    """The samples in blocks of those sizes, over and over."""
+    edges = [0]
+    while edges[-1] < len(samples):
+        edges.append(edges[-1] + sizes[(len(edges) - 1) % len(sizes)])
+    return [samples[start:end] for start, end in pairwise(edges)]
+
+
+def levels_of(samples: np.ndarray, audio: Audio, sizes: list[int] | None = None) -> np.ndarray:
+    return np.concatenate([*level_frames(blocks_of(samples, sizes or [len(samples)]), audio)], axis=1)
+
+
+def torchaudio_power(samples: np.ndarray, audio: Audio) -> np.ndarray:
+    transform = torchaudio.transforms.MelSpectrogram(
+        audio.sampling_rate,
+        n_fft=audio.win_length,
+        hop_length=audio.hop_length,
+        f_min=audio.min_freq,
+        f_max=audio.max_freq,
+        n_mels=audio.spec_height,
+        power=2,
+        center=True,
+        pad_mode="constant",
+        mel_scale="htk",
+    )
+    return transform(torch.from_numpy(samples)).numpy()
+
+
+@settings(deadline=None, max_examples=40)
+@given(
+    sizes=st.lists(st.integers(1, 3000), min_size=1, max_size=5).filter(lambda sizes: sum(sizes) > 50),
+    n=st.integers(1, 9000),
+    win_length=st.sampled_from([256, 400, 512]),
+    hop_length=st.sampled_from([64, 80, 256]),
+)
+def test_levels_equal_those_of_torchaudio_whatever_the_blocks(sizes, n, win_length, hop_length):
+    audio = changed(win_length=win_length, hop_length=hop_length, decibels=False)
+    samples = noise(n / 8000, 8000)
+    expected = torchaudio_power(samples, audio)
+    power = np.square(levels_of(samples, audio, sizes))
+    assert power.shape == (24, 1 + n // hop_length)
+    np.testing.assert_allclose(power, expected, atol=1e-4 * expected.max())
+
+
+def test_levels_at_the_default_settings_equal_those_of_torchaudio():
+    audio, samples = Audio(), noise(4.0, 32000)
+    expected = torchaudio_power(samples, audio)
+    np.testing.assert_allclose(np.square(levels_of(samples, changed_to_amplitudes(audio))), expected, rtol=1e-3)
+    np.testing.assert_allclose(levels_of(samples, audio), 10 * np.log10(expected), atol=0.01)
+
+
+def changed_to_amplitudes(audio: Audio) -> Audio:
+    return Audio(**audio.model_dump() | {"decibels": False})
+
+
+def test_linear_filters_are_those_that_librosa_would_make_of_the_same_edges():
+    audio = changed(freq_scale="linear", spec_height=32)
+    edges, bins = np.linspace(100, 4000, 34), librosa.fft_frequencies(sr=8000, n_fft=256)
+    ramps, widths = np.subtract.outer(edges, bins), np.diff(edges)
+    rising, falling = -ramps[:-2] / widths[:-1, None], ramps[2:] / widths[1:, None]
+    np.testing.assert_allclose(filterbank(audio), np.maximum(0, np.minimum(rising, falling)), atol=1e-5)
+
+
+@pytest.mark.parametrize("scale", ["mel", "log", "linear"])
+@pytest.mark.parametrize("frequency", [300.0, 1000.0, 3000.0])
+def test_a_tone_is_loudest_in_the_band_of_its_pitch(scale, frequency):
+    audio = changed(freq_scale=scale)
+    to_scale = {"mel": lambda f: np.log1p(f / 700), "log": np.log, "linear": lambda f: f}[scale]
+    position = (to_scale(frequency) - to_scale(100.0)) / (to_scale(4000.0) - to_scale(100.0))
+    band = position * (audio.spec_height + 1) - 1
+    loudest = levels_of(sine(frequency, 1.0, 8000), audio).mean(axis=1).argmax()
+    assert abs(loudest - band) <= 1
+
+
+@pytest.mark.parametrize("scale", ["mel", "log", "linear"])
+def test_every_band_hears_something_even_where_bands_are_narrower_than_bins(scale):
+    bank = filterbank(changed(freq_scale=scale, spec_height=300, min_freq=1.0))
+    assert (bank.sum(axis=1) > 0).all() and (bank >= 0).all() and (bank <= 1).all()
+
+
+def test_twice_the_amplitude_is_six_decibels_more():
+    samples = sine(1000, 1.0, 8000)
+    difference = levels_of(2 * samples, AUDIO) - levels_of(samples, AUDIO)
+    np.testing.assert_allclose(difference[:, 10:-10], 20 * np.log10(2), atol=0.01)
+
+
+def test_normalized_levels_count_down_from_the_loudest_point():
+    levels = np.array([[[-20.0, -60.0, -100.0, -180.0]]], np.float32)
+    np.testing.assert_allclose(normalize(levels, AUDIO), [[[1, 0.5, 0, 0]]], atol=1e-6)
+    amplitudes = np.array([[[0.2, 0.05, 0.0, 0.1]]], np.float32)
+    np.testing.assert_allclose(normalize(amplitudes, changed(decibels=False)), [[[1, 0.25, 0, 0.5]]], atol=1e-6)
+
+
+@pytest.mark.parametrize("decibels", [True, False])
+def test_each_window_is_normalized_for_itself_and_silence_is_zero(decibels):
+    audio = changed(decibels=decibels)
+    samples = np.concatenate([np.zeros(16000, np.float32), noise(1.0, 8000) * 1e-3, noise(1.0, 8000)])
+    ((_, spectrograms, _),) = cut_windows(level_frames([samples], audio), audio, 1.0, 64)
+    assert spectrograms.dtype == np.float32 and spectrograms.min() >= 0
+    assert spectrograms.max(axis=(1, 2)).tolist() == [0, 1, 1, 1] or spectrograms[0].max() == 0
+    assert spectrograms[2:].max(axis=(1, 2)).tolist() == [1, 1]
+
+
+@pytest.mark.parametrize("decibels", [True, False])
+def test_loud_and_soft_copies_of_a_sound_look_the_same(decibels):
+    audio = changed(decibels=decibels)
+    loud, soft = (levels_of(gain * noise(1.0, 8000), audio)[None] for gain in (1.0, 1e-4))
+    np.testing.assert_allclose(normalize(loud, audio), normalize(soft, audio), atol=1e-3)
+
+
+@settings(deadline=None, max_examples=60)
+@given(
+    sizes=st.lists(st.integers(0, 200), min_size=1, max_size=6).filter(lambda sizes: sum(sizes) > 20),
+    n=st.integers(1, 1500),
+    hop=st.sampled_from([0.01, 0.1, 0.333, 0.5, 1.0]),
+    batch=st.integers(1, 9),
+)
+def test_windows_of_a_stream_are_those_of_the_whole_spectrogram(sizes, n, hop, batch):
+    levels = np.random.default_rng(n).uniform(-60, 0, (AUDIO.spec_height, n)).astype(np.float32)
+    pieces = [piece.T for piece in blocks_of(levels.T, sizes)]
+    windows = list(cut_windows(pieces, AUDIO, hop, batch))
+    seconds = max(n - 1, 1) / AUDIO.frame_rate
+    starts = window_starts(seconds, AUDIO.spec_duration, hop)
+    np.testing.assert_allclose(np.concatenate([part.starts for part in windows]), starts)
+    padded = np.pad(levels, ((0, 0), (0, 200)), constant_values=10 * np.log10(POWER_FLOOR))
+    first = np.round(starts * AUDIO.frame_rate).astype(int)
+    whole = np.stack([padded[:, frame : frame + AUDIO.spec_width] for frame in first])
+    np.testing.assert_array_equal(np.concatenate([part.spectrograms for part in windows]), normalize(whole, AUDIO))
+    assert max(len(part.starts) for part in windows) <= batch
+    assert windows[-1].seconds == pytest.approx(seconds)
+
+
+def test_windows_of_a_recording_do_not_depend_on_its_format_or_the_batch(tmp_path):
+    samples = np.round(noise(20.0, 8000) * 32768) / 32768
+    wav, flac = (write(tmp_path / f"a.{suffix}", samples, 8000, "PCM_16") for suffix in ("wav", "flac"))
+    one = list(recording_windows(wav, AUDIO, 0.5, 64))
+    many = list(recording_windows(flac, AUDIO, 0.5, 3))
+    assert len(one) == 1 and len(many) == 13
+    np.testing.assert_array_equal(one[0].spectrograms, np.concatenate([part.spectrograms for part in many]))
+    assert one[-1].seconds == many[-1].seconds == pytest.approx(20.0)
+
+
+def test_memory_does_not_grow_with_the_length_of_the_sound():
+    def peak(n_blocks: int) -> int:
+        block = noise(8.0, 8000)
+        tracemalloc.start()
+        for _ in cut_windows(level_frames((block for _ in range(n_blocks)), AUDIO), AUDIO, 0.5, 16):
+            pass
+        peak = tracemalloc.get_traced_memory()[1]
+        tracemalloc.stop()
+        return peak
+
+    assert peak(100) < 1.2 * peak(5)

@@ -1,0 +1,55 @@
+import sqlite3
+
+import pytest
+from sqlalchemy import func, select
+from sqlalchemy.exc import IntegrityError
+
+from lib.database import schema
+from lib.database.stored_windows import StoredWindows
+from lib.errors import EarshotError
+from tests.database.builders import dump, extract_folder, write_data_set
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    return write_data_set(tmp_path_factory.mktemp("schema"), 3)
+
+
+def test_database_of_another_version_is_made_anew(folder, tmp_path):
+    database = tmp_path / "training.db"
+    report, _ = extract_folder(folder, tmp_path / "fresh.db")
+    extract_folder(folder, database)
+    with sqlite3.connect(database) as connection:
+        connection.execute("DROP TABLE SpecValue")
+        connection.execute(f"PRAGMA user_version = {schema.VERSION + 1}")
+    with pytest.raises(EarshotError, match="run the extract stage"):
+        StoredWindows(database)
+    again, n_new = extract_folder(folder, database)
+    assert (again, n_new) == (report, 3)
+    assert dump(database) == dump(tmp_path / "fresh.db")
+
+
+def test_same_tables_are_made_of_the_same_bytes(tmp_path):
+    for name in ("a.db", "b.db"):
+        schema.connect(tmp_path / "deep" / name, create=True).dispose()
+    assert (tmp_path / "deep/a.db").read_bytes() == (tmp_path / "deep/b.db").read_bytes()
+
+
+def test_recording_takes_all_that_hangs_on_it_with_it(folder, tmp_path):
+    extract_folder(folder, tmp_path / "training.db")
+    with schema.connect(tmp_path / "training.db").begin() as connection:
+        connection.execute(schema.recording.delete())
+        for table in (schema.segment, schema.segment_class, schema.spec_value):
+            assert connection.execute(select(func.count()).select_from(table)).scalar() == 0
+
+
+def test_segment_without_recording_is_refused(tmp_path):
+    engine = schema.connect(tmp_path / "training.db", create=True)
+    with pytest.raises(IntegrityError), engine.begin() as connection:
+        connection.execute(schema.segment.insert().values(RecordingID=7, Offset=0.0))
+
+
+def test_folder_in_place_of_the_database_is_named_in_one_line(tmp_path):
+    with pytest.raises(EarshotError) as caught:
+        schema.connect(tmp_path, create=True)
+    assert str(caught.value).startswith(f"{tmp_path}: ") and "\n" not in str(caught.value)

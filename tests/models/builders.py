@@ -1,0 +1,33 @@
+"""Models with random weights, which need no training."""
+
+from pathlib import Path
+
+import torch
+
+from lib.config import Audio
+from lib.models.checkpoint import save_checkpoint
+from lib.models.description import Description
+from lib.models.recognizer import Recognizer, build
+
+
+def describe(audio: Audio, names: str | list[str] = "abc", **changes) -> Description:
+    classes = [{"name": name, "code": name.upper(), "alt_name": "", "alt_code": ""} for name in names]
+    values = {"backbone": "cnn", "dropout": 0.1, "multi_label": True, "training": {"seed": 1, "epochs": 2}}
+    return Description(classes=classes, audio=audio, **(values | changes))
+
+
+def random_model(description: Description, seed: int = 1) -> Recognizer:
+    """A model whose scores differ from window to window, all over 0..1."""
+    torch.manual_seed(seed)
+    model = build(description).eval()
+    with torch.no_grad():
+        model.classifier.weight.mul_(40)
+    return model
+
+
+def save_random_model(path: Path, audio: Audio, names: str | list[str] = "abc", seed: int = 1, **changes) -> Recognizer:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    description = describe(audio, names, **changes)
+    model = random_model(description, seed)
+    save_checkpoint(path, model, description)
+    return model

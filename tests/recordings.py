@@ -1,0 +1,41 @@
+"""Small recordings of known content for tests."""
+
+from pathlib import Path
+
+import av
+import numpy as np
+import soundfile
+
+LEVEL = 0.5
+
+
+def sine(frequency: float, seconds: float, rate: int) -> np.ndarray:
+    """float32 (samples,) with amplitude LEVEL."""
+    return (LEVEL * np.sin(2 * np.pi * frequency * np.arange(round(seconds * rate)) / rate)).astype(np.float32)
+
+
+def noise(seconds: float, rate: int, seed: int = 1) -> np.ndarray:
+    """float32 (samples,), white, standard deviation 0.1."""
+    return (0.1 * np.random.default_rng(seed).standard_normal(round(seconds * rate))).astype(np.float32)
+
+
+def write(path: Path, samples: np.ndarray, rate: int, subtype: str | None = None) -> Path:
+    """Write samples, (n,) or (n, channels), in the format that the suffix tells; m4a as AAC, the rest by libsndfile."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    if path.suffix != ".m4a":
+        soundfile.write(path, samples, rate, subtype=subtype)
+        return path
+    channels = np.atleast_2d(samples.T)
+    with av.open(str(path), "w") as file:
+        stream = file.add_stream("aac", rate=rate, layout={1: "mono", 2: "stereo"}[len(channels)], bit_rate=256_000)
+        frame = av.AudioFrame.from_ndarray(np.ascontiguousarray(channels), format="fltp", layout=stream.layout.name)
+        frame.sample_rate = rate
+        file.mux([*stream.encode(frame), *stream.encode(None)])
+    return path
+
+
+def truncate(path: Path, keep: float) -> Path:
+    """Keep that part of a file's bytes."""
+    content = path.read_bytes()
+    path.write_bytes(content[: round(keep * len(content))])
+    return path

@@ -1,0 +1,230 @@
+"""Real runs on input as bad as it comes: one clear line each, no traceback, and the good files are used."""
+
+import csv
+import json
+import os
+from pathlib import Path
+
+import numpy as np
+import pytest
+import yaml
+
+from tests.recordings import noise, sine, truncate, write
+
+RATE = 16000
+AUDIO = {
+    "sampling_rate": RATE,
+    "spec_duration": 1.0,
+    "spec_height": 32,
+    "win_length": 512,
+    "hop_length": 160,
+    "max_freq": 8000.0,
+}
+UNREADABLE = {
+    "empty": "the file is empty",
+    "random": "cannot be decoded",
+    "text": "cannot be decoded",
+    "headeronly": "holds no sound",
+}
+ODD = {
+    "truncated": "truncated or damaged",
+    "silent": "is silent from start to end",
+    "nan": "samples are not numbers",
+}
+FINE = ["good", "eight", "mislabelled", "ultrasound"]
+ROWS = {
+    "good,high,20,21": "lies behind the end",
+    "eight,high,2.5,9": "ends behind the end",
+    "nowhere,high,0,1": "no such recording (nowhere, high)",
+    "good,unknown,0,1": "unknown class (good, unknown)",
+    "good,high,2,1": "ends before it starts",
+    "good,high,one,2": "a time is not a number",
+    "good,high,-1,2": "starts before the recording",
+    "good,low,1,2": "stands above already",
+    "good,": "a time is not a number",
+}
+
+
+def write_bad_recordings(folder: Path) -> None:
+    """One recording of 3 s of each kind in UNREADABLE, ODD and FINE, and one whose name is not UTF-8."""
+    song = sine(1000, 3.0, RATE)
+    write(folder / "good.wav", song, RATE)
+    write(folder / "eight.wav", np.tile(song[:, None], 8), RATE)
+    write(folder / "mislabelled.flac", song, RATE).rename(folder / "mislabelled.wav")
+    write(folder / "ultrasound.wav", sine(1000, 3.0, 500_000), 500_000)
+    truncate(write(folder / "truncated.flac", noise(6.0, RATE), RATE), 0.5)
+    write(folder / "silent.wav", 0 * song, RATE)
+    song[:100] = np.nan
+    write(folder / "nan.wav", song, RATE, "FLOAT")
+    write(folder / "headeronly.wav", song[:0], RATE)
+    (folder / "empty.wav").touch()
+    (folder / "random.mp3").write_bytes(np.random.default_rng(1).bytes(20_000))
+    (folder / "text.wav").write_text("no sound\n" * 100)
+    write(folder / "latin.wav", noise(3.0, RATE), RATE)
+    os.rename(folder / "latin.wav", os.fsencode(folder) + b"/caf\xe9.wav")
+
+
+@pytest.fixture(scope="module")
+def project(tmp_path_factory) -> Path:
+    """A data set of bad recordings and annotations, and settings for it."""
+    folder = tmp_path_factory.mktemp("bad")
+    write_bad_recordings(folder / "data/recordings")
+    names = [*FINE, *ODD, *UNREADABLE, r"caf\xe9"]
+    rows = [f"{name},{'high' if name == 'ultrasound' else 'low'},1,2" for name in names]
+    header = "recording,class,start_time,end_time"
+    (folder / "data/annotations.csv").write_text("\n".join([header, *rows, *ROWS]) + "\n")
+    (folder / "data/classes.csv").write_text("name\nlow\nhigh\n")
+    data = {"path": str(folder / "data")}
+    settings = {
+        "data": {"train": data, "test": data},
+        "audio": AUDIO,
+        "extract": {"overlap": 0.5},
+        "occurrences": {"path": "none"},
+        "train": {"epochs": 1, "epoch_windows": 0, "batch_size": 4, "device": "cpu", "val_fraction": 0.2},
+        "infer": {"overlap": 0.5, "device": "cpu", "min_score": 0.0},
+        "tracking": {"uri": f"sqlite:///{folder}/mlflow.db", "log_model": False},
+    }
+    (folder / "params.yaml").write_text(yaml.safe_dump(settings))
+    return folder
+
+
+@pytest.fixture(scope="module")
+def extracted(project, run_stage):
+    return run_stage("extract", *arguments(project, "database", "metrics"))
+
+
+@pytest.fixture(scope="module")
+def trained(project, extracted, run_stage):
+    return run_stage("train", *arguments(project, "database", "model", "metrics", "curves", "state"))
+
+
+def arguments(project: Path, *names: str) -> list[str]:
+    files = {
+        "database": "training.db",
+        "metrics": "metrics.json",
+        "model": "models/model.pt",
+        "curves": "curves.csv",
+        "state": "state",
+        "params": "params.yaml",
+    }
+    return [f"--{name}={project / files[name]}" for name in (*names, "params")]
+
+
+def warnings_of(errors: str) -> list[str]:
+    """The warnings on stderr, in which nothing but these and lines of progress may stand."""
+    assert "Traceback" not in errors
+    lines = [line for line in errors.splitlines() if not line.startswith(("extract: ", "infer: ", "train: "))]
+    assert [line for line in lines if not line.startswith("warning: ")] == []
+    return lines
+
+
+def only(lines: list[str], *parts: str) -> str:
+    found = [line for line in lines if all(part in line for part in parts)]
+    assert len(found) == 1, (parts, lines)
+    return found[0]
+
+
+def test_extract_says_a_line_about_each_bad_input_and_uses_the_rest(project, extracted):
+    status, output, errors = extracted
+    lines = warnings_of(errors)
+    assert status == 0 and output.startswith("8 recordings (8 new or changed, 4 failed), ")
+    for name, reason in (UNREADABLE | ODD).items():
+        assert only(lines, f"recordings/{name}.", reason).count("; ") >= 1
+    for number, (row, reason) in enumerate(ROWS.items(), 2 + len([*FINE, *ODD, *UNREADABLE, "latin"])):
+        where = (
+            "eight.wav" if row.startswith("eight") else "good.wav" if ",20,21" in row else f"annotations.csv:{number}"
+        )
+        only(lines, f"/{where}: ", reason)
+    only(lines, r"recordings/caf\xe9.wav", "not UTF-8")
+    assert len(lines) == len(UNREADABLE) + len(ODD) + len(ROWS) + 1
+    report = json.loads((project / "metrics.json").read_text())
+    assert {entry["recording"]: entry["reason"].split(" (")[0] for entry in report["failed"]} == UNREADABLE
+    assert [f"warning: {line}" for line in report["warnings"]] == lines
+
+
+def test_extract_says_it_again_on_a_run_with_nothing_new(project, extracted, run_stage):
+    status, output, errors = run_stage("extract", *arguments(project, "database", "metrics"))
+    assert status == 0 and output.startswith("8 recordings (0 new or changed, 4 failed), ")
+    assert sorted(warnings_of(errors)) == sorted(warnings_of(extracted[2]))
+
+
+def test_strict_extraction_stops_at_lost_input(project, run_stage, tmp_path):
+    status, _, errors = run_stage(
+        "extract", *arguments(project, "metrics"), f"--database={tmp_path}/training.db", "--strict"
+    )
+    lines = [line for line in errors.splitlines() if line.startswith("error: ")]
+    assert status == 1 and "Traceback" not in errors
+    for name, reason in UNREADABLE.items():
+        only(lines, f"recordings/{name}.", reason)
+    assert not any("silent" in line for line in lines) and lines[-1].startswith("error: stopped because extract.strict")
+
+
+def test_train_says_which_class_has_one_recording_only(trained):
+    status, output, errors = trained
+    assert (status, output.count("\n")) == (0, 1)
+    assert "1 recording" in only(warnings_of(errors), "high")
+
+
+def test_infer_says_a_line_about_each_bad_recording_and_labels_the_rest(project, trained, run_stage):
+    labels = project / "labels"
+    command = [f"--recordings={project}/data/recordings", f"--model={project}/models", f"--output={labels}"]
+    status, output, errors = run_stage("infer", *command, *arguments(project))
+    lines = warnings_of(errors)
+    assert status == 0 and output.startswith("8 of 12 recordings (12 new), ")
+    for name, reason in (UNREADABLE | ODD).items():
+        only(lines, f"recordings/{name}.", reason)
+    only(lines, r"caf\xe9.wav", "not UTF-8")
+    assert len(lines) == len(UNREADABLE) + len(ODD) + 1
+    with (labels / "recordings.csv").open(newline="") as file:
+        rows = {row["recording"]: row for row in csv.DictReader(file)}
+    used = {*FINE, *ODD, r"caf\xe9"}
+    assert {name for name, row in rows.items() if row["status"] == "ok"} == used
+    assert {path.stem for path in labels.glob("*.txt")} == used
+    for name, reason in UNREADABLE.items():
+        assert rows[name]["status"] == "failed" and reason in rows[name]["reason"]
+    with (labels / "scores.csv").open(newline="") as file:
+        assert {row["recording"] for row in csv.DictReader(file)} == used
+
+    status, _, errors = run_stage("infer", *command, *arguments(project), "--strict")
+    assert status == 1 and "Traceback" not in errors
+    assert only(errors.splitlines(), "error: ") == (
+        f"error: {labels}: 4 of 12 recordings could not be analyzed; recordings.csv in that folder tells why"
+    )
+
+
+@pytest.mark.parametrize("stage", ["extract", "infer"])
+def test_an_output_that_cannot_be_written_is_one_line(project, trained, run_stage, stage):
+    below = project / "params.yaml/out"
+    command = {
+        "extract": [f"--database={below}/training.db"],
+        "infer": [f"--model={project}/models", f"--output={below}", f"--recordings={project}/data/recordings/good.wav"],
+    }[stage]
+    status, output, errors = run_stage(stage, *command, *arguments(project))
+    lines = [line for line in errors.splitlines() if not line.startswith("warning: ")]
+    assert (status, output, len(lines)) == (1, "", 1)
+    assert lines[0].startswith(f"error: {project}/params.yaml") and "Not a directory" in lines[0]
+
+
+@pytest.mark.parametrize("stage", ["extract", "infer"])
+@pytest.mark.parametrize("content", ["nothing", "unreadable"])
+def test_with_no_recording_left_a_stage_fails_in_clear_lines(project, trained, run_stage, tmp_path, stage, content):
+    (tmp_path / "data/recordings").mkdir(parents=True)
+    (tmp_path / "data/annotations.csv").write_text("recording,class,start_time,end_time\na,low,0,1\n")
+    if content == "unreadable":
+        (tmp_path / "data/recordings/a.wav").write_bytes(b"no sound")
+    command = {
+        "extract": [f"--database={tmp_path}/training.db", f"--data.train.path={tmp_path}/data"],
+        "infer": [
+            f"--model={project}/models",
+            f"--output={tmp_path}/labels",
+            f"--recordings={tmp_path}/data/recordings",
+        ],
+    }[stage]
+    status, output, errors = run_stage(stage, *command, *arguments(project, *["metrics"][: stage == "extract"]))
+    lines = [line for line in errors.splitlines() if not line.startswith(f"{stage}: ")]
+    assert status == 1 and "Traceback" not in errors
+    assert all(line.startswith(("error: ", "warning: ")) for line in lines) and lines[-1].startswith("error: ")
+    if content == "nothing":
+        assert len(lines) == 1 and "holds no recordings" in lines[0]
+    else:
+        assert "cannot be decoded" in only(lines, "recordings/a.wav")
