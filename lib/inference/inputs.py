@@ -26,7 +26,7 @@ def recordings_of(path: str | Path) -> tuple[dict[str, Path], list[Problem]]:
 def _listed(path: Path) -> tuple[dict[str, Path], list[Problem]]:
     found: dict[str, Path] = {}
     problems: list[Problem] = []
-    for number, line in enumerate(path.read_text(encoding="utf-8", errors="surrogateescape").splitlines(), 1):
+    for number, line in enumerate(path.read_text(encoding="utf-8-sig", errors="surrogateescape").splitlines(), 1):
         if not (entry := line.strip()) or entry.startswith("#"):
             continue
         try:

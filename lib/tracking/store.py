@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from mlflow import MlflowClient
 
 SQLITE = "sqlite:///"
+KIND = {"mlflow.experimentKind": "custom_model_development"}
+"""Makes the UI open on runs and metrics of models, not on traces of language models."""
 QUIET = {
     "MLFLOW_LOGGING_LEVEL": "WARNING",
     "MLFLOW_DISABLE_TELEMETRY": "true",
@@ -99,7 +101,7 @@ def _experiment_id(client: "MlflowClient", name: str, artifacts: str | None) -> 
     if found := client.get_experiment_by_name(name):
         return found.experiment_id
     try:
-        return client.create_experiment(name, artifact_location=artifacts)
+        return client.create_experiment(name, artifact_location=artifacts, tags=KIND)
     except MlflowException:
         if found := client.get_experiment_by_name(name):  # another process was faster
             return found.experiment_id

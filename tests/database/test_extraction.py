@@ -251,4 +251,3 @@ def test_file_that_is_no_database_is_named_in_one_line(folder, database):
         extract_folder(folder, database)
     assert str(caught.value).startswith(f"{database}: ")
     assert "\n" not in str(caught.value)
-

@@ -20,8 +20,12 @@ def random_model(description: Description, seed: int = 1) -> Recognizer:
     """A model whose scores differ from window to window, all over 0..1."""
     torch.manual_seed(seed)
     model = build(description).eval()
+    audio = description.audio
+    bands = torch.rand(64, audio.spec_height, 1).pow(3) * torch.rand(64, audio.spec_height, audio.spec_width)
     with torch.no_grad():
-        model.classifier.weight.mul_(40)
+        logits = model(bands)
+        model.classifier.weight.mul_(3 / logits.std(dim=0)[:, None])
+        model.classifier.bias.sub_(logits.mean(dim=0)).mul_(3 / logits.std(dim=0))
     return model
 
 

@@ -34,7 +34,7 @@ ODD = {
 FINE = ["good", "eight", "mislabelled", "ultrasound"]
 ROWS = {
     "good,high,20,21": "lies behind the end",
-    "eight,high,2.5,9": "ends behind the end",
+    "eight,low,2.5,9": "ends behind the end",
     "nowhere,high,0,1": "no such recording (nowhere, high)",
     "good,unknown,0,1": "unknown class (good, unknown)",
     "good,high,2,1": "ends before it starts",
@@ -131,10 +131,8 @@ def test_extract_says_a_line_about_each_bad_input_and_uses_the_rest(project, ext
     for name, reason in (UNREADABLE | ODD).items():
         assert only(lines, f"recordings/{name}.", reason).count("; ") >= 1
     for number, (row, reason) in enumerate(ROWS.items(), 2 + len([*FINE, *ODD, *UNREADABLE, "latin"])):
-        where = (
-            "eight.wav" if row.startswith("eight") else "good.wav" if ",20,21" in row else f"annotations.csv:{number}"
-        )
-        only(lines, f"/{where}: ", reason)
+        behind = "behind the end" in reason  # only known once the recording is read
+        only(lines, f"/{row.split(',')[0]}.wav: " if behind else f"/annotations.csv:{number}: ", reason)
     only(lines, r"recordings/caf\xe9.wav", "not UTF-8")
     assert len(lines) == len(UNREADABLE) + len(ODD) + len(ROWS) + 1
     report = json.loads((project / "metrics.json").read_text())
@@ -160,8 +158,8 @@ def test_strict_extraction_stops_at_lost_input(project, run_stage, tmp_path):
 
 
 def test_train_says_which_class_has_one_recording_only(trained):
-    status, output, errors = trained
-    assert (status, output.count("\n")) == (0, 1)
+    status, _, errors = trained
+    assert status == 0
     assert "1 recording" in only(warnings_of(errors), "high")
 
 
@@ -212,15 +210,12 @@ def test_with_no_recording_left_a_stage_fails_in_clear_lines(project, trained, r
     (tmp_path / "data/annotations.csv").write_text("recording,class,start_time,end_time\na,low,0,1\n")
     if content == "unreadable":
         (tmp_path / "data/recordings/a.wav").write_bytes(b"no sound")
+    data = tmp_path / "data"
     command = {
-        "extract": [f"--database={tmp_path}/training.db", f"--data.train.path={tmp_path}/data"],
-        "infer": [
-            f"--model={project}/models",
-            f"--output={tmp_path}/labels",
-            f"--recordings={tmp_path}/data/recordings",
-        ],
+        "extract": [f"--database={tmp_path}/a.db", f"--metrics={tmp_path}/a.json", f"--data.train.path={data}"],
+        "infer": [f"--model={project}/models", f"--output={tmp_path}/labels", f"--recordings={data}/recordings"],
     }[stage]
-    status, output, errors = run_stage(stage, *command, *arguments(project, *["metrics"][: stage == "extract"]))
+    status, _, errors = run_stage(stage, *command, *arguments(project))
     lines = [line for line in errors.splitlines() if not line.startswith(f"{stage}: ")]
     assert status == 1 and "Traceback" not in errors
     assert all(line.startswith(("error: ", "warning: ")) for line in lines) and lines[-1].startswith("error: ")

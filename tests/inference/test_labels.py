@@ -1,0 +1,72 @@
+import numpy as np
+from hypothesis import given
+from hypothesis import strategies as st
+
+from lib.inference.labels import Hits, Label, audacity_text, find_hits, make_labels
+
+
+def hits_of(*hits):
+    starts, columns, scores = zip(*hits, strict=True)
+    return Hits(np.array(starts, float), np.array(columns), np.array(scores))
+
+
+def test_hits_are_the_windows_and_classes_that_score_high_enough():
+    scores = np.array([[0.5, 0.49], [0.1, 0.9]])
+    starts, columns, values = find_hits(np.array([0.0, 1.5]), scores, 0.5)
+    assert list(zip(starts, columns, values, strict=True)) == [(0.0, 0, 0.5), (1.5, 1, 0.9)]
+
+
+def test_overlapping_and_touching_windows_of_a_class_become_one_label():
+    hits = hits_of((0, 1, 0.6), (1.5, 1, 0.9), (4.5, 1, 0.7), (9, 1, 0.8), (1.5, 0, 0.5))
+    assert make_labels(hits, 3.0, ["a", "b"], merge=True) == [
+        Label("b", 0.0, 7.5, 0.9),
+        Label("a", 1.5, 4.5, 0.5),
+        Label("b", 9.0, 12.0, 0.8),
+    ]
+
+
+def test_without_merging_each_window_is_a_label():
+    hits = hits_of((1.5, 1, 0.9), (0, 1, 0.6), (1.5, 0, 0.5))
+    assert make_labels(hits, 3.0, ["a", "b"], merge=False) == [
+        Label("b", 0.0, 3.0, 0.6),
+        Label("a", 1.5, 4.5, 0.5),
+        Label("b", 1.5, 4.5, 0.9),
+    ]
+
+
+def test_nothing_found_is_no_label():
+    hits = find_hits(np.array([0.0]), np.array([[0.2]]), 0.5)
+    assert make_labels(hits, 3.0, ["a"], merge=True) == []
+    assert audacity_text([]) == ""
+
+
+@given(
+    st.lists(st.tuples(st.integers(0, 40), st.integers(0, 2)), unique=True, max_size=30),
+    st.integers(1, 6),
+    st.randoms(use_true_random=False),
+)
+def test_labels_cover_what_the_windows_cover(windows, length, rng):
+    """Compared with painting the windows on a grid of tenths of a second and reading off the stretches."""
+    windows = [(start, column, rng.choice([0.3, 0.6, 0.9])) for start, column in windows]
+    expected = []
+    for column in range(3):
+        inside = {start + k for start, c, _ in windows if c == column for k in range(length)}
+        borders = {start for start, c, _ in windows if c == column}
+        for first in sorted(tenth for tenth in borders if tenth - 1 not in inside):
+            last = first
+            while last in inside:
+                last += 1
+            score = max(s for start, c, s in windows if c == column and first <= start < last)
+            expected.append((first, "abc"[column], last, score))
+    hits = Hits(*(np.array([window[i] for window in windows]) for i in range(3)))
+    labels = make_labels(
+        hits._replace(starts=hits.starts / 10, columns=hits.columns.astype(int)), length / 10, "abc", True
+    )
+    found = [(round(start * 10), name, round(end * 10), score) for name, start, end, score in labels]
+    assert found == sorted(expected)
+
+
+def test_audacity_file_has_tabs_between_start_end_and_text():
+    assert audacity_text([Label("Tree frog", 0, 4.5, 0.98765), Label("b", 1.5, 4.5, 0.5)]) == (
+        "0.000\t4.500\tTree frog;0.988\n1.500\t4.500\tb;0.500\n"
+    )
