@@ -6,6 +6,7 @@ names the key, the value and what is allowed.
 """
 
 import difflib
+import re
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -15,6 +16,8 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, ValidationIn
 from lib.errors import SettingsError
 
 PARAMS_FILE = "params.yaml"
+YAML_WORDS = {"null": None, "true": True, "false": False}
+"""What a user of params.yaml writes on the command line, too."""
 
 Positive = Annotated[float, Field(gt=0)]
 NotNegative = Annotated[float, Field(ge=0)]
@@ -209,6 +212,15 @@ class Settings(Section):
         return self
 
 
+class _Loader(yaml.SafeLoader):
+    """Reads 1e-3 as a number, as YAML 1.2 and DVC do; PyYAML follows YAML 1.1, to which it is text."""
+
+
+_Loader.add_implicit_resolver(
+    "tag:yaml.org,2002:float", re.compile(r"[-+]?[0-9]+(\.[0-9]*)?[eE][-+]?[0-9]+$"), list("-+0123456789")
+)
+
+
 def load_settings(
     params: str | Path = PARAMS_FILE, overrides: dict[str, Any] | None = None, section: str | None = None
 ) -> Settings:
@@ -219,7 +231,7 @@ def load_settings(
     """
     path = Path(params)
     try:
-        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+        content = yaml.load(path.read_text(encoding="utf-8"), _Loader)
     except FileNotFoundError:
         raise SettingsError(f"{path}: no such file; run in the project's folder or give --params FILE") from None
     except (OSError, UnicodeDecodeError) as error:
@@ -249,7 +261,7 @@ def _override(content: dict, key: str, value: Any, section: str | None) -> None:
         if not isinstance(child, dict):
             raise SettingsError(f"--{key}: {parent} is not a section")
         content = child
-    content[last] = value
+    content[last] = YAML_WORDS.get(value, value) if isinstance(value, str) else value
 
 
 def _one_of(value: str, allowed: list[str]) -> str:
@@ -258,7 +270,7 @@ def _one_of(value: str, allowed: list[str]) -> str:
     return value
 
 
-def _lines(faults: list[dict]) -> list[str]:
+def _lines(faults: list[Any]) -> list[str]:
     """Validation faults of pydantic as `key = value: what is allowed`, one line a key."""
     lines: dict[str, str] = {}
     for fault in faults:
@@ -272,7 +284,8 @@ def _lines(faults: list[dict]) -> list[str]:
 
 def _names(location: tuple) -> list[str]:
     """The part of a fault's location that names a key: pydantic appends the member of a union that did not fit."""
-    names, model = [], Settings
+    names: list[str] = []
+    model: type[Section] = Settings
     for part in location:
         names.append(str(part))
         field = model.model_fields.get(part)

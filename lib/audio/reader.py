@@ -165,7 +165,7 @@ def cleanest_channel(samples: np.ndarray) -> int:
 
 def _mono(blocks: Iterable[np.ndarray], channel: str, rate: int) -> Iterator[np.ndarray]:
     chosen = 0
-    head: list[np.ndarray] = []
+    head: list[np.ndarray] | None = []
     for block in blocks:
         if block.shape[1] == 1:
             yield block[:, 0]

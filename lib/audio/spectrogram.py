@@ -5,7 +5,7 @@ are cut out of the frames, so that overlapping windows cost no further transform
 MelSpectrogram(power=2, center=True, pad_mode="constant", mel_scale="htk") with a periodic Hann window.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from functools import lru_cache
 from pathlib import Path
 from typing import NamedTuple
@@ -32,11 +32,12 @@ def filterbank(audio: Audio) -> np.ndarray:
     Band edges are equally spaced from min_freq to max_freq on the scale: `mel` (HTK's 2595 log10(1 + f / 700)), `log`
     or `linear`. A band that is narrower than the distance of two FFT bins takes the nearest bin.
     """
-    to_scale, to_hz = {
+    scales: dict[str, tuple[Callable, Callable]] = {
         "mel": (lambda f: 2595 * np.log10(1 + f / 700), lambda m: 700 * (10 ** (m / 2595) - 1)),
         "log": (np.log, np.exp),
         "linear": (np.asarray, np.asarray),
-    }[audio.freq_scale]
+    }
+    to_scale, to_hz = scales[audio.freq_scale]
     edges = to_hz(np.linspace(to_scale(audio.min_freq), to_scale(audio.max_freq), audio.spec_height + 2))
     bins = np.fft.rfftfreq(audio.win_length, 1 / audio.sampling_rate)
     low, centre, high = (edges[i : i + audio.spec_height, None] for i in range(3))

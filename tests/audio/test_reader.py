@@ -2,6 +2,7 @@ import os
 import tracemalloc
 from pathlib import Path
 
+import av
 import librosa
 import numpy as np
 import pytest
@@ -174,6 +175,18 @@ def test_what_is_no_recording_is_an_error_of_one_line_and_nothing_else_is_printe
             attempt(path)
         assert str(error.value).startswith(reason) and "\n" not in str(error.value)
     assert capfd.readouterr() == ("", "")
+
+
+def test_the_duration_of_a_bare_aac_stream_is_not_guessed(tmp_path):
+    path = tmp_path / "a.aac"
+    with av.open(str(path), "w", format="adts") as file:
+        stream = file.add_stream("aac", rate=RATE, layout="mono")
+        frame = av.AudioFrame.from_ndarray(sine(1000, 5.0, RATE)[None], format="fltp", layout="mono")
+        frame.sample_rate = RATE
+        file.mux([*stream.encode(frame), *stream.encode(None)])
+    sound, notes = read(path)
+    assert reader.probe(path).seconds == 0 and notes == []
+    assert len(sound) == pytest.approx(5 * RATE, rel=0.02) and tone_of(sound)[0] == 1000
 
 
 def test_files_are_closed_whether_they_could_be_read_or_not(tmp_path):

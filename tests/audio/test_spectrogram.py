@@ -83,12 +83,7 @@ def test_levels_equal_those_of_torchaudio_whatever_the_blocks(sizes, n, win_leng
 def test_levels_at_the_default_settings_equal_those_of_torchaudio():
     audio, samples = Audio(), noise(4.0, 32000)
     expected = torchaudio_power(samples, audio)
-    np.testing.assert_allclose(np.square(levels_of(samples, changed_to_amplitudes(audio))), expected, rtol=1e-3)
     np.testing.assert_allclose(levels_of(samples, audio), 10 * np.log10(expected), atol=0.01)
-
-
-def changed_to_amplitudes(audio: Audio) -> Audio:
-    return Audio(**audio.model_dump() | {"decibels": False})
 
 
 def test_linear_filters_are_those_that_librosa_would_make_of_the_same_edges():
@@ -132,11 +127,10 @@ def test_normalized_levels_count_down_from_the_loudest_point():
 @pytest.mark.parametrize("decibels", [True, False])
 def test_each_window_is_normalized_for_itself_and_silence_is_zero(decibels):
     audio = changed(decibels=decibels)
-    samples = np.concatenate([np.zeros(16000, np.float32), noise(1.0, 8000) * 1e-3, noise(1.0, 8000)])
+    samples = np.concatenate([np.zeros(8200, np.float32), noise(1.0, 8000) * 1e-3, noise(1.0, 8000)])
     ((_, spectrograms, _),) = cut_windows(level_frames([samples], audio), audio, 1.0, 64)
     assert spectrograms.dtype == np.float32 and spectrograms.min() >= 0
-    assert spectrograms.max(axis=(1, 2)).tolist() == [0, 1, 1, 1] or spectrograms[0].max() == 0
-    assert spectrograms[2:].max(axis=(1, 2)).tolist() == [1, 1]
+    assert spectrograms.max(axis=(1, 2)).tolist() == [0, 1, 1]
 
 
 @pytest.mark.parametrize("decibels", [True, False])

@@ -2,12 +2,15 @@
 
 from pathlib import Path
 
+import numpy as np
 import torch
 
+from lib.audio.spectrogram import cut_windows, level_frames
 from lib.config import Audio
 from lib.models.checkpoint import save_checkpoint
 from lib.models.description import Description
 from lib.models.recognizer import Recognizer, build
+from tests.database.builders import PITCHES, tones
 
 
 def describe(audio: Audio, names: str | list[str] = "abc", **changes) -> Description:
@@ -21,9 +24,10 @@ def random_model(description: Description, seed: int = 1) -> Recognizer:
     torch.manual_seed(seed)
     model = build(description).eval()
     audio = description.audio
-    bands = torch.rand(64, audio.spec_height, 1).pow(3) * torch.rand(64, audio.spec_height, audio.spec_width)
+    samples, _ = tones(99, 20.0, tuple(PITCHES))
+    windows = next(cut_windows(level_frames([samples.astype(np.float32)], audio), audio, 0.11, 64))
     with torch.no_grad():
-        logits = model(bands)
+        logits = model(torch.from_numpy(windows.spectrograms))
         model.classifier.weight.mul_(3 / logits.std(dim=0)[:, None])
         model.classifier.bias.sub_(logits.mean(dim=0)).mul_(3 / logits.std(dim=0))
     return model

@@ -28,6 +28,15 @@ class Killed(BaseException):
     """Ends a training as a signal does."""
 
 
+@pytest.fixture(scope="module", autouse=True)
+def one_thread():
+    """Sums depend on how many threads share them, and those of such small models are slower shared."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
 def with_settings(**changes):
     return QUICK.model_copy(update=changes)
 

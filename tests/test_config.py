@@ -1,0 +1,182 @@
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from pydantic import BaseModel
+from pydantic_core import PydanticUndefined
+
+from lib.config import Section, Settings, load_settings
+from lib.errors import SettingsError
+
+PROJECT = Path(__file__).parents[1]
+MINIMAL = "data:\n  train: {path: a}\n  test: {path: b}\noccurrences: {path: c}\n"
+STAGES = ["extract", "train", "infer", "evaluate", "store", "summary", "pickle_occurrences"]
+HEAVY = {"torch", "pandas", "mlflow", "sklearn", "sqlalchemy", "scipy", "matplotlib", "timm"}
+
+
+@pytest.fixture
+def params(tmp_path):
+    """A function that writes a settings file."""
+
+    def write(content: str | bytes = MINIMAL) -> Path:
+        path = tmp_path / "params.yaml"
+        path.write_bytes(content if isinstance(content, bytes) else content.encode())
+        return path
+
+    return write
+
+
+def flattened(section: type[BaseModel], prefix: str = "") -> dict[str, Any]:
+    """The default (or PydanticUndefined) of every key below a model."""
+    keys: dict[str, Any] = {}
+    for name, field in section.model_fields.items():
+        if isinstance(field.annotation, type) and issubclass(field.annotation, Section):
+            keys |= flattened(field.annotation, f"{prefix}{name}.")
+        else:
+            keys[prefix + name] = field.default
+    return keys
+
+
+def flattened_file(content: dict, prefix: str = "") -> dict[str, Any]:
+    keys: dict[str, Any] = {}
+    for name, value in content.items():
+        keys |= flattened_file(value, f"{prefix}{name}.") if isinstance(value, dict) else {prefix + name: value}
+    return keys
+
+
+def faults(path: Path, **overrides: Any) -> list[str]:
+    with pytest.raises(SettingsError) as error:
+        load_settings(path, {key.replace("__", "."): value for key, value in overrides.items()})
+    return str(error.value).splitlines()
+
+
+def test_params_yaml_names_every_key_with_its_default_and_no_other():
+    in_file = flattened_file(yaml.safe_load((PROJECT / "params.yaml").read_text(encoding="utf-8")))
+    in_models = flattened(Settings)
+    assert list(in_file) == list(in_models)
+    with_default = {key: value for key, value in in_models.items() if value is not PydanticUndefined}
+    assert {key: in_file[key] for key in with_default} == with_default
+    assert load_settings(PROJECT / "params.yaml") == Settings.model_validate(
+        yaml.safe_load((PROJECT / "params.yaml").read_text(encoding="utf-8"))
+    )
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "said"),
+    [
+        ("train.epoch", 5, "unknown key; did you mean epochs? allowed: multi_label, backbone,"),
+        ("tain", 5, "unknown key; did you mean train? allowed: data, audio,"),
+        ("data.train.pth", "x", "unknown key; did you mean path? allowed: path, format, include"),
+        ("train.epochs", "many", "must be a valid integer"),
+        ("train.epochs", 2.5, "must be a valid integer"),
+        ("train.epochs", True, "must be a valid integer"),
+        ("train.epochs", 0, "must be greater than or equal to 1"),
+        ("train.learning_rate", "fast", "must be a valid number"),
+        ("train.learning_rate", float("nan"), "must be a finite number"),
+        ("train.dropout", 1, "must be less than 1"),
+        ("extract.strict", "yes", "must be a valid boolean"),
+        ("data.train.path", 5, "must be a valid string"),
+        ("data.test.format", "raven", "must be one of auto, segments, folders"),
+        ("audio.channel", "second", "must be 'mix', 'first' or 'cleanest'"),
+        ("audio.max_freq", 16001, "must be at most half of audio.sampling_rate (16000 Hz)"),
+        ("audio.max_freq", 50, "must be above audio.min_freq (50 Hz)"),
+        ("audio.sampling_rate", 30, "must be greater than or equal to 1000"),
+        ("audio.hop_length", 1025, "must be at most audio.win_length (1024 samples)"),
+        ("audio.spec_duration", 0, "must be greater than 0"),
+        ("extract.overlap", 3, "must be below audio.spec_duration (3 s)"),
+        ("infer.overlap", 4.5, "must be below audio.spec_duration (3 s)"),
+        ("extract.min_seconds", 3.5, "must be at most audio.spec_duration (3 s)"),
+        ("evaluate.min_seconds", 3.5, "must be at most audio.spec_duration (3 s)"),
+        ("infer.week", 49, "must be less than or equal to 48, or 'date'"),
+        ("infer.week", "may", "must be a valid integer, or 'date'"),
+        ("infer.latitude", 91, "must be less than or equal to 90"),
+    ],
+)
+def test_a_wrong_setting_is_one_line_with_key_value_and_what_is_allowed(params, key, value, said):
+    path = params()
+    (line,) = faults(path, **{key: value})
+    assert line.startswith(f"{path}: {key} = {value!r}: {said}")
+
+
+@pytest.mark.parametrize(
+    ("overrides", "said"),
+    [
+        ({"infer.latitude": 45.0}, "infer: latitude and longitude go together"),
+        ({"infer.latitude": 45.0, "infer.longitude": 0.0, "infer.region": "CA"}, "infer: set region or latitude"),
+        ({"infer.week": 5}, "infer: week needs a place"),
+        ({"audio.freq_scale": "log", "audio.min_freq": 0}, "audio: min_freq must be at least 1 Hz"),
+        ({"audio.spec_duration": 0.05}, "audio: spec_duration of 0.05 s holds 5 frames"),
+    ],
+)
+def test_settings_that_do_not_go_together_are_one_line(params, overrides, said):
+    (line,) = faults(params(), **overrides)
+    assert line.startswith(f"{params()}: {said}")
+
+
+def test_each_fault_is_a_line(params):
+    lines = faults(params(), train__epochs=0, train__dropout=2, audio__max_freq=1e6, nonsense=1)
+    assert len(lines) == 4
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        (b"", "holds no sections"),
+        (b"- a\n- b\n", "holds no sections"),
+        (b"data: [\n", "params.yaml:2: "),
+        (b"a: b: c\n", "params.yaml:1: mapping values are not allowed here"),
+        (b"data: \xff\n", "cannot be read"),
+        (b"audio: {}\n", "data: missing; add it"),
+    ],
+)
+def test_a_file_that_is_no_settings_is_told_where(params, content, said):
+    lines = faults(params(content))
+    assert said in lines[0] and all(line.startswith(str(params(content))) for line in lines)
+
+
+def test_a_missing_file_is_one_line(tmp_path):
+    (line,) = faults(tmp_path / "none.yaml")
+    assert line.startswith(f"{tmp_path}/none.yaml: no such file")
+
+
+def test_overrides_replace_what_the_file_says(params):
+    path = params(MINIMAL + "train: {epochs: 7}\ninfer: {overlap: 1}\n")
+    settings = load_settings(path, {"overlap": 0.5, "audio.top_db": 60, "train.dropout": 0.0}, section="infer")
+    assert (settings.infer.overlap, settings.extract.overlap) == (0.5, 1.5)
+    assert (settings.audio.top_db, settings.train.dropout, settings.train.epochs) == (60.0, 0.0, 7)
+
+
+@pytest.mark.parametrize(("word", "value"), [("null", None), ("CA-ON", "CA-ON")])
+def test_an_override_may_be_null_as_in_the_file(params, word, value):
+    assert load_settings(params(), {"infer.region": word}).infer.region == value
+
+
+def test_an_override_may_be_true_or_false_as_in_the_file(params):
+    settings = load_settings(params(), {"extract.strict": "true", "audio.decibels": "false"})
+    assert settings.extract.strict and not settings.audio.decibels
+
+
+@pytest.mark.parametrize("number", ["2e-3", "2E-3", "2.0e-3", "0.002", "+2e-03"])
+def test_numbers_are_read_as_dvc_reads_them(params, number):
+    assert load_settings(params(MINIMAL + f"train: {{learning_rate: {number}}}\n")).train.learning_rate == 0.002
+
+
+def test_an_override_below_something_that_is_no_section_is_one_line(params):
+    path = params(MINIMAL + "audio: {top_db: 80}\n")
+    assert faults(path, audio__top_db__x=1) == ["--audio.top_db.x: top_db is not a section"]
+
+
+@pytest.mark.parametrize("stage", STAGES)
+def test_a_stage_refuses_wrong_settings_in_one_line_before_it_imports_anything_heavy(stage):
+    command = [sys.executable, "-X", "importtime", "-m", f"stages.{stage}", "--audio.max_freq=20000"]
+    done = subprocess.run(command, cwd=PROJECT, capture_output=True, text=True)
+    lines = [line for line in done.stderr.splitlines() if not line.startswith("import time:")]
+    imported = {line.rpartition("|")[2].strip().partition(".")[0] for line in done.stderr.splitlines()}
+    assert (done.returncode, done.stdout) == (1, "")
+    assert lines == [
+        "error: params.yaml: audio.max_freq = 20000: must be at most half of audio.sampling_rate (16000 Hz)"
+    ]
+    assert imported & HEAVY == set() and "pydantic" in imported
