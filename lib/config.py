@@ -11,7 +11,16 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, ValidationInfo, field_validator, model_validator
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    ValidationError,
+    ValidationInfo,
+    field_validator,
+    model_validator,
+)
 
 from lib.errors import SettingsError
 
@@ -24,6 +33,8 @@ NotNegative = Annotated[float, Field(ge=0)]
 Fraction = Annotated[float, Field(ge=0, le=1)]
 Count = Annotated[int, Field(ge=1)]
 Workers = Annotated[int, Field(ge=0)]
+Text = Annotated[str, BeforeValidator(lambda value: str(value) if type(value) in (int, float) else value)]
+"""Names may look like numbers, such as 2024."""
 
 
 class Section(BaseModel):
@@ -35,9 +46,9 @@ class Section(BaseModel):
 class DataSet(Section):
     """Where labelled recordings are, how they are stored, and which of them to use."""
 
-    path: str
+    path: Text
     format: str = "auto"
-    include: str | None = None
+    include: Text | None = None
 
     @field_validator("format")
     @classmethod

@@ -1,6 +1,5 @@
 """What a stage shows its user: one line for an error, lines for problems, progress for long work."""
 
-import os
 import sys
 from collections.abc import Callable, Iterable, Iterator
 from typing import TypeVar
@@ -16,18 +15,19 @@ def run_stage(stage: Callable) -> None:
 
     sys.stdout.reconfigure(errors="backslashreplace")
     sys.stderr.reconfigure(errors="backslashreplace")
-    command = sys.argv[1:]
-    if {"--help", "-h"} & set(command):  # a stage takes any setting as a flag, and would take these for one
-        command = ["--", "--help"]
-        os.environ["PAGER"] = "cat"
+    name = f"python -m stages.{stage.__name__}"
+    if {"--help", "-h"} & set(sys.argv[1:]):  # a stage takes any setting as a flag, and would take these for one
+        print(fire.helptext.HelpText(stage, fire.trace.FireTrace(stage, name)))
+        return
     try:
-        fire.Fire(stage, command, name=f"python -m stages.{stage.__name__}")
+        fire.Fire(stage, name=name)
     except EarshotError as error:
         fail(str(error))
     except OSError as error:
-        if error.filename is None:
-            raise
-        fail(f"{error.filename}: {error.strerror}; check that the path exists and that you may write there")
+        where = f"{error.filename}: " if error.filename else ""
+        fail(
+            f"{where}{error.strerror or error}; check that the path exists, that you may write there and that it has room"
+        )
     except KeyboardInterrupt:
         fail("stopped; run the same command again to go on")
 

@@ -78,7 +78,7 @@ def test_params_yaml_names_every_key_with_its_default_and_no_other():
         ("train.learning_rate", float("nan"), "must be a finite number"),
         ("train.dropout", 1, "must be less than 1"),
         ("extract.strict", "yes", "must be a valid boolean"),
-        ("data.train.path", 5, "must be a valid string"),
+        ("data.train.path", True, "must be a valid string"),
         ("data.test.format", "raven", "must be one of auto, segments, folders"),
         ("audio.channel", "second", "must be 'mix', 'first' or 'cleanest'"),
         ("audio.max_freq", 16001, "must be at most half of audio.sampling_rate (16000 Hz)"),

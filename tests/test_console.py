@@ -31,7 +31,7 @@ def stage(what: str = "", **overrides):
 run_stage(stage)
 """
 
-CHECK = "check that the path exists and that you may write there"
+CHECK = "check that the path exists, that you may write there and that it has room"
 
 
 def run(*arguments: str) -> tuple[int, str, str]:

@@ -163,7 +163,10 @@ def test_torn_last_line_is_survived(folder, model, whole, tmp_path, kept):
     assert files_of(output) == files_of(whole)
 
 
-@pytest.mark.parametrize("content", [b"", b"\xff\xfe\x00\x00", b'"' + 200_000 * b"x", b"recording,key\nr01,7\n"])
+@pytest.mark.parametrize(
+    "content",
+    [b"", b"\xff\xfe\x00\x00", b'"' + 200_000 * b"x", b"recording,key\nr01,7\n", b"recording,key\nr01,7,8,9\n"],
+)
 def test_damaged_recordings_csv_costs_a_new_analysis_and_nothing_else(folder, model, whole, tmp_path, content):
     output = shutil.copytree(whole, tmp_path / "out")
     (output / "recordings.csv").write_bytes(content)
