@@ -25,9 +25,8 @@ def run_stage(stage: Callable) -> None:
         fail(str(error))
     except OSError as error:
         where = f"{error.filename}: " if error.filename else ""
-        fail(
-            f"{where}{error.strerror or error}; check that the path exists, that you may write there and that it has room"
-        )
+        action = "check that the path exists, that you may write there and that it has room"
+        fail(f"{where}{error.strerror or error}; {action}")
     except KeyboardInterrupt:
         fail("stopped; run the same command again to go on")
 

@@ -21,6 +21,8 @@ from lib.parallel import ahead
 
 POWER_FLOOR = 1e-18
 """Power below which a band counts as silent; 16-bit recordings' quantization noise lies above it."""
+FRAMES_AT_ONCE = 200
+"""Frames whose transforms fit into a processor's cache together."""
 BLOCKS_AHEAD = 4
 """Decoded blocks that wait for their transform: decoding and transforming run side by side."""
 
@@ -77,8 +79,10 @@ def level_frames(blocks: Iterable[np.ndarray], audio: Audio) -> Iterator[np.ndar
         if n <= 0:
             continue
         frames = np.lib.stride_tricks.sliding_window_view(buffer, audio.win_length)[:: audio.hop_length][:n]
-        spectrum = scipy.fft.rfft(frames * window, axis=1)[:, bins]
-        power = bank @ np.ascontiguousarray((np.square(spectrum.real) + np.square(spectrum.imag)).T)
+        power = np.empty((audio.spec_height, n), np.float32)
+        for k in range(0, n, FRAMES_AT_ONCE):
+            spectrum = scipy.fft.rfft(frames[k : k + FRAMES_AT_ONCE] * window, axis=1)[:, bins]
+            power[:, k : k + FRAMES_AT_ONCE] = bank @ np.ascontiguousarray(np.square(np.abs(spectrum)).T)
         yield 10 * np.log10(np.maximum(power, np.float32(POWER_FLOOR))) if audio.decibels else np.sqrt(power)
         buffer = buffer[n * audio.hop_length :]
 

@@ -7,7 +7,9 @@ import numpy as np
 
 def encode(spectrogram: np.ndarray) -> bytes:
     """Compress a normalized spectrogram, float32 (height, width) in 0..1. Rounds to 1/255."""
-    return zlib.compress(np.round(spectrogram * 255).astype(np.uint8).tobytes(), 1)
+    levels = np.round(spectrogram * 255).astype(np.uint8)
+    compressor = zlib.compressobj(1, strategy=zlib.Z_RLE)  # levels hardly repeat: a search for matches only costs time
+    return compressor.compress(levels) + compressor.flush()
 
 
 def decode(value: bytes, height: int) -> np.ndarray:

@@ -11,6 +11,7 @@ from lib.models.checkpoint import load_checkpoint
 from lib.models.description import Description
 from lib.models.device import choose_device, use_bf16
 from lib.models.files import model_files
+from lib.models.recognizer import fold_batch_norms
 
 
 class Predictor:
@@ -32,7 +33,7 @@ class Predictor:
         self._models = [(self._prepare(model), description.multi_label) for model, description in loaded]
 
     def _prepare(self, model: nn.Module) -> nn.Module:
-        return model.eval().to(self.device, memory_format=torch.channels_last)
+        return fold_batch_norms(model.eval()).to(self.device, memory_format=torch.channels_last)
 
     @torch.inference_mode()
     def get_block_scores(self, specs: np.ndarray) -> np.ndarray:
