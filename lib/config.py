@@ -135,7 +135,7 @@ class Train(Section):
     backbone: str = "cnn"
     pretrained: bool = False
     dropout: Annotated[float, Field(ge=0, lt=1)] = 0.2
-    epochs: Count = 16
+    epochs: Count = 22
     epoch_windows: Annotated[int, Field(ge=0)] = 1000
     batch_size: Annotated[int, Field(ge=2)] = 32
     learning_rate: Positive = 2e-3

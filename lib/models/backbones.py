@@ -18,7 +18,7 @@ class Cnn(nn.Module):
     A stem that quarters height and width, then a residual block for each further width; each but the first halves both.
     """
 
-    def __init__(self, widths: tuple[int, ...] = (32, 64, 128, 256)) -> None:
+    def __init__(self, widths: tuple[int, ...] = (24, 48, 96, 192)) -> None:
         super().__init__()
         self.num_features = widths[-1]
         self.stem = nn.Sequential(*_convolution(1, widths[0], 5, stride=2), nn.ReLU(inplace=True), nn.MaxPool2d(2))
