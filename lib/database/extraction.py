@@ -16,6 +16,7 @@ from typing import NamedTuple
 import numpy as np
 import pandas as pd
 from sqlalchemy import Connection, Table, delete, func, insert, select, text, update
+from sqlalchemy.exc import DatabaseError
 
 from lib.audio import reader
 from lib.audio.spectrogram import recording_windows
@@ -85,37 +86,22 @@ def extract(
     """
     problems = list(contents.problems)
     tasks = _tasks(contents, problems)
-    engine = schema.connect(database, create=True)
-    with engine.connect() as connection:
-        report, extracted = Report(), 0
-        known = _known(connection)
-        _forget(connection, sorted(set(known) - {task.name for task in tasks}))
-        ids = _prepare(connection, contents.classes, audio)
-        connection.commit()
-        for task in tasks:
-            task.known = known.get(task.name, task.known)
-        fixed = [audio.model_dump(), settings.model_dump(include={"overlap", "min_seconds", "background"})]
-        streams = map_streams(lambda task: _windows(task, audio, settings, fixed), tasks, n_workers(settings.workers))
-        waiting_recordings = waiting_bytes = 0
-        for task, windows in progress(streams, "extract", total=len(tasks)):
-            try:
-                size = _store(connection, task, windows, ids)
-            except AudioError as error:
-                _forget(connection, [task.name])
-                reason, _, action = str(error).partition("; ")
-                task.problems.append(Problem(printable(str(task.path)), reason, action))
-                report.failed.append({"recording": task.name, "reason": reason})
-                size = None
-            problems += task.problems
-            if size is not None:
-                extracted += 1
-                waiting_recordings, waiting_bytes = waiting_recordings + 1, waiting_bytes + size
-            if waiting_recordings >= RECORDINGS_A_COMMIT or waiting_bytes >= BYTES_A_COMMIT:
-                connection.commit()
-                waiting_recordings = waiting_bytes = 0
-        _summarize(connection, report)
-        connection.commit()
-        _shrink(connection)
+    try:
+        with schema.connect(database, create=True).connect() as connection:
+            known = _known(connection)
+            for task in tasks:
+                task.known = known.get(task.name, task.known)
+            _forget(connection, sorted(set(known) - {task.name for task in tasks}))
+            ids = _prepare(connection, contents.classes, audio)
+            connection.commit()
+            report, extracted = _store_all(connection, tasks, ids, audio, settings)
+            _summarize(connection, report)
+            connection.commit()
+            _shrink(connection)
+    except DatabaseError as error:
+        action = "check that you may write there, that it has room and that nothing else is using it"
+        raise EarshotError(f"{database}: cannot be written ({error.orig}); {action}") from None
+    problems += [problem for task in tasks for problem in task.problems]
     report.warnings = [str(problem) for problem in problems]
     if settings.strict and (lost := [str(problem) for problem in problems if problem.lost]):
         raise EarshotError("\n".join([*lost, "stopped because extract.strict is set"]))
@@ -124,6 +110,33 @@ def extract(
             "\n".join([*report.warnings, f"{database}: no window could be extracted; see the lines above"])
         )
     return report, extracted, problems
+
+
+def _store_all(
+    connection: Connection, tasks: list[_Task], ids: "_Ids", audio: Audio, settings: Extract
+) -> tuple[Report, int]:
+    """Write all recordings; returns a report of those that failed, and the number that were new or changed."""
+    report, extracted = Report(), 0
+    waiting_recordings = waiting_bytes = 0
+    fixed = [audio.model_dump(), settings.model_dump(include={"overlap", "min_seconds", "background"})]
+    streams = map_streams(lambda task: _windows(task, audio, settings, fixed), tasks, n_workers(settings.workers))
+    for task, windows in progress(streams, "extract", total=len(tasks)):
+        try:
+            size = _store(connection, task, windows, ids)
+        except AudioError as error:
+            _forget(connection, [task.name])
+            reason, _, action = str(error).partition("; ")
+            task.problems.append(Problem(printable(str(task.path)), reason, action))
+            report.failed.append({"recording": task.name, "reason": reason})
+            continue
+        if size is None:
+            continue
+        extracted += 1
+        waiting_recordings, waiting_bytes = waiting_recordings + 1, waiting_bytes + size
+        if waiting_recordings >= RECORDINGS_A_COMMIT or waiting_bytes >= BYTES_A_COMMIT:
+            connection.commit()
+            waiting_recordings = waiting_bytes = 0
+    return report, extracted
 
 
 def label_windows(
@@ -158,19 +171,18 @@ def _tasks(contents: Contents, problems: list[Problem]) -> list[_Task]:
 def _windows(task: _Task, audio: Audio, settings: Extract, fixed: dict) -> Iterator[list[Window]]:
     """The windows of a recording, a list at a time; nothing if the database holds them already."""
     try:
-        path = printable(str(task.path))
-        task.key = digest_of([path, digest_file(task.path), task.events.tolist(), task.classes, fixed])
+        content = digest_file(task.path)
     except OSError as error:
         raise AudioError(f"cannot be read ({error.strerror}); check the file and its permissions") from None
+    task.key = digest_of([content, printable(str(task.path)), task.events.tolist(), task.classes, fixed])
     known_key, known_problems = task.known
     if task.key == known_key:
         task.problems = [Problem(*fields) for fields in json.loads(known_problems)]
         return
-    task.seconds = reader.probe(task.path).seconds or float("inf")
-    events = _events_inside(task)
+    events = np.minimum(task.events, reader.probe(task.path).seconds or np.inf)
     classes = np.array(task.classes)
     loudest = 0.0
-    background_due = int(task.key[:8], 16) / 2**32  # not 0, or short recordings would never have their share
+    background_due = int(content[:8], 16) / 2**32  # not 0, or short recordings would never have their share
     hop = audio.spec_duration - settings.overlap
     for starts, spectrograms, seconds in recording_windows(task.path, audio, hop, WINDOWS_AT_ONCE, note=task.note):
         labelled, background = label_windows(starts, audio.spec_duration, events, settings.min_seconds)
@@ -187,10 +199,11 @@ def _windows(task: _Task, audio: Audio, settings: Extract, fixed: dict) -> Itera
         yield chosen
     if loudest == 0:
         task.note("is silent from start to end")
+    _note_events_outside(task)
 
 
-def _events_inside(task: _Task) -> np.ndarray:
-    """The task's events, ended where the recording ends; what lies outside it becomes a problem of the task."""
+def _note_events_outside(task: _Task) -> None:
+    """Make a problem of each event that the recording ends before, or within."""
     for (start, end), label in zip(task.events, task.classes, strict=True):
         where = f"the annotation of {label} at {start:g} to {end:g} s"
         if start >= task.seconds:
@@ -198,7 +211,6 @@ def _events_inside(task: _Task) -> np.ndarray:
             task.problems.append(Problem(printable(str(task.path)), reason, "correct its times"))
         elif task.seconds + END_TOLERANCE < end < np.inf:
             task.note(f"{where} ends behind the end ({task.seconds:.2f} s) and was cut there")
-    return np.minimum(task.events, task.seconds)
 
 
 def _store(connection: Connection, task: _Task, chunks: Iterable[list[Window]], ids: "_Ids") -> int | None:

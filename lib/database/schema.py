@@ -120,7 +120,8 @@ def connect(path: str | Path, create: bool = False) -> Engine:
             version = connection.execute(text("PRAGMA user_version")).scalar()
             tables = connection.execute(text("SELECT count(*) FROM sqlite_master")).scalar()
     except DatabaseError as error:
-        raise EarshotError(f"{path}: cannot be opened ({error.orig}); remove it and run the extract stage") from None
+        action = "remove it and run the extract stage" if path.is_file() else "check that you may write there"
+        raise EarshotError(f"{path}: cannot be opened ({error.orig}); {action}") from None
     if version == VERSION:
         return engine
     if not create:

@@ -210,7 +210,7 @@ def _read_rows(path: Path) -> dict[str, Row]:
     """Rows by recording of a recordings.csv, without a last line that a killed run left unfinished."""
     try:
         with path.open(encoding="utf-8", newline="") as file:
-            rows = [row for row in csv.DictReader(file) if row.get("key") and None not in row]
+            rows = [row for row in csv.DictReader(file) if set(row) == set(RECORDING_COLUMNS) and row["key"]]
     except (FileNotFoundError, UnicodeDecodeError, csv.Error):
         return {}
     return {row["recording"]: row for row in rows}

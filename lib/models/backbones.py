@@ -4,6 +4,7 @@
 """
 
 import difflib
+import logging
 from itertools import pairwise
 
 import torch.nn.functional as F
@@ -58,6 +59,8 @@ class TimmBackbone(nn.Module):
         super().__init__()
         import timm  # takes seconds, and the default backbone does without
 
+        logging.getLogger("huggingface_hub").setLevel(logging.CRITICAL)  # it tells of each retry
+
         if not timm.is_model(name):
             close = ", ".join(difflib.get_close_matches(name, timm.list_models(), 6)) or "see timm.list_models()"
             raise SettingsError(f"train.backbone = {name!r}: must be cnn or the name of a timm model; {close}")
@@ -69,7 +72,8 @@ class TimmBackbone(nn.Module):
                 self.model = timm.create_model(name, **options)
         except (RuntimeError, OSError, AssertionError) as error:  # no such weights, no way to them, or no use for them
             reason = str(error).splitlines()[0]
-            raise SettingsError(f"train.pretrained = {pretrained}: {name} cannot be loaded ({reason})") from None
+            action = "connect to the internet once, or set it to false" if pretrained else "choose another"
+            raise SettingsError(f"train.backbone = {name!r}: cannot be loaded ({reason}); {action}") from None
         self.num_features = self.model.num_features
 
     def forward(self, spectrograms: Tensor) -> Tensor:

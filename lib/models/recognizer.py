@@ -6,6 +6,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
+from lib.errors import SettingsError
 from lib.models.backbones import make_backbone
 from lib.models.description import Description
 
@@ -40,9 +41,17 @@ class Recognizer(nn.Module):
 
 
 def build(description: Description, pretrained: bool = False) -> Recognizer:
-    """A new recognizer of this description. Raises SettingsError if its backbone does not exist."""
-    n_classes, height = len(description.classes), description.audio.spec_height
-    return Recognizer(n_classes, height, description.backbone, description.dropout, pretrained)
+    """A new recognizer of this description. Raises SettingsError if its backbone does not exist or does not fit."""
+    n_classes, audio = len(description.classes), description.audio
+    model = Recognizer(n_classes, audio.spec_height, description.backbone, description.dropout, pretrained)
+    try:
+        with torch.inference_mode():
+            model.eval()(torch.zeros(1, audio.spec_height, audio.spec_width))
+    except (RuntimeError, ValueError, AssertionError):  # made for images of one size, or for other layouts
+        size = f"{audio.spec_height} x {audio.spec_width}"
+        fault = f"cannot take spectrograms of {size} (bands x frames); choose another"
+        raise SettingsError(f"train.backbone = {description.backbone!r}: {fault}") from None
+    return model
 
 
 def fold_batch_norms(model: nn.Module) -> nn.Module:

@@ -34,8 +34,7 @@ def epoch_order(indices: np.ndarray, at_least: int, batch_size: int, seed: int, 
     rng = np.random.default_rng([seed, epoch])
     rounds = max(1, -(-at_least // len(indices)))
     order = np.concatenate([rng.permutation(indices) for _ in range(rounds)])[: max(at_least, len(indices))]
-    size = min(batch_size, len(order))
-    return np.array_split(order, max(1, len(order) // size))
+    return np.array_split(order, -(-len(order) // batch_size))
 
 
 def load_batches(windows: StoredWindows, batches: list[np.ndarray], workers: int) -> DataLoader:

@@ -61,14 +61,21 @@ def hub(tmp_path, monkeypatch):
     return tmp_path
 
 
+def test_backbone_for_images_of_one_size_is_refused_in_one_line():
+    with pytest.raises(SettingsError, match=r"train\.backbone = 'swin_tiny_patch4_window7_224': cannot take spectro"):
+        build(describe(AUDIO, backbone="swin_tiny_patch4_window7_224"))
+
+
 def test_published_weights_that_cannot_be_had_are_named_in_one_line(hub):
-    with pytest.raises(SettingsError, match=r"train\.pretrained.*mobilenetv3_small_050 cannot be loaded") as caught:
+    with pytest.raises(
+        SettingsError, match=r"train\.backbone = .mobilenetv3_small_050.: cannot be loaded .*internet"
+    ) as caught:
         make_backbone("mobilenetv3_small_050", pretrained=True)
     assert "\n" not in str(caught.value)
 
 
 def test_model_without_published_weights_is_named_in_one_line():
-    with pytest.raises(SettingsError, match=r"train\.pretrained.*lcnet_035 cannot be loaded") as caught:
+    with pytest.raises(SettingsError, match=r"train\.backbone = .lcnet_035.: cannot be loaded") as caught:
         make_backbone("lcnet_035", pretrained=True)
     assert "\n" not in str(caught.value)
 

@@ -46,7 +46,7 @@ def test_epoch_shows_every_window_and_as_many_as_asked_for(n, at_least, batch_si
     assert counts.max() - counts.min() <= 1
     assert counts.sum() == max(n, at_least)
     smallest, largest = min(map(len, batches)), max(map(len, batches))
-    assert min(batch_size, counts.sum()) <= smallest <= largest <= smallest + 1 or len(batches) == 1
+    assert largest <= batch_size and largest <= smallest + 1
 
 
 def test_order_follows_from_seed_and_epoch():
