@@ -30,7 +30,8 @@ def table():
     rows: list[tuple[str, str, str, str]] = [("work", "wall, s", "peak, MB", "peer / ours")]
     yield rows
     widths = [max(len(row[i]) for row in rows) for i in range(4)]
-    print("\n\n" + "\n".join("  ".join(cell.ljust(width) for cell, width in zip(row, widths)) for row in rows))
+    lines = ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)) for row in rows]
+    print("\n\n" + "\n".join(lines))
 
 
 @pytest.fixture(scope="module")
