@@ -15,6 +15,7 @@ test: $(READY)
 lint: $(READY)
 	@$(IN_VENV) ruff check .
 	@$(IN_VENV) ruff format --check .
+	@$(IN_VENV) mypy
 
 benchmark: $(READY)
 	@$(IN_VENV) python -m pytest -m benchmark -s tests/benchmarks

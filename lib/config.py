@@ -127,7 +127,7 @@ class Extract(Section):
 
 
 class Occurrences(Section):
-    path: Annotated[str, Field(min_length=1)]
+    path: Text | None = "data/sample/occurrences"
 
 
 class Train(Section):
@@ -202,7 +202,7 @@ class Settings(Section):
     data: Data
     audio: Audio = Audio()
     extract: Extract = Extract()
-    occurrences: Occurrences
+    occurrences: Occurrences = Occurrences()
     train: Train = Train()
     infer: Infer = Infer()
     evaluate: Evaluate = Evaluate()

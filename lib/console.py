@@ -1,7 +1,7 @@
 """What a stage shows its user: one line for an error, lines for problems, progress for long work."""
 
 import sys
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable
 from typing import TypeVar
 
 from lib.errors import EarshotError, Problem
@@ -13,8 +13,8 @@ def run_stage(stage: Callable) -> None:
     """Run a stage function from its command line with Fire; an EarshotError becomes its line and exit status 1."""
     import fire
 
-    sys.stdout.reconfigure(errors="backslashreplace")
-    sys.stderr.reconfigure(errors="backslashreplace")
+    for stream in (sys.stdout, sys.stderr):
+        stream.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]
     name = f"python -m stages.{stage.__name__}"
     if {"--help", "-h"} & set(sys.argv[1:]):  # a stage takes any setting as a flag, and would take these for one
         print(fire.helptext.HelpText(stage, fire.trace.FireTrace(stage, name)))
@@ -51,7 +51,9 @@ def say(text: str) -> None:
     tqdm.write(text)
 
 
-def progress(items: Iterable[Item], what: str, total: int, unit: str = "recordings", done: int = 0) -> Iterator[Item]:
+def progress(
+    items: Iterable[Item], what: str, total: int, unit: str = "recordings", done: int = 0
+) -> Generator[Item, None, None]:
     """Yield the items, showing count, rate and time to go: a bar on a terminal, a line every 15 s elsewhere.
 
     total: number of items, with the `done` of an earlier run that are not among them.

@@ -313,9 +313,8 @@ def _tone(frequency: np.ndarray, rate: int, harmonics: Sequence[float]) -> np.nd
     """A tone of varying frequency (samples,) with harmonics of the given amplitudes, as far as the rate allows."""
     phase = 2 * np.pi * np.cumsum(frequency) / rate
     top = frequency.max()
-    return sum(
-        gain * np.sin(rank * phase) for rank, gain in enumerate(harmonics, 1) if rank == 1 or rank * top < 0.48 * rate
-    )
+    heard = [(rank, gain) for rank, gain in enumerate(harmonics, 1) if rank == 1 or rank * top < 0.48 * rate]
+    return sum((gain * np.sin(rank * phase) for rank, gain in heard), np.zeros_like(phase))
 
 
 def _sweep(
@@ -327,7 +326,7 @@ def _sweep(
     return _tone(start * (end / start) ** place, rate, harmonics) * _swell(len(time), 0.2, 0.45)
 
 
-def _sequence(onsets: Sequence[float], parts: Sequence[np.ndarray], rate: int) -> np.ndarray:
+def _sequence(onsets: Sequence[float] | np.ndarray, parts: Sequence[np.ndarray], rate: int) -> np.ndarray:
     """Parts added up, each from its onset (s); the first onset becomes sample 0."""
     first = min(onsets)
     starts = [round((onset - first) * rate) for onset in onsets]

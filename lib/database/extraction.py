@@ -168,7 +168,7 @@ def _tasks(contents: Contents, problems: list[Problem]) -> list[_Task]:
     return tasks
 
 
-def _windows(task: _Task, audio: Audio, settings: Extract, fixed: dict) -> Iterator[list[Window]]:
+def _windows(task: _Task, audio: Audio, settings: Extract, fixed: list[dict]) -> Iterator[list[Window]]:
     """The windows of a recording, a list at a time; nothing if the database holds them already."""
     try:
         content = digest_file(task.path)
@@ -222,7 +222,7 @@ def _store(connection: Connection, task: _Task, chunks: Iterable[list[Window]], 
             _forget(connection, [task.name])
             values = {"SourceID": ids.source, "FileName": printable(task.path.name), "Path": printable(str(task.path))}
             values |= {"Name": task.name, "Seconds": 0.0}
-            recording_id = connection.execute(insert(schema.recording), values).inserted_primary_key[0]
+            recording_id = connection.execute(insert(schema.recording), values).lastrowid
         first = (connection.execute(select(func.max(schema.segment.c.ID))).scalar() or 0) + 1
         segments, labels, spectrograms = [], [], []
         for segment_id, window in enumerate(windows, first):
@@ -242,7 +242,7 @@ def _store(connection: Connection, task: _Task, chunks: Iterable[list[Window]], 
         return None
     done = {"Seconds": task.seconds, "Key": task.key, "Digest": digest.hexdigest()}
     done["Problems"] = json.dumps(task.problems)
-    connection.execute(update(schema.recording).where(recording_id == schema.recording.c.ID).values(done))
+    connection.execute(update(schema.recording).filter_by(ID=recording_id).values(done))
     return size
 
 
@@ -274,7 +274,7 @@ def _id_of(connection: Connection, table: Table, name: str, **values) -> int:
     """The ID of the row of that name, inserted if missing, with the other columns set to the values."""
     found = connection.execute(select(table).where(table.c.Name == name)).mappings().first()
     if found is None:
-        return connection.execute(insert(table).values(Name=name, **values)).inserted_primary_key[0]
+        return connection.execute(insert(table).values(Name=name, **values)).lastrowid
     if values.items() - found.items():  # SQLite counts a change even where an update sets what stands there
         connection.execute(update(table).where(found["ID"] == table.c.ID).values(values))
     return found["ID"]
@@ -295,10 +295,10 @@ def _forget(connection: Connection, names: list[str]) -> None:
 
 def _summarize(connection: Connection, report: Report) -> None:
     count = select(func.count())
-    report.recordings = connection.execute(count.select_from(schema.recording)).scalar()
-    report.windows = connection.execute(count.select_from(schema.segment)).scalar()
+    report.recordings = connection.execute(count.select_from(schema.recording)).scalar_one()
+    report.windows = connection.execute(count.select_from(schema.segment)).scalar_one()
     labelled = select(func.count(func.distinct(schema.segment_class.c.SegmentID)))
-    report.background_windows = report.windows - connection.execute(labelled).scalar()
+    report.background_windows = report.windows - connection.execute(labelled).scalar_one()
     per_class = (
         select(schema.class_.c.Name, func.count(schema.segment_class.c.ID))
         .join_from(schema.class_, schema.segment_class, isouter=True)
@@ -315,7 +315,7 @@ def _summarize(connection: Connection, report: Report) -> None:
 
 def _shrink(connection: Connection) -> None:
     """Give back the space of deleted rows once it is a quarter of the file."""
-    free, pages = (connection.execute(text(f"PRAGMA {name}")).scalar() for name in ("freelist_count", "page_count"))
+    free, pages = (connection.execute(text(f"PRAGMA {name}")).scalar_one() for name in ("freelist_count", "page_count"))
     if free > pages // 4:
         connection.rollback()
-        connection.connection.driver_connection.execute("VACUUM")
+        connection.connection.cursor().execute("VACUUM")

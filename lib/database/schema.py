@@ -133,7 +133,7 @@ def connect(path: str | Path, create: bool = False) -> Engine:
     with engine.begin() as connection:
         for table in metadata.sorted_tables:  # one by one: create_all makes the indexes in an order that varies
             connection.execute(CreateTable(table))
-            for index in sorted(table.indexes, key=lambda index: index.name):
+            for index in sorted(table.indexes, key=lambda index: str(index.name)):
                 connection.execute(CreateIndex(index))
         connection.execute(text(f"PRAGMA user_version = {VERSION}"))
     return engine

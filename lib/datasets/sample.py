@@ -291,7 +291,8 @@ def plan_recordings(rng: np.random.Generator, values: np.ndarray, split: Split, 
     occurrence at the recording's place and week. Returns the plans sorted by name.
     """
     recorders = [(county, COUNTIES[county].sites[k]) for k in range(2) for county in range(len(COUNTIES))]
-    names, chances = [], np.empty((n, len(SPECIES)))
+    names: list[str] = []
+    chances = np.empty((n, len(SPECIES)))
     while len(names) < n:
         county, site = recorders[len(names) % len(recorders)]
         week = int(rng.choice(FIELD_WEEKS))

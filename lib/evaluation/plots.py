@@ -259,8 +259,8 @@ def _draw_curves(
         label = f"{_short([name])[0]}  {areas[name]:.2f}"
         axes.plot(x, y, color=color, label=label, drawstyle=drawstyle, linewidth=1.2, zorder=3)
     for index, (_, x, y) in enumerate(lowest_first[n_named:]):
-        label = f"the {len(lines) - n_named} other classes" if index == 0 else None
-        axes.plot(x, y, color=GREY, label=label, drawstyle=drawstyle, linewidth=0.7, zorder=2)
+        others = f"the {len(lines) - n_named} other classes" if index == 0 else None
+        axes.plot(x, y, color=GREY, label=others, drawstyle=drawstyle, linewidth=0.7, zorder=2)
     if pooled or lines:
         title = "Area under the curve" if n_named == len(lines) else f"Area under the curve, {NAMED} lowest"
         axes.legend(title=title, loc="upper left", bbox_to_anchor=(1.02, 1), frameon=False)

@@ -155,7 +155,7 @@ def _mean(areas: np.ndarray) -> np.ndarray:
 
 def _figures(samples: dict[str, np.ndarray]) -> dict[str, float]:
     """Values (the first sample) with the bounds of their intervals (from the others); what is NaN is left out."""
-    figures = {}
+    figures: dict[str, float] = {}
     for name, values in samples.items():
         low, high = bootstrap.interval(values[1:])
         figures |= {name: float(values[0]), f"{name}_low": low, f"{name}_high": high}

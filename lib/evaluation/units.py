@@ -80,8 +80,8 @@ def get_segments(
 
 
 def segment_ranges(
-    start_time: np.ndarray,
-    end_time: np.ndarray,
+    start_time: np.ndarray | float,
+    end_time: np.ndarray | float,
     segment_len: float,
     overlap: float,
     min_seconds: float,
@@ -215,7 +215,7 @@ def _unmatched(annotated: pd.Series, predictions: Predictions, truth: np.ndarray
     if unknown:
         reason = f"has classes that the model does not know: {shortened(unknown)}"
         problems.append(Problem("test set", reason, "they take no part; train with them to test them", lost=False))
-    absent = [name for name, present in zip(predictions.classes, truth.any(axis=0), strict=True) if not present]
+    absent = [predictions.classes[index] for index in np.flatnonzero(~truth.any(axis=0))]
     if absent:
         reason = f"has no sound of these classes of the model: {shortened(absent)}"
         problems.append(Problem("test set", reason, "macro averages go without them", lost=False))

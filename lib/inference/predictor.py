@@ -33,7 +33,7 @@ class Predictor:
         self._models = [(self._prepare(model), description.multi_label) for model, description in loaded]
 
     def _prepare(self, model: nn.Module) -> nn.Module:
-        return fold_batch_norms(model.eval()).to(self.device, memory_format=torch.channels_last)
+        return fold_batch_norms(model.eval()).to(self.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
 
     @torch.inference_mode()
     def get_block_scores(self, specs: np.ndarray) -> np.ndarray:

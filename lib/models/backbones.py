@@ -5,7 +5,9 @@
 
 import difflib
 import logging
+from functools import partial
 from itertools import pairwise
+from typing import Any
 
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -55,6 +57,9 @@ def _convolution(before: int, after: int, kernel: int, stride: int = 1) -> list[
 class TimmBackbone(nn.Module):
     """A timm model for one input channel, without its classifier."""
 
+    model: Any  # timm's models have no type in common that knows forward_features
+    num_features: int
+
     def __init__(self, name: str, pretrained: bool) -> None:
         super().__init__()
         import timm  # takes seconds, and the default backbone does without
@@ -64,12 +69,12 @@ class TimmBackbone(nn.Module):
         if not timm.is_model(name):
             close = ", ".join(difflib.get_close_matches(name, timm.list_models(), 6)) or "see timm.list_models()"
             raise SettingsError(f"train.backbone = {name!r}: must be cnn or the name of a timm model; {close}")
-        options = {"pretrained": pretrained, "in_chans": 1, "num_classes": 0, "global_pool": ""}
+        create = partial(timm.create_model, name, pretrained, in_chans=1, num_classes=0, global_pool="")
         try:
             try:
-                self.model = timm.create_model(name, **options, dynamic_img_size=True, dynamic_img_pad=True)
+                self.model = create(dynamic_img_size=True, dynamic_img_pad=True)
             except TypeError:  # only transformers have to be told that images have any size
-                self.model = timm.create_model(name, **options)
+                self.model = create()
         except (RuntimeError, OSError, AssertionError) as error:  # no such weights, no way to them, or no use for them
             reason = str(error).splitlines()[0]
             action = "connect to the internet once, or set it to false" if pretrained else "choose another"
@@ -86,6 +91,6 @@ class TimmBackbone(nn.Module):
 BACKBONES = {"cnn": Cnn}
 
 
-def make_backbone(name: str, pretrained: bool = False) -> nn.Module:
+def make_backbone(name: str, pretrained: bool = False) -> Cnn | TimmBackbone:
     """The backbone of that name. Raises SettingsError if there is none, or no pretrained weights of it."""
     return BACKBONES[name]() if name in BACKBONES else TimmBackbone(name, pretrained)

@@ -120,7 +120,9 @@ class OccurrenceDatabase:
 
         IDs count from 1 in the order in which counties and classes first appear.
         """
-        counties, classes, occurrences = {}, {}, []
+        counties: dict[str, dict] = {}
+        classes: dict[str, dict] = {}
+        occurrences = []
         for row in rows:
             min_x, max_x, min_y, max_y = row.box
             county = {"name": row.county_name, "code": row.county_code, "min_x": min_x, "max_x": max_x}
@@ -185,7 +187,7 @@ class OccurrenceDatabase:
 
     def _delete(self, table: type[_County] | type[_Class], id: int) -> None:
         with self._transaction() as session:
-            if not session.execute(delete(table).where(table.id == id)).rowcount:
+            if not session.execute(delete(table).where(table.id == id)).rowcount:  # type: ignore[attr-defined]
                 what = f"{printable(self.db_path)}: no {table.__tablename__} has ID {id}"
                 raise OccurrenceError(f"{what}; give an ID that is in the database")
 

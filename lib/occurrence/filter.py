@@ -1,5 +1,6 @@
 """Which classes can occur where and when a recording was made."""
 
+from functools import partial
 from pathlib import Path
 from typing import Literal
 
@@ -31,8 +32,7 @@ class OccurrenceFilter:
         week: int | Literal["date"] | None,
         min_occurrence: float,
     ):
-        self.provider = provider
-        self.place = {"region_code": region, "latitude": latitude, "longitude": longitude}
+        self.value = partial(provider.occurrence_value, region_code=region, latitude=latitude, longitude=longitude)
         self.week = week
         self.min_occurrence = min_occurrence
         self._reported: set[str] = set()
@@ -47,8 +47,8 @@ class OccurrenceFilter:
         week, problems = self._week_of(recording)
         keep = np.ones(len(class_names), dtype=bool)
         for index, name in enumerate(class_names):
-            _, known, value = self.provider.occurrence_value(name, **self.place, week_num=week)
-            if known:
+            _, _, value = self.value(name, week_num=week)
+            if value is not None:
                 keep[index] = value > self.min_occurrence
             elif name not in self._reported:
                 self._reported.add(name)
@@ -80,8 +80,8 @@ def _check_place(
     place = f"region {region}" if region is not None else f"latitude {latitude}, longitude {longitude}"
     if not provider.counties:
         raise OccurrenceError(f"{place}: no occurrences are configured; set occurrences.path, or unset the place")
-    known = provider.find_counties(region) if region is not None else provider.find_county(latitude, longitude)
-    if not known:
+    found, _, _ = provider.occurrence_value("", region_code=region, latitude=latitude, longitude=longitude)
+    if not found:
         codes = ", ".join(county.code for county in provider.counties[:CODES_SHOWN])
         more = ", ..." if len(provider.counties) > CODES_SHOWN else ""
         raise OccurrenceError(f"{place}: not in the occurrence table; known counties: {codes}{more}")

@@ -29,7 +29,7 @@ class OccurrencePickleProvider:
             self.class_names = list(content["classes"])
             weeks = [values for _, _, values in content["occurrences"]]
             self._weeks = np.array(weeks, dtype=np.float64).reshape(len(weeks), WEEKS)
-            self._rows = {name: {} for name in self.class_names}
+            self._rows: dict[str, dict[str, int]] = {name: {} for name in self.class_names}
             for row, (county, class_, _) in enumerate(content["occurrences"]):
                 self._rows[self.class_names[class_]][self.counties[county].code] = row
         except (KeyError, IndexError, TypeError, ValueError) as error:

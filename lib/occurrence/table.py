@@ -28,7 +28,7 @@ class Row(NamedTuple):
 
     county_code: str
     county_name: str
-    box: tuple[float, float, float, float]
+    box: tuple[float, ...]
     class_name: str
     weeks: np.ndarray
 

@@ -69,7 +69,7 @@ def train(
     description = _describe(windows, settings, len(training), len(validating))
     fabric = _fabric(settings)
     augment = Augmentation(settings, windows.audio)
-    model = build(description, settings.pretrained).to(memory_format=torch.channels_last)
+    model = build(description, settings.pretrained).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     model, optimizer = fabric.setup(model, _optimizer(model, settings))
     epochs = _resume(state_file, fingerprint, model, optimizer)
     for row in epochs:
@@ -157,8 +157,8 @@ def _describe(windows: StoredWindows, settings: Train, n_training: int, n_valida
 def _fabric(settings: Train) -> Fabric:
     logging.getLogger("lightning_fabric").setLevel(logging.WARNING)
     device = choose_device(settings.device)
-    precision = "bf16-mixed" if use_bf16(settings.precision, device) else "32-true"
-    return Fabric(accelerator=device.type, devices=1, precision=precision)
+    bf16 = use_bf16(settings.precision, device)
+    return Fabric(accelerator=device.type, devices=1, precision="bf16-mixed" if bf16 else "32-true")
 
 
 def _optimizer(model: Recognizer, settings: Train) -> torch.optim.Optimizer:

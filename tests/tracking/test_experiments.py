@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from lib.config import load_settings
 from lib.tracking.store import connect
 
 PROJECT = Path(__file__).parents[2]
@@ -103,7 +104,8 @@ def test_each_experiment_is_a_row_and_a_run_of_its_name_also_side_by_side_and_wh
     client = connect(f"sqlite:///{run.folder}/mlflow.db")
     runs = client.search_runs([client.get_experiment_by_name("earshot").experiment_id])
     sha = run("git", "rev-parse", "--short=7", "HEAD~1").strip()
-    expected = {"four": 4, "three": 3, "evaluated": 20, "again": 4, f"repro-{sha}": 20}
+    default = load_settings(PROJECT / "params.yaml").train.epochs
+    expected = {"four": 4, "three": 3, "evaluated": default, "again": 4, f"repro-{sha}": default}
     assert sorted(found.info.run_name for found in runs) == sorted(expected)
     for found in runs:
         epochs = expected[found.info.run_name]
