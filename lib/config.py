@@ -25,14 +25,15 @@ from pydantic import (
 from lib.errors import SettingsError
 
 PARAMS_FILE = "params.yaml"
-YAML_WORDS = {"null": None, "true": True, "false": False}
-"""What a user of params.yaml writes on the command line, too."""
+YAML_WORDS = {"null", "None", "true", "True", "false", "False"}
+"""What is never a name, on the command line as in params.yaml."""
 
 Positive = Annotated[float, Field(gt=0)]
 NotNegative = Annotated[float, Field(ge=0)]
 Fraction = Annotated[float, Field(ge=0, le=1)]
 Count = Annotated[int, Field(ge=1)]
 Workers = Annotated[int, Field(ge=0)]
+Seed = Annotated[int, Field(ge=0, lt=2**32)]
 Text = Annotated[str, BeforeValidator(lambda value: str(value) if type(value) in (int, float) else value)]
 """Names may look like numbers, such as 2024."""
 
@@ -150,7 +151,7 @@ class Train(Section):
     freq_mask_bands: Annotated[int, Field(ge=0)] = 8
     time_masks: Annotated[int, Field(ge=0)] = 1
     time_mask_seconds: NotNegative = 0.4
-    seed: int = 1
+    seed: Seed = 1
     device: Literal["auto", "cpu", "cuda", "mps"] = "auto"
     precision: Literal["auto", "32", "bf16"] = "auto"
     workers: Workers = 0
@@ -187,7 +188,7 @@ class Evaluate(Section):
     threshold: Fraction = 0.5
     min_seconds: Positive = 0.3
     bootstrap: Annotated[int, Field(ge=0)] = 200
-    seed: int = 1
+    seed: Seed = 1
 
 
 class Tracking(Section):
@@ -272,7 +273,24 @@ def _override(content: dict, key: str, value: Any, section: str | None) -> None:
         if not isinstance(child, dict):
             raise SettingsError(f"--{key}: {parent} is not a section")
         content = child
-    content[last] = YAML_WORDS.get(value, value) if isinstance(value, str) else value
+    content[last] = _read_text(path, value) if isinstance(value, str) else value
+
+
+def _read_text(path: list[str], text: str) -> Any:
+    """What a text on the command line means to the setting at that path: as in params.yaml, but names stay text."""
+    *section, last = path
+    try:
+        annotation = str(_model_of(section).model_fields[last].annotation)
+    except (KeyError, AttributeError):
+        return text  # there is no such setting, which validation will say
+    if "str" in annotation and text not in YAML_WORDS:
+        return text
+    if text == "None":
+        return None
+    try:
+        return yaml.load(text, _Loader)
+    except yaml.YAMLError:
+        return text
 
 
 def _one_of(value: str, allowed: list[str]) -> str:
@@ -310,7 +328,7 @@ def _line(key: str, fault: dict) -> str:
     value, kind = fault["input"], fault["type"]
     if kind == "extra_forbidden":
         *section, name = key.split(".")
-        allowed = _keys_of(section)
+        allowed = list(_model_of(section).model_fields)
         close = difflib.get_close_matches(name, allowed, n=1)
         hint = f"did you mean {close[0]}? " if close else ""
         return f"{key} = {value!r}: unknown key; {hint}allowed: {', '.join(allowed)}"
@@ -323,8 +341,8 @@ def _line(key: str, fault: dict) -> str:
     return f"{key} = {value!r}: {message.replace('input should be', 'must be')}"
 
 
-def _keys_of(section: list[str]) -> list[str]:
+def _model_of(section: list[str]) -> Any:
     model: Any = Settings
     for name in section:
         model = model.model_fields[name].annotation
-    return list(model.model_fields)
+    return model

@@ -1,5 +1,7 @@
 """What a stage shows its user: one line for an error, lines for problems, progress for long work."""
 
+import inspect
+import os
 import sys
 from collections.abc import Callable, Generator, Iterable
 from typing import TypeVar
@@ -13,12 +15,19 @@ def run_stage(stage: Callable) -> None:
     """Run a stage function from its command line with Fire; an EarshotError becomes its line and exit status 1."""
     import fire
 
+    # Threads that wait for each other give their processor away soon: two experiments at a time, or a busy machine,
+    # take half as long, and a quiet one no longer. It must be said before torch is imported.
+    os.environ.setdefault("GOMP_SPINCOUNT", "10000")
     for stream in (sys.stdout, sys.stderr):
         stream.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]
     name = f"python -m stages.{stage.__name__}"
     if {"--help", "-h"} & set(sys.argv[1:]):  # a stage takes any setting as a flag, and would take these for one
         print(fire.helptext.HelpText(stage, fire.trace.FireTrace(stage, name)))
         return
+    fire.decorators.SetParseFn(str)(stage)  # or 20240512_053000 would be taken for a number
+    numbers = [key for key, value in inspect.signature(stage).parameters.items() if value.annotation in (int, float)]
+    if numbers:
+        fire.decorators.SetParseFn(fire.parser.DefaultParseValue, *numbers)(stage)
     try:
         fire.Fire(stage, name=name)
     except EarshotError as error:

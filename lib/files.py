@@ -1,6 +1,5 @@
-"""Files that are whole or absent: atomic writing, content digests, names that any tool can show."""
+"""Files that are whole or absent: atomic writing, names that any tool can show."""
 
-import hashlib
 import json
 import os
 from collections.abc import Iterator
@@ -29,18 +28,6 @@ def write_text(path: str | Path, text: str) -> None:
 
 def write_json(path: str | Path, content: Any) -> None:
     write_text(path, json.dumps(content, indent=2, ensure_ascii=False) + "\n")
-
-
-def digest_file(path: str | Path) -> str:
-    """SHA-256 digest of a file's bytes, its first 32 hex digits. Processors have instructions for this one."""
-    with open(path, "rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()[:32]
-
-
-def digest_of(content: Any) -> str:
-    """BLAKE2b digest (32 hex digits) of plain data, the same for equal content whatever the order of its keys."""
-    text = json.dumps(content, sort_keys=True, ensure_ascii=False, default=str)
-    return hashlib.blake2b(text.encode("utf-8", "surrogateescape"), digest_size=16).hexdigest()
 
 
 def printable(name: str) -> str:

@@ -12,6 +12,7 @@ from typing import TypeVar
 Item = TypeVar("Item")
 Result = TypeVar("Result")
 
+RESULTS_AHEAD = 32
 _END = object()
 
 
@@ -49,14 +50,16 @@ def ahead(results: Iterable[Result], n: int) -> Iterator[Result]:
 
 
 def map_streams(
-    function: Callable[[Item], Iterable[Result]], items: Iterable[Item], workers: int, ahead: int = 16
+    function: Callable[[Item], Iterable[Result]], items: Iterable[Item], workers: int, ahead: int | None = None
 ) -> Iterator[tuple[Item, Iterator[Result]]]:
     """Yield (item, stream of function(item)'s results) in the order of the items.
 
     The streams of `workers` items are filled at the same time, from this call on, each by a thread that is at most
-    `ahead` results before the consumer. An exception in a stream is raised where that stream is consumed.
+    `ahead` results before the consumer; by default they share RESULTS_AHEAD, so that memory does not grow with workers.
+    An exception in a stream is raised where that stream is consumed.
     """
     items = iter(items)
+    ahead = ahead or max(2, RESULTS_AHEAD // workers)
     streams = deque((item, _Stream(function(item), ahead)) for item in islice(items, workers))
     return _in_order(function, items, streams, ahead)
 

@@ -19,7 +19,8 @@ def infer(
 
     Args:
         recordings: a recording, a folder of them, or a text file (.txt) with one of these a line; default: data.test.
-        output: folder to write Audacity labels, scores.csv, recordings.csv (what became of each) and manifest.yaml to.
+        output: folder to write Audacity labels, scores.csv, recordings.csv (what became of each) and manifest.yaml to;
+            results of other recordings stay in it, unless the recordings are those of data.test.
         model: checkpoint, or folder of checkpoints whose scores are averaged.
         occurrences: pickle of the pickle-occurrences stage, used when a place is set.
         params: settings file.
@@ -28,7 +29,7 @@ def infer(
     settings = load_settings(params, overrides, section="infer")
     from pathlib import Path
 
-    from lib.files import digest_file
+    from lib.digests import digest_file
     from lib.inference.analyzer import Place, analyze
     from lib.inference.inputs import data_set_recordings, recordings_of
     from lib.occurrence.filter import occurrence_filter
@@ -37,7 +38,7 @@ def infer(
     show_problems(problems)
     allowed = occurrence_filter(settings.infer, occurrences)
     place = Place(allowed, digest_file(occurrences)) if allowed else None
-    rows, n_new, problems = analyze(found, Path(model), settings.infer, Path(output), place)
+    rows, n_new, problems = analyze(found, Path(model), settings.infer, Path(output), place, bool(recordings))
     show_problems(problems)
     n_ok = sum(row["status"] == "ok" for row in rows)
     n_labels = sum(int(row["labels"]) for row in rows)

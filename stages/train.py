@@ -32,13 +32,14 @@ def train(
     import pandas as pd
 
     from lib.database.stored_windows import StoredWindows
-    from lib.files import digest_file, digest_of, write_json, write_text
+    from lib.digests import digest_file, digest_of
+    from lib.files import write_json, write_text
     from lib.models.checkpoint import save_checkpoint
     from lib.tracking.runs import training_run
-    from lib.training.trainer import describe, epochs_done, train
+    from lib.training.trainer import code_digest, describe, epochs_done, train
 
     windows = StoredWindows(database)
-    fingerprint = digest_of([digest_file(database), settings.train.model_dump()])
+    fingerprint = digest_of([digest_file(database), settings.train.model_dump(exclude={"workers"}), code_digest()])
     folder = Path(model).parent
     with training_run(settings, fingerprint, models=folder, epochs_done=epochs_done(state, fingerprint)) as log:
 

@@ -77,7 +77,7 @@ def test_params_yaml_names_every_key_with_its_default_and_no_other():
         ("train.learning_rate", "fast", "must be a valid number"),
         ("train.learning_rate", float("nan"), "must be a finite number"),
         ("train.dropout", 1, "must be less than 1"),
-        ("extract.strict", "yes", "must be a valid boolean"),
+        ("extract.strict", "perhaps", "must be a valid boolean"),
         ("data.train.path", True, "must be a valid string"),
         ("data.test.format", "raven", "must be one of auto, segments, folders"),
         ("audio.channel", "second", "must be 'mix', 'first' or 'cleanest'"),
@@ -180,3 +180,24 @@ def test_a_stage_refuses_wrong_settings_in_one_line_before_it_imports_anything_h
         "error: params.yaml: audio.max_freq = 20000: must be at most half of audio.sampling_rate (16000 Hz)"
     ]
     assert imported & HEAVY == set() and "pydantic" in imported
+
+
+@pytest.mark.parametrize(
+    ("key", "text", "value"),
+    [
+        ("data.train.path", "20240512_053000", "20240512_053000"),
+        ("data.train.include", "2024", "2024"),
+        ("train.epochs", "5", 5),
+        ("train.learning_rate", "1e-3", 1e-3),
+        ("infer.week", "date", "date"),
+        ("infer.week", "12", 12),
+        ("infer.region", "null", None),
+        ("infer.strict", "True", True),
+    ],
+)
+def test_text_of_the_command_line_means_what_it_means_in_params_yaml(key, text, value):
+    overrides = {key: text} | ({"infer.latitude": "1", "infer.longitude": "2"} if key == "infer.week" else {})
+    settings = load_settings(PROJECT / "params.yaml", overrides)
+    for part in key.split("."):
+        settings = getattr(settings, part)
+    assert settings == value and type(settings) is type(value)

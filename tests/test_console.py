@@ -65,7 +65,7 @@ def test_a_name_that_is_not_utf8_can_be_printed():
 def test_settings_are_taken_as_flags():
     assert run("--what=overrides", "--epochs=5", "--audio.max_freq=1e3", "--strict") == (
         0,
-        "{'epochs': 5, 'audio.max_freq': 1000.0, 'strict': True}\n",
+        "{'epochs': '5', 'audio.max_freq': '1e3', 'strict': 'True'}\n",
         "",
     )
 

@@ -3,7 +3,8 @@ import os
 
 import pytest
 
-from lib.files import atomic, digest_file, digest_of, printable, write_json, write_text
+from lib.digests import digest_file, digest_of
+from lib.files import atomic, printable, write_json, write_text
 
 
 def test_a_file_appears_whole_with_its_folders(tmp_path):

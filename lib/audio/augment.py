@@ -60,12 +60,11 @@ class Augmentation:
 
         background: as many spectrograms without any class, or None.
         """
-        x = self._gain(self._shift(x))
-        x, y = self._mixup(x, y)
+        x, y = self._mixup(self._shift(x), y)
         if background is not None:
             hit = torch.rand(len(x), device=x.device) < self.settings.background_mix
             x = torch.where(hit[:, None, None], self.mixer.add(x, background, _gain_factor(x)), x)
-        x = x.unsqueeze(1)
+        x = self._gain(x).unsqueeze(1)
         for mask in self.masks:
             x = mask(x)
         return x.squeeze(1), y

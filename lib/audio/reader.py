@@ -41,16 +41,28 @@ Note = Callable[[str], None]
 def find_recordings(path: str | Path, include: str | None = None) -> tuple[dict[str, Path], list[Problem]]:
     """Recordings below a folder (or one file) by name, sorted, and what is odd about their names.
 
-    A recording's name is its file name without suffix; where several share one, their paths within the folder without
-    suffix, and if that is not enough, with suffix. include: a glob on file names without suffix.
-    Raises AudioError if the path does not exist.
+    include: a glob on file names without suffix. Raises AudioError if the path does not exist.
     """
+    files = [file for file in recording_files(path) if include is None or fnmatchcase(printable(file.stem), include)]
+    return name_recordings(files, Path(path))
+
+
+def recording_files(path: str | Path) -> list[Path]:
+    """The recordings below a folder, sorted, or the one file that the path names. Raises AudioError if it is none."""
     root = Path(path)
     if root.is_file():
-        return {printable(root.stem): root}, _odd_name(root)
+        return [root]
     if not root.is_dir():
         raise AudioError(f"{root}: no such file or folder; check the path")
-    files = sorted(file for file in _walk(root) if include is None or fnmatchcase(printable(file.stem), include))
+    return sorted(_walk(root))
+
+
+def name_recordings(files: list[Path], root: Path) -> tuple[dict[str, Path], list[Problem]]:
+    """Recordings by name, sorted, and what is odd about their names.
+
+    A recording's name is its file name without suffix; where several share one, their paths within the root without
+    suffix, and if that is not enough, with suffix.
+    """
     found: dict[str, Path] = {}
     for name_of in (
         lambda file: printable(file.stem),
@@ -126,9 +138,9 @@ def stream(
         n_read = n_bad = 0
         for block in _mono(source.blocks(start), channel, native):
             n_read += len(block)
-            if (
-                not np.dot(block, block) < LOUDEST**2
-            ):  # true for NaN, too, and several times faster than looking at each
+            with np.errstate(over="ignore"):
+                energy = np.dot(block, block)  # several times faster than looking at each sample
+            if not energy < LOUDEST**2:  # true for NaN, too
                 bad = ~(np.abs(block) < LOUDEST)
                 n_bad += int(bad.sum())
                 block = np.where(bad, np.float32(0), block)

@@ -9,6 +9,7 @@ All functions are pure: what is random comes from the numpy Generator that they 
 its last one, with a peak of 1.
 """
 
+import math
 from collections.abc import Callable, Sequence
 
 import numpy as np
@@ -173,7 +174,7 @@ def chirps(
 def chip(rng: np.random.Generator, rate: int) -> np.ndarray:
     """A short call such as many species have, of any pitch from 2.5 to 8 kHz."""
     start = rng.uniform(2500, 8000)
-    return _sweep(start, start * rng.uniform(0.6, 1.2), rng.uniform(0.02, 0.07), rate, (1, 0.2), bend=0.5)
+    return _peak_1(_sweep(start, start * rng.uniform(0.6, 1.2), rng.uniform(0.02, 0.07), rate, (1, 0.2), bend=0.5))
 
 
 def absorption(frequencies: np.ndarray, celsius: float = 15.0, humidity: float = 70.0) -> np.ndarray:
@@ -204,9 +205,9 @@ def propagate(rng: np.random.Generator, song: np.ndarray, rate: int, distance: f
     n_tail = round(decay * rate)
     n = scipy.fft.next_fast_len(len(song) + n_tail, real=True)
     time = np.arange(n_tail, dtype=np.float32) / rate
-    tail = rng.standard_normal(n_tail, dtype=np.float32) * np.exp(-np.log(1000) / decay * time)
+    tail = rng.standard_normal(n_tail, dtype=np.float32) * np.exp(-math.log(1000) / float(decay) * time)
     tail[: rate // 250] = 0  # the first reflections come 4 ms late
-    tail *= distance / CRITICAL_DISTANCE / np.sqrt(np.square(tail).sum())
+    tail *= float(distance / CRITICAL_DISTANCE / np.sqrt(np.square(tail).sum()))
     tail[0] = 1  # the direct sound
     loss = 10 ** (-absorption(scipy.fft.rfftfreq(n, 1 / rate)) * distance / 20)
     spectrum = scipy.fft.rfft(song, n) * scipy.fft.rfft(tail, n) * loss.astype(np.float32)

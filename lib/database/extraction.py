@@ -25,10 +25,16 @@ from lib.console import progress
 from lib.database import schema
 from lib.database.codec import encode
 from lib.datasets.contents import Contents
+from lib.digests import digest_code, digest_known_file, digest_of
 from lib.errors import AudioError, EarshotError, Problem
-from lib.files import digest_file, digest_of, printable
+from lib.files import printable
 from lib.parallel import map_streams, n_workers
 
+CODE = (
+    *("audio/reader.py", "audio/spectrogram.py", "audio/windows.py"),
+    *("database/codec.py", "database/extraction.py", "database/schema.py"),
+)
+"""What a recording's rows are made by: a change there makes them anew."""
 WINDOWS_AT_ONCE = 64
 RECORDINGS_A_COMMIT = 16
 BYTES_A_COMMIT = 64 * 2**20
@@ -63,6 +69,7 @@ class _Task:
 
     name: str
     path: Path
+    place: str  # its path within the data set
     events: np.ndarray  # (n, 2) start and end times, s
     classes: list[str]  # class of each event
     known: tuple[str | None, str] = (None, "[]")  # key and problems that stand in the database
@@ -118,14 +125,15 @@ def _store_all(
     """Write all recordings; returns a report of those that failed, and the number that were new or changed."""
     report, extracted = Report(), 0
     waiting_recordings = waiting_bytes = 0
-    fixed = [audio.model_dump(), settings.model_dump(include={"overlap", "min_seconds", "background"})]
+    chosen = settings.model_dump(include={"overlap", "min_seconds", "background"})
+    fixed = digest_of([digest_code(*CODE), audio.model_dump(), chosen])
     streams = map_streams(lambda task: _windows(task, audio, settings, fixed), tasks, n_workers(settings.workers))
     for task, windows in progress(streams, "extract", total=len(tasks)):
         try:
             size = _store(connection, task, windows, ids)
         except AudioError as error:
             _forget(connection, [task.name])
-            reason, _, action = str(error).partition("; ")
+            reason, _, action = str(error).rpartition("; ")
             task.problems.append(Problem(printable(str(task.path)), reason, action))
             report.failed.append({"recording": task.name, "reason": reason})
             continue
@@ -164,17 +172,18 @@ def _tasks(contents: Contents, problems: list[Problem]) -> list[_Task]:
             problems.append(Problem(printable(str(path)), "has no annotations that can be used", action))
             continue
         times = rows[["start_time", "end_time"]].to_numpy()
-        tasks.append(_Task(name, path, times, list(rows["class"])))
+        place = printable(str(path.relative_to(contents.folder)))
+        tasks.append(_Task(name, path, place, times, list(rows["class"])))
     return tasks
 
 
-def _windows(task: _Task, audio: Audio, settings: Extract, fixed: list[dict]) -> Iterator[list[Window]]:
+def _windows(task: _Task, audio: Audio, settings: Extract, fixed: str) -> Iterator[list[Window]]:
     """The windows of a recording, a list at a time; nothing if the database holds them already."""
     try:
-        content = digest_file(task.path)
+        content = digest_known_file(task.path)
     except OSError as error:
         raise AudioError(f"cannot be read ({error.strerror}); check the file and its permissions") from None
-    task.key = digest_of([content, printable(str(task.path)), task.events.tolist(), task.classes, fixed])
+    task.key = digest_of([content, task.place, task.events.tolist(), task.classes, fixed])
     known_key, known_problems = task.known
     if task.key == known_key:
         task.problems = [Problem(*fields) for fields in json.loads(known_problems)]
@@ -220,7 +229,7 @@ def _store(connection: Connection, task: _Task, chunks: Iterable[list[Window]], 
     for windows in chunks:
         if recording_id is None:
             _forget(connection, [task.name])
-            values = {"SourceID": ids.source, "FileName": printable(task.path.name), "Path": printable(str(task.path))}
+            values = {"SourceID": ids.source, "FileName": printable(task.path.name), "Path": task.place}
             values |= {"Name": task.name, "Seconds": 0.0}
             recording_id = connection.execute(insert(schema.recording), values).lastrowid
         first = (connection.execute(select(func.max(schema.segment.c.ID))).scalar() or 0) + 1

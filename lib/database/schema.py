@@ -28,6 +28,8 @@ from sqlalchemy.schema import CreateIndex, CreateTable
 from lib.errors import EarshotError
 
 VERSION = 1
+APPLICATION = 0x45415254
+"""SQLite's application_id of a training database: a file without it is somebody else's."""
 DEFAULT = "default"
 """Name of the source, category and spectrogram group that are used where none is named."""
 
@@ -117,11 +119,14 @@ def connect(path: str | Path, create: bool = False) -> Engine:
     engine = _engine(path)
     try:
         with engine.connect() as connection:
+            ours = connection.execute(text("PRAGMA application_id")).scalar() == APPLICATION
             version = connection.execute(text("PRAGMA user_version")).scalar()
             tables = connection.execute(text("SELECT count(*) FROM sqlite_master")).scalar()
     except DatabaseError as error:
         action = "remove it and run the extract stage" if path.is_file() else "check that you may write there"
         raise EarshotError(f"{path}: cannot be opened ({error.orig}); {action}") from None
+    if tables and not ours:
+        raise EarshotError(f"{path}: is another database; give a file of its own")
     if version == VERSION:
         return engine
     if not create:
@@ -135,6 +140,7 @@ def connect(path: str | Path, create: bool = False) -> Engine:
             connection.execute(CreateTable(table))
             for index in sorted(table.indexes, key=lambda index: str(index.name)):
                 connection.execute(CreateIndex(index))
+        connection.execute(text(f"PRAGMA application_id = {APPLICATION}"))
         connection.execute(text(f"PRAGMA user_version = {VERSION}"))
     return engine
 

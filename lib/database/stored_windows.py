@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 from sqlalchemy import select
+from sqlalchemy.exc import DatabaseError
 
 from lib.config import Audio
 from lib.database import schema
@@ -25,6 +26,12 @@ class StoredWindows:
     def __init__(self, database: str | Path, spec_group: str = schema.DEFAULT) -> None:
         self._path = Path(database)
         self._connections: dict[int, sqlite3.Connection] = {}  # by process: a fork must not use its parent's
+        try:
+            self._read_index(database, spec_group)
+        except DatabaseError as error:
+            raise EarshotError(f"{database}: is damaged ({error.orig}); remove it and run the extract stage") from None
+
+    def _read_index(self, database: str | Path, spec_group: str) -> None:
         group, recording, segment, value = schema.spec_group, schema.recording, schema.segment, schema.spec_value
         with schema.connect(database).connect() as connection:
             found = connection.execute(select(group.c.ID, group.c.Settings).where(group.c.Name == spec_group)).first()

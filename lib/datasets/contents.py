@@ -17,11 +17,12 @@ from lib.errors import DataSetError, Problem
 class Contents:
     """What a data set holds.
 
-    recordings: name -> file. annotations: table of recording, class (always the class name), start_time, end_time
-    (s; inf: to the end of the recording) and the optional columns. classes: table with one row a class. problems: what
-    was left out or is odd.
+    folder: where it lies. recordings: name -> file. annotations: table of recording, class (always the class name),
+    start_time, end_time (s; inf: to the end of the recording) and the optional columns. classes: table with one row a
+    class. problems: what was left out or is odd.
     """
 
+    folder: Path
     recordings: dict[str, Path]
     annotations: pd.DataFrame
     classes: pd.DataFrame
@@ -40,7 +41,7 @@ def read_data_set(data_set: DataSet) -> Contents:
         raise DataSetError(f"{folder}: holds no recordings{chosen}; add some, or change data.*.path or data.*.include")
     classes, class_problems = class_table(folder, annotations)
     annotations, row_problems = checked_annotations(annotations, recordings, classes, data_set.include)
-    return Contents(recordings, annotations, classes, [*problems, *class_problems, *row_problems])
+    return Contents(folder, recordings, annotations, classes, [*problems, *class_problems, *row_problems])
 
 
 def _format_of(folder: Path, name: str) -> ModuleType:

@@ -177,7 +177,7 @@ def write_sample(
     Yields the name and the number of annotations of each recording that is done. Raises DataSetError for a number of
     recordings in which not every class can occur often enough, and for a folder that holds something else.
     """
-    folder = Path(folder)
+    folder = Path(folder).resolve()
     if seed < 0:
         raise DataSetError(f"seed = {seed}: must be 0 or more")
     for split, n in zip(SPLITS, (train, test), strict=True):
@@ -202,7 +202,8 @@ def write_sample(
 
 def _refuse_other_content(folder: Path) -> None:
     made = {"train", "test", "occurrences", "sites.csv"}
-    if folder.is_dir() and (others := sorted({path.name for path in folder.iterdir()} - made)):
+    found = {path.name for path in folder.iterdir()} if folder.is_dir() else set()
+    if others := sorted(found - made if "sites.csv" in found else found):
         raise DataSetError(f"{folder}: holds {others[0]}, which the sample data would replace; give another folder")
     if folder.exists() and not folder.is_dir():
         raise DataSetError(f"{folder}: is a file; give a folder for the sample data")

@@ -157,6 +157,11 @@ def _analyzed(contents: "Contents", predictions: Predictions) -> tuple[list[str]
             problems.append(Problem(name, f"left out of the evaluation: {reason}", f"mend it and {AGAIN}"))
         else:
             names.append(name)
+    for name in sorted(set(names) - set(contents.annotations["recording"])):
+        action = "annotate it, or remove it if that is not so"
+        problems.append(
+            Problem(name, "has no annotations: all that is found in it counts as false", action, lost=False)
+        )
     if not names:
         what = "is empty" if not contents.recordings else f"has {len(contents.recordings)}, none of them analyzed"
         raise DataSetError(f"test set: no recording to evaluate (it {what}); check data.test and {AGAIN} again")

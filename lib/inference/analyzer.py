@@ -21,8 +21,9 @@ import yaml
 from lib.audio.spectrogram import Windows, recording_windows
 from lib.config import Infer
 from lib.console import progress
+from lib.digests import digest_code, digest_file, digest_known_file, digest_of
 from lib.errors import AudioError, EarshotError, Problem
-from lib.files import atomic, digest_file, digest_of, printable, write_text
+from lib.files import atomic, printable, write_text
 from lib.inference.labels import Hits, audacity_text, find_hits, make_labels
 from lib.models.description import Description, read_description
 from lib.models.files import model_files
@@ -32,6 +33,13 @@ from lib.parallel import map_streams, n_workers
 SCORE_COLUMNS = ["recording", "name", "start_time", "end_time", "score"]
 RECORDING_COLUMNS = ["recording", "path", "seconds", "status", "reason", "labels", "key"]
 """status: `ok` or `failed`; reason: why it failed, or what is odd about it; labels: in the Audacity file."""
+
+CODE = (
+    *("audio/reader.py", "audio/spectrogram.py", "audio/windows.py"),
+    *("inference/analyzer.py", "inference/labels.py", "inference/predictor.py"),
+    *("models/backbones.py", "models/recognizer.py"),
+)
+"""What a recording's results are made by: a change there makes them anew."""
 
 Row = dict[str, str]
 Score = Callable[[np.ndarray], np.ndarray]
@@ -68,13 +76,19 @@ class _Job:
 
 
 def analyze(
-    recordings: dict[str, Path], model: Path, settings: Infer, output: Path, place: Place | None = None
+    recordings: dict[str, Path],
+    model: Path,
+    settings: Infer,
+    output: Path,
+    place: Place | None = None,
+    keep_others: bool = False,
 ) -> tuple[list[Row], int, list[Problem]]:
     """Analyze recordings (name -> file) with a model (a checkpoint, or a folder of them) into the output folder.
 
-    Results in the folder of recordings that are not among these are removed. Returns the rows of recordings.csv, the
-    number of recordings that were not known already, and a Problem for each that cannot be read or is odd.
-    Raises EarshotError if the model cannot be used.
+    keep_others: keep results in the folder of recordings that are not among these; else they are removed. Returns the
+    rows of these recordings in recordings.csv, the number of them that were not known already, and a Problem for each
+    that cannot be read or is odd. Raises EarshotError if the model cannot be used, or if the folder holds what must not
+    be overwritten or mixed.
     """
     description = read_description(model_files(model)[0])
     limit = description.audio.spec_duration
@@ -86,8 +100,12 @@ def analyze(
     manifest = _manifest(description, model, settings, place)
     job = _Job(description, settings, output, place, digest_of(manifest))
     known = _read_rows(output / "recordings.csv")
-    for name in set(known) - set(recordings):
-        _remove(output, name)
+    others = {name: row for name, row in known.items() if name not in recordings}
+    if not keep_others:
+        for name in others:
+            _remove(output, name)
+        others = {}
+    _check_output(output, set(recordings) - set(known), others, manifest)
     tasks = [_Task(name, path, known.get(name, {})) for name, path in recordings.items()]
 
     # Reading starts here: the first recordings are decoded while torch, which takes seconds, is imported below.
@@ -100,22 +118,39 @@ def analyze(
     rows, problems, n_new = [], [], 0
     with _journal(output / "recordings.csv", known) as add_row:
         for task, windows in progress(streams, "infer", len(tasks)):
-            row, odd = _finish(task, windows, predictor.get_block_scores, job)
+            row, is_new, odd = _finish(task, windows, predictor.get_block_scores, job)
             rows.append(row)
             problems += odd
-            if row is not task.known:
+            if is_new:
                 n_new += 1
                 add_row(row)
-    _write_rows(output / "recordings.csv", rows)
-    _join_scores(output, [row["recording"] for row in rows if row["status"] == "ok"])
+    all_rows = sorted([*rows, *others.values()], key=lambda row: row["recording"])
+    _write_rows(output / "recordings.csv", all_rows)
+    _join_scores(output, [row["recording"] for row in all_rows if row["status"] == "ok"])
     write_text(output / "manifest.yaml", yaml.safe_dump(manifest, sort_keys=False, allow_unicode=True))
     return rows, n_new, problems
+
+
+def _check_output(output: Path, new: set[str], others: dict[str, Row], manifest: dict) -> None:
+    """Raise EarshotError if a file of somebody else would be overwritten, or results of different kinds be mixed."""
+    for name in sorted(new):
+        labels_file, scores_file = _result_files(output, name)
+        if labels_file.exists() and not scores_file.exists():
+            raise EarshotError(f"{labels_file}: was not made here and would be overwritten; give another --output")
+    if others:
+        try:
+            same = yaml.safe_load((output / "manifest.yaml").read_text(encoding="utf-8")) == manifest
+        except (OSError, UnicodeDecodeError, yaml.YAMLError):
+            same = False
+        if not same:
+            fault = f"holds results of {len(others)} other recordings, by another model or with other settings"
+            raise EarshotError(f"{output}: {fault}; give another --output")
 
 
 def _read(task: _Task, job: _Job) -> Iterator[Windows]:
     """A recording's windows; none if its results stand in the output folder already."""
     try:
-        task.key = digest_of([digest_file(task.path), job.key])
+        task.key = digest_of([digest_known_file(task.path), job.key])
     except OSError as error:
         raise AudioError(f"cannot be read ({error.strerror}); check the file and its permissions") from None
     results = _result_files(job.output, task.name)
@@ -130,28 +165,28 @@ def _read(task: _Task, job: _Job) -> Iterator[Windows]:
         task.notes.append("is silent from start to end")
 
 
-def _finish(task: _Task, windows: Iterator[Windows], score: Score, job: _Job) -> tuple[Row, list[Problem]]:
-    """Bring a recording's results into the output folder; returns its row and what is odd about it."""
+def _finish(task: _Task, windows: Iterator[Windows], score: Score, job: _Job) -> tuple[Row, bool, list[Problem]]:
+    """Bring a recording's results into the output folder; returns its row, whether that is new, and what is odd."""
     shown = printable(str(task.path))
     row = {"recording": task.name, "path": shown}
     problems: list[Problem] = []
     try:
         first = next(windows, None)
         if first is None:
-            row = task.known
+            row = task.known | row
         else:
             allowed, problems = _allowed(task, job)
             seconds, n_labels = _write_results(task, chain([first], windows), score, allowed, job)
-            row |= {"seconds": f"{seconds:.3f}", "status": "ok", "reason": "; ".join(task.notes)}
+            row |= {"seconds": repr(seconds), "status": "ok", "reason": "; ".join(task.notes)}
             row |= {"labels": str(n_labels), "key": task.key}
     except AudioError as error:
-        reason, _, action = str(error).partition("; ")
+        reason, _, action = str(error).rpartition("; ")
         _remove(job.output, task.name)
         row |= {"seconds": "", "status": "failed", "reason": reason, "labels": "0", "key": task.key}
-        return row, [Problem(shown, reason, action)]
+        return row, True, [Problem(shown, reason, action)]
     if row["reason"]:
         problems.append(Problem(shown, row["reason"], "check the file", lost=False))
-    return row, problems
+    return row, first is not None, problems
 
 
 def _allowed(task: _Task, job: _Job) -> tuple[np.ndarray, list[Problem]]:
@@ -166,6 +201,7 @@ def _write_results(
     """Write a recording's scores, window by window, and its labels; returns its duration (s) and number of labels."""
     names, length = job.description.class_names, job.description.audio.spec_duration
     labels_file, scores_file = _result_files(job.output, task.name)
+    labels_file.unlink(missing_ok=True)  # both files or none: of a run that is killed in between, nothing is taken up
     seconds, hits = 0.0, []
     with atomic(scores_file) as part, part.open("w", encoding="utf-8", newline="") as file:
         writer = csv.writer(file, lineterminator="\n")
@@ -174,7 +210,7 @@ def _write_results(
             hits.append(find_hits(starts, scores, job.settings.min_score))
             kept = find_hits(starts, scores, job.settings.csv_min_score)
             writer.writerows(
-                (task.name, names[column], f"{start:.3f}", f"{start + length:.3f}", f"{value:.4f}")
+                (task.name, names[column], f"{start:.3f}", f"{start + length:.3f}", f"{value:.6g}")
                 for start, column, value in zip(*kept, strict=True)
             )
     found = Hits(*map(np.concatenate, zip(*hits, strict=True)))
@@ -194,6 +230,7 @@ def _manifest(description: Description, model: Path, settings: Infer, place: Pla
         "occurrences": place.digest if place else None,
         "infer": settings.model_dump(exclude=workings),
         "audio": description.audio.model_dump(),
+        "code": digest_code(*CODE),
     }
 
 

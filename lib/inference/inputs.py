@@ -1,8 +1,9 @@
 """Which recordings are to be analyzed."""
 
+import os
 from pathlib import Path
 
-from lib.audio.reader import find_recordings
+from lib.audio.reader import find_recordings, name_recordings, recording_files
 from lib.config import DataSet
 from lib.errors import AudioError, Problem
 
@@ -24,26 +25,19 @@ def recordings_of(path: str | Path) -> tuple[dict[str, Path], list[Problem]]:
 
 
 def _listed(path: Path) -> tuple[dict[str, Path], list[Problem]]:
-    found: dict[str, Path] = {}
+    files: list[Path] = []
     problems: list[Problem] = []
     for number, line in enumerate(path.read_text(encoding="utf-8-sig", errors="surrogateescape").splitlines(), 1):
         if not (entry := line.strip()) or entry.startswith("#"):
             continue
         try:
-            recordings, odd = find_recordings(path.parent / entry)
+            files += map(Path, map(os.path.abspath, recording_files(path.parent / entry)))
         except AudioError as error:
-            reason, _, action = str(error).partition("; ")
+            reason, _, action = str(error).rpartition("; ")
             problems.append(Problem(f"{path}:{number}", reason, action))
-            continue
-        problems += odd
-        for name, file in recordings.items():
-            if name in found and found[name] != file:
-                problems.append(
-                    Problem(f"{path}:{number}", f"a recording named {name} stands above already", "rename it")
-                )
-            else:
-                found[name] = file
-    return dict(sorted(found.items())), problems
+    files = sorted(set(files))
+    found, odd = name_recordings(files, Path(os.path.commonpath([str(file.parent) for file in files] or ["."])))
+    return found, [*problems, *odd]
 
 
 def data_set_recordings(data_set: DataSet) -> tuple[dict[str, Path], list[Problem]]:

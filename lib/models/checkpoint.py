@@ -17,8 +17,8 @@ FORMAT = "earshot-1"
 def save_checkpoint(path: str | Path, model: Recognizer, description: Description) -> None:
     """Write a model with its description, and the description once more beside it, as JSON."""
     state = {name: tensor.detach().cpu().contiguous() for name, tensor in model.state_dict().items()}
-    with atomic(path) as part:
-        torch.save({"format": FORMAT, "description": description.model_dump(), "state": state}, part)
+    with atomic(path) as part, part.open("wb") as file:  # torch itself raises no OSError where it cannot write
+        torch.save({"format": FORMAT, "description": description.model_dump(), "state": state}, file)
     write_description(path, description)
 
 

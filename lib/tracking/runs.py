@@ -18,8 +18,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from lib.config import Settings
+from lib.digests import digest_file, digest_of
 from lib.errors import Problem
-from lib.files import digest_file, digest_of
 from lib.tracking import contents
 from lib.tracking.store import connect, ensure_store, store_uri
 from lib.tracking.versions import read_commit

@@ -88,7 +88,7 @@ def _database_of(uri: str) -> Path | None:
 def _known_id(database: Path, experiment: str) -> str | None:
     try:
         with closing(sqlite3.connect(f"{database.as_uri()}?mode=ro", uri=True)) as connection:
-            query = "SELECT experiment_id FROM experiments WHERE name = ?"
+            query = "SELECT experiment_id FROM experiments WHERE name = ? AND lifecycle_stage = 'active'"
             found = connection.execute(query, (experiment,)).fetchone()
     except sqlite3.Error:
         return None
@@ -99,6 +99,8 @@ def _experiment_id(client: "MlflowClient", name: str, artifacts: str | None) -> 
     from mlflow.exceptions import MlflowException
 
     if found := client.get_experiment_by_name(name):
+        if found.lifecycle_stage == "deleted":  # in the UI, while new runs are wanted again
+            client.restore_experiment(found.experiment_id)
         return found.experiment_id
     try:
         return client.create_experiment(name, artifact_location=artifacts, tags=KIND)

@@ -22,6 +22,7 @@ from lib.audio.augment import Augmentation
 from lib.config import Train
 from lib.console import progress
 from lib.database.stored_windows import StoredWindows
+from lib.digests import LIB, digest_code
 from lib.errors import EarshotError, Problem
 from lib.files import atomic
 from lib.models.description import Description
@@ -191,11 +192,11 @@ def _validate(fabric: Fabric, model, windows: StoredWindows, indices: np.ndarray
         return {}
     model.eval()
     batches = np.array_split(indices, -(-len(indices) // settings.batch_size))
-    loaded = [fabric.to_device(batch) for batch in load_batches(windows, batches, 0)]
-    logits = torch.cat([model(_scaled(x)).float() for x, _ in loaded])
-    targets = torch.cat([y for _, y in loaded])
+    loaded = load_batches(windows, batches, settings.workers)
+    logits = torch.cat([model(_scaled(fabric.to_device(x))).float().cpu() for x, _ in loaded])
+    targets = torch.from_numpy(windows.labels[indices])
     loss = classification_loss(logits, targets.float(), settings.multi_label)
-    truth, scores = targets.cpu().numpy(), logits.cpu().numpy()
+    truth, scores = targets.numpy(), logits.numpy()
     usable = truth.any(axis=0) & ~truth.all(axis=0)
     row = {"val_loss": float(loss)}
     if usable.any():
@@ -207,8 +208,8 @@ def _validate(fabric: Fabric, model, windows: StoredWindows, indices: np.ndarray
 def _keep(state_file: str | Path, fingerprint: str, model, optimizer, epochs: list[Row]) -> None:
     state = {"fingerprint": fingerprint, "epochs": epochs}
     state |= {"model": model.state_dict(), "optimizer": optimizer.state_dict()}
-    with atomic(state_file) as part:
-        torch.save(state, part)
+    with atomic(state_file) as part, part.open("wb") as file:
+        torch.save(state, file)
 
 
 def _resume(state_file: str | Path, fingerprint: str, model, optimizer) -> list[Row]:
@@ -218,6 +219,12 @@ def _resume(state_file: str | Path, fingerprint: str, model, optimizer) -> list[
         model.load_state_dict(state["model"])
         optimizer.load_state_dict(state["optimizer"])
     return state.get("epochs", [])
+
+
+def code_digest() -> str:
+    """Digest of the code that a training's result depends on: a state that other code made is not taken up."""
+    rooms = [path for room in ("models", "training") for path in sorted((LIB / room).glob("*.py"))]
+    return digest_code("audio/augment.py", *(str(path.relative_to(LIB)) for path in rooms))
 
 
 def epochs_done(state_file: str | Path, fingerprint: str) -> int:

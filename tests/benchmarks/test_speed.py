@@ -84,7 +84,6 @@ def compare(table, work: str, ours, theirs) -> None:
             peer_times.append(theirs())
     ratio = f"{statistics.median(peer_times) / statistics.median(times):.2f}" if peer_times else "no peer"
     table.append((work, f"{statistics.median(times):.2f}", f"{max(peaks):.0f}", ratio))
-    assert times and max(peaks) > 0
 
 
 def long_recording(path: Path, minutes: int) -> Path:
@@ -144,4 +143,3 @@ def test_repro_with_nothing_to_do(table):
         pytest.skip("the pipeline is not up to date: run `make run` first")
     times = [measure(["dvc", "repro"])[0] for _ in range(RUNS)]
     table.append(("dvc repro, nothing to do", f"{statistics.median(times):.2f}", "", ""))
-    assert times

@@ -16,7 +16,7 @@ def contents(annotations: list[tuple], recordings: list[str]) -> Contents:
     table = pd.DataFrame(annotations, columns=["recording", "class", "start_time", "end_time"])
     table = table.astype({"recording": str, "class": str, "start_time": float, "end_time": float})
     classes = pd.DataFrame({"name": sorted(table["class"].unique())})
-    return Contents({name: Path(f"{name}.wav") for name in recordings}, table, classes, [])
+    return Contents(Path(), {name: Path(f"{name}.wav") for name in recordings}, table, classes, [])
 
 
 def predictions(

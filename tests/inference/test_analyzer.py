@@ -10,8 +10,8 @@ import yaml
 from lib.audio.spectrogram import recording_windows
 from lib.audio.windows import window_starts
 from lib.config import Infer
+from lib.digests import digest_file
 from lib.errors import EarshotError
-from lib.files import digest_file
 from lib.inference.analyzer import Place, analyze
 from lib.inference.inputs import recordings_of
 from lib.inference.predictor import Predictor
