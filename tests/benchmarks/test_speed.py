@@ -6,6 +6,7 @@ are there; the ratio is that of the medians. RUNS=5 in the environment repeats e
 
 import json
 import os
+import shutil
 import statistics
 import subprocess
 import sys
@@ -98,8 +99,7 @@ def long_recording(path: Path, minutes: int) -> Path:
 
 
 def infer(recording: Path, output: Path, model: Path) -> tuple[float, float]:
-    for file in output.rglob("*.csv"):
-        file.unlink()
+    shutil.rmtree(output, ignore_errors=True)
     return stage("infer", "--recordings", recording, "--output", output, "--model", model, "--overlap", 0)
 
 
