@@ -8,7 +8,7 @@ names the key, the value and what is allowed.
 import difflib
 import re
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 
 import yaml
 from pydantic import (
@@ -39,9 +39,19 @@ Text = Annotated[str, BeforeValidator(lambda value: str(value) if type(value) in
 
 
 class Section(BaseModel):
-    """A section of params.yaml: unknown keys and silent conversions are refused."""
+    """A section of params.yaml: unknown keys and silent conversions are refused, also when a value is set in code.
 
-    model_config = ConfigDict(extra="forbid", strict=True, frozen=True, allow_inf_nan=False)
+    A value that is set is checked by itself; checked() also checks it against the others.
+    """
+
+    model_config = ConfigDict(extra="forbid", strict=True, validate_assignment=True, allow_inf_nan=False)
+
+    def checked(self) -> Self:
+        """A copy whose values are known to fit together. Raises SettingsError."""
+        try:
+            return type(self).model_validate(self.model_dump())
+        except ValidationError as error:
+            raise SettingsError("\n".join(_lines(error.errors(), type(self)))) from None
 
 
 class DataSet(Section):
@@ -60,8 +70,8 @@ class DataSet(Section):
 
 
 class Data(Section):
-    train: DataSet
-    test: DataSet
+    train: DataSet = Field(default_factory=lambda: DataSet(path="data/sample/train"))
+    test: DataSet = Field(default_factory=lambda: DataSet(path="data/sample/test"))
 
 
 class Audio(Section):
@@ -78,6 +88,7 @@ class Audio(Section):
     max_freq: Positive = 15000.0
     decibels: bool = True
     top_db: Positive = 80.0
+    db_power: Positive = 1.0
 
     @field_validator("hop_length")
     @classmethod
@@ -108,6 +119,18 @@ class Audio(Section):
             raise ValueError("min_freq must be at least 1 Hz with freq_scale log")
         return self
 
+    def __hash__(self) -> int:
+        return hash(tuple(self.__dict__.values()))
+
+    @property
+    def choose_channel(self) -> bool:
+        """Whether the cleanest channel of several is taken."""
+        return self.channel == "cleanest"
+
+    @choose_channel.setter
+    def choose_channel(self, value: bool) -> None:
+        self.channel = "cleanest" if value else "mix"
+
     @property
     def frame_rate(self) -> float:
         """Spectrogram frames per second."""
@@ -134,15 +157,28 @@ class Occurrences(Section):
 class Train(Section):
     multi_label: bool = True
     backbone: str = "cnn"
+    head: Literal["pool", "sed"] = "pool"
     pretrained: bool = False
+    load_checkpoint: Text | None = None
+    freeze_backbone: bool = False
     dropout: Annotated[float, Field(ge=0, lt=1)] = 0.2
     epochs: Count = 22
     epoch_windows: Annotated[int, Field(ge=0)] = 1000
     batch_size: Annotated[int, Field(ge=2)] = 32
     learning_rate: Positive = 2e-3
     weight_decay: NotNegative = 0.01
-    label_smoothing: Annotated[float, Field(ge=0, lt=0.5)] = 0.0
+    pos_label_smoothing: Annotated[float, Field(ge=0, lt=0.5)] = 0.0
+    neg_label_smoothing: Annotated[float, Field(ge=0, lt=0.5)] = 0.0
+    class_weight_exponent: Fraction = 0.0
+    sed_fps: Annotated[float, Field(gt=0, le=100)] = 8.0
+    frame_loss_weight: Fraction = 0.5
+    spec_group: Text = "default"
     val_fraction: Annotated[float, Field(ge=0, lt=1)] = 0.1
+    num_folds: Count = 1
+    save_last_n: Count = 1
+    average_last_n: Count = 1
+    threshold_precision: Annotated[float, Field(gt=0, lt=1)] | None = None
+    noise_class: Text | None = None
     mixup: Fraction = 0.5
     background_mix: Fraction = 0.3
     time_shift: Fraction = 1.0
@@ -160,13 +196,24 @@ class Train(Section):
 class Infer(Section):
     overlap: NotNegative = 1.5
     min_score: Fraction = 0.5
+    class_thresholds: bool = True
     csv_min_score: Fraction = 0.001
     merge_labels: bool = True
+    segment_len: Positive | None = None
+    label_field: Literal["names", "codes", "alt_names", "alt_codes"] = "names"
+    formats: list[str] = ["audacity"]
+    exclude: Text | None = None
+    start_seconds: NotNegative | str = 0.0
+    initial_offsets: list[NotNegative] | None = None
+    scaling_coefficient: Positive | None = None
+    scaling_intercept: float | None = None
     region: str | None = None
     latitude: Annotated[float, Field(ge=-90, le=90)] | None = None
     longitude: Annotated[float, Field(ge=-180, le=180)] | None = None
     week: Annotated[int, Field(ge=1, le=48)] | Literal["date"] | None = None
+    recordings_table: Text | None = None
     min_occurrence: Fraction = 0.0
+    occurrence_factor: Fraction = 0.0
     batch_size: Count = 32
     device: Literal["auto", "cpu", "cuda", "mps"] = "auto"
     precision: Literal["auto", "32", "bf16"] = "auto"
@@ -179,16 +226,50 @@ class Infer(Section):
             raise ValueError("latitude and longitude go together; set both or neither")
         if self.region is not None and self.latitude is not None:
             raise ValueError("set region or latitude and longitude, not both")
-        if self.week is not None and self.region is None and self.latitude is None:
-            raise ValueError("week needs a place; set region, or latitude and longitude")
+        if self.week is not None and self.region is None and self.latitude is None and self.recordings_table is None:
+            raise ValueError("week needs a place; set region, latitude and longitude, or recordings_table")
         return self
 
 
 class Evaluate(Section):
     threshold: Fraction = 0.5
     min_seconds: Positive = 0.3
+    onset_collar: Positive = 0.5
     bootstrap: Annotated[int, Field(ge=0)] = 200
     seed: Seed = 1
+
+
+class Parameter(Section):
+    """A setting to tune: `section.key`, or a key of train, audio or infer, and the values to try.
+
+    choices: of any kind; or bounds and step: numbers from the first to the second, both included.
+    """
+
+    name: str
+    type: Literal["categorical", "int", "float"] = "categorical"
+    choices: list[Any] | None = None
+    bounds: Annotated[list[float], Field(min_length=2, max_length=2)] | None = None
+    step: Positive | None = None
+
+    @model_validator(mode="after")
+    def _has_values(self) -> "Parameter":
+        if self.type == "categorical" and not self.choices:
+            raise ValueError(f"{self.name}: give choices, a list of the values to try")
+        if self.type != "categorical":
+            if self.bounds is None or self.step is None:
+                raise ValueError(f"{self.name}: give bounds, [lowest, highest], and step")
+            if self.bounds[0] > self.bounds[1]:
+                raise ValueError(f"{self.name}: bounds must be [lowest, highest]")
+        return self
+
+
+class Tune(Section):
+    metric: str = "macro_pr"
+    trials: Annotated[int, Field(ge=0)] = 0
+    runs: Count = 1
+    storage: str = "sqlite:///data/tuning.db"
+    study: str = "earshot"
+    space: list[Parameter] = []
 
 
 class Tracking(Section):
@@ -200,14 +281,15 @@ class Tracking(Section):
 class Settings(Section):
     """All of params.yaml."""
 
-    data: Data
-    audio: Audio = Audio()
-    extract: Extract = Extract()
-    occurrences: Occurrences = Occurrences()
-    train: Train = Train()
-    infer: Infer = Infer()
-    evaluate: Evaluate = Evaluate()
-    tracking: Tracking = Tracking()
+    data: Data = Field(default_factory=Data)
+    audio: Audio = Field(default_factory=Audio)
+    extract: Extract = Field(default_factory=Extract)
+    occurrences: Occurrences = Field(default_factory=Occurrences)
+    train: Train = Field(default_factory=Train)
+    infer: Infer = Field(default_factory=Infer)
+    evaluate: Evaluate = Field(default_factory=Evaluate)
+    tune: Tune = Field(default_factory=Tune)
+    tracking: Tracking = Field(default_factory=Tracking)
 
     @model_validator(mode="after")
     def _fits_the_window(self) -> "Settings":
@@ -231,6 +313,17 @@ class _Loader(yaml.SafeLoader):
 _Loader.add_implicit_resolver(
     "tag:yaml.org,2002:float", re.compile(r"[-+]?[0-9]+(\.[0-9]*)?[eE][-+]?[0-9]+$"), list("-+0123456789")
 )
+
+
+def get_config(cfg_path: str | Path | None = None) -> Settings:
+    """Settings of a YAML file that holds any of the sections of params.yaml, the rest as they are by default.
+
+    cfg_path: the file; None: params.yaml of the current folder, and the defaults where there is none. Each call returns
+    settings of its own, which may be changed. Raises SettingsError.
+    """
+    if cfg_path is None and not Path(PARAMS_FILE).is_file():
+        return Settings()
+    return load_settings(PARAMS_FILE if cfg_path is None else cfg_path)
 
 
 def load_settings(
@@ -299,11 +392,11 @@ def _one_of(value: str, allowed: list[str]) -> str:
     return value
 
 
-def _lines(faults: list[Any]) -> list[str]:
+def _lines(faults: list[Any], model: type[Section] | None = None) -> list[str]:
     """Validation faults of pydantic as `key = value: what is allowed`, one line a key."""
     lines: dict[str, str] = {}
     for fault in faults:
-        key = ".".join(_names(fault["loc"]))
+        key = ".".join(_names(fault["loc"], model or Settings))
         line = _line(key, fault)
         if key in lines and fault["type"] != "value_error":  # one of several types that the key may have
             line = f"{lines[key]}, or {line.partition(': ')[2].removeprefix('must be ')}"
@@ -311,10 +404,9 @@ def _lines(faults: list[Any]) -> list[str]:
     return list(lines.values())
 
 
-def _names(location: tuple) -> list[str]:
+def _names(location: tuple, model: type[Section]) -> list[str]:
     """The part of a fault's location that names a key: pydantic appends the member of a union that did not fit."""
     names: list[str] = []
-    model: type[Section] = Settings
     for part in location:
         names.append(str(part))
         field = model.model_fields.get(part)

@@ -129,7 +129,7 @@ def test_each_fault_is_a_line(params):
         (b"data: [\n", "params.yaml:2: "),
         (b"a: b: c\n", "params.yaml:1: mapping values are not allowed here"),
         (b"data: \xff\n", "cannot be read"),
-        (b"audio: {}\n", "data: missing; add it"),
+        (b"data: {train: {format: auto}}\n", "data.train.path: missing; add it"),
     ],
 )
 def test_a_file_that_is_no_settings_is_told_where(params, content, said):
