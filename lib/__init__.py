@@ -1,13 +1,26 @@
-"""The project's public classes, imported when they are first used: `from lib import Predictor`."""
+"""The project's public classes and functions, imported when they are first used: `from lib import Predictor`."""
 
 import importlib
 
 _PLACES = {
+    "Analyzer": "lib.inference.analyzer",
+    "Audio": "lib.audio.audio",
+    "Extractor": "lib.database.extractor",
     "OccurrenceDataProvider": "lib.occurrence.provider",
     "OccurrenceDatabase": "lib.occurrence.database",
     "OccurrencePickleProvider": "lib.occurrence.pickle_provider",
     "OccurrencePickler": "lib.occurrence.pickler",
+    "PerBlockTester": "lib.evaluation.testers",
+    "PerRecordingTester": "lib.evaluation.testers",
+    "PerSegmentTester": "lib.evaluation.testers",
     "Predictor": "lib.inference.predictor",
+    "Trainer": "lib.training.trainer",
+    "TrainingDataProvider": "lib.database.provider",
+    "TrainingDatabase": "lib.database.training_database",
+    "Tuner": "lib.tracking.trials",
+    "get_config": "lib.config",
+    "load_from_checkpoint": "lib.models.loader",
+    "load_new_model": "lib.models.loader",
 }
 
 __all__ = list(_PLACES)
@@ -17,3 +30,7 @@ def __getattr__(name: str):
     if name not in _PLACES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     return getattr(importlib.import_module(_PLACES[name]), name)
+
+
+def __dir__() -> list[str]:
+    return [*globals(), *__all__]

@@ -158,6 +158,8 @@ class Train(Section):
     multi_label: bool = True
     backbone: str = "cnn"
     head: Literal["pool", "sed"] = "pool"
+    sed_fps: Annotated[float, Field(gt=0, le=100)] = 8.0
+    frame_loss_weight: Fraction = 0.5
     pretrained: bool = False
     load_checkpoint: Text | None = None
     freeze_backbone: bool = False
@@ -170,8 +172,6 @@ class Train(Section):
     pos_label_smoothing: Annotated[float, Field(ge=0, lt=0.5)] = 0.0
     neg_label_smoothing: Annotated[float, Field(ge=0, lt=0.5)] = 0.0
     class_weight_exponent: Fraction = 0.0
-    sed_fps: Annotated[float, Field(gt=0, le=100)] = 8.0
-    frame_loss_weight: Fraction = 0.5
     spec_group: Text = "default"
     val_fraction: Annotated[float, Field(ge=0, lt=1)] = 0.1
     num_folds: Count = 1

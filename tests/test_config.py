@@ -8,7 +8,7 @@ import yaml
 from pydantic import BaseModel
 from pydantic_core import PydanticUndefined
 
-from lib.config import Section, Settings, load_settings
+from lib.config import Section, Settings, get_config, load_settings
 from lib.errors import SettingsError
 
 PROJECT = Path(__file__).parents[1]
@@ -201,3 +201,50 @@ def test_text_of_the_command_line_means_what_it_means_in_params_yaml(key, text, 
     for part in key.split("."):
         settings = getattr(settings, part)
     assert settings == value and type(settings) is type(value)
+
+
+def test_get_config_gives_settings_of_its_own_that_can_be_changed(monkeypatch, tmp_path):
+    monkeypatch.chdir(tmp_path)
+    cfg = get_config()
+    assert cfg == Settings()
+    cfg.audio.freq_scale = "linear"
+    cfg.audio.choose_channel = True
+    assert (cfg.audio.freq_scale, cfg.audio.channel) == ("linear", "cleanest")
+    assert (get_config().audio.freq_scale, get_config().audio.choose_channel) == ("mel", False)
+
+
+def test_get_config_reads_the_params_of_the_folder_and_any_file_that_holds_some_sections(monkeypatch, tmp_path):
+    monkeypatch.chdir(tmp_path)
+    Path("params.yaml").write_text("audio: {spec_duration: 5.0}\n")
+    Path("other.yaml").write_text("infer: {min_score: 0.3}\n")
+    assert get_config().audio.spec_duration == 5.0
+    other = get_config("other.yaml")
+    assert (other.infer.min_score, other.audio.spec_duration) == (0.3, 3.0)
+
+
+def test_a_value_that_cannot_be_is_refused_where_it_is_set():
+    cfg = Settings()
+    with pytest.raises(ValueError, match="mel"):
+        cfg.audio.freq_scale = "bark"
+    assert cfg.audio.freq_scale == "mel"
+
+
+def test_checked_finds_values_that_do_not_fit_together():
+    audio = Settings().audio
+    audio.sampling_rate = 8000
+    with pytest.raises(SettingsError, match=r"max_freq = 15000.0: must be at most half of audio.sampling_rate"):
+        audio.checked()
+
+
+@pytest.mark.parametrize(
+    ("space", "said"),
+    [
+        ("{name: train.dropout}", "give choices"),
+        ("{name: train.dropout, type: float, bounds: [0, 1]}", "give bounds, [lowest, highest], and step"),
+        ("{name: train.dropout, type: float, bounds: [1, 0], step: 0.5}", "must be [lowest, highest]"),
+    ],
+)
+def test_a_parameter_to_tune_needs_values(params, space, said):
+    (line,) = faults(params(MINIMAL + f"tune: {{space: [{space}]}}\n"))
+    assert "tune.space" in line
+    assert said in line
