@@ -17,7 +17,7 @@ _PLACES = {
     "Trainer": "lib.training.trainer",
     "TrainingDataProvider": "lib.database.provider",
     "TrainingDatabase": "lib.database.training_database",
-    "Tuner": "lib.tracking.trials",
+    "Tuner": "lib.tracking.tuner",
     "get_config": "lib.config",
     "load_from_checkpoint": "lib.models.loader",
     "load_new_model": "lib.models.loader",

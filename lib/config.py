@@ -8,7 +8,7 @@ names the key, the value and what is allowed.
 import difflib
 import re
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, Literal, Self, TypeVar
 
 import yaml
 from pydantic import (
@@ -36,6 +36,11 @@ Workers = Annotated[int, Field(ge=0)]
 Seed = Annotated[int, Field(ge=0, lt=2**32)]
 Text = Annotated[str, BeforeValidator(lambda value: str(value) if type(value) in (int, float) else value)]
 """Names may look like numbers, such as 2024."""
+Item = TypeVar("Item")
+Listed = Annotated[list[Item], BeforeValidator(lambda value: _listed(value))]
+"""A list, which may be written as one value or with commas between: `raven, json`."""
+Seconds = Annotated[float, BeforeValidator(lambda value: _seconds(value)), Field(ge=0)]
+"""A time, which may be written as m:ss or h:mm:ss: `1:11` is 71 seconds."""
 
 
 class Section(BaseModel):
@@ -201,10 +206,10 @@ class Infer(Section):
     merge_labels: bool = True
     segment_len: Positive | None = None
     label_field: Literal["names", "codes", "alt_names", "alt_codes"] = "names"
-    formats: list[str] = ["audacity"]
+    formats: Listed[str] = ["audacity"]
     exclude: Text | None = None
-    start_seconds: NotNegative | str = 0.0
-    initial_offsets: list[NotNegative] | None = None
+    start_seconds: Seconds = 0.0
+    initial_offsets: Listed[NotNegative] | None = None
     scaling_coefficient: Positive | None = None
     scaling_intercept: float | None = None
     region: str | None = None
@@ -219,6 +224,18 @@ class Infer(Section):
     precision: Literal["auto", "32", "bf16"] = "auto"
     workers: Workers = 0
     strict: bool = False
+
+    @field_validator("formats")
+    @classmethod
+    def _known_formats(cls, value: list[str]) -> list[str]:
+        from lib.inference.label_formats import LABEL_FORMATS  # imported here: the registry says which there are
+
+        return [_one_of(name, list(LABEL_FORMATS)) for name in dict.fromkeys(value)]
+
+    @field_validator("initial_offsets")
+    @classmethod
+    def _some_offsets(cls, value: list[float] | None) -> list[float] | None:
+        return value or None
 
     @model_validator(mode="after")
     def _one_place(self) -> "Infer":
@@ -384,6 +401,20 @@ def _read_text(path: list[str], text: str) -> Any:
         return yaml.load(text, _Loader)
     except yaml.YAMLError:
         return text
+
+
+def _listed(value: Any) -> Any:
+    if isinstance(value, str):
+        return [yaml.load(part, _Loader) for part in value.strip("[] ").split(",") if part.strip()]
+    return value if value is None or isinstance(value, list) else [value]
+
+
+def _seconds(value: Any) -> Any:
+    if not isinstance(value, str):
+        return value
+    if not re.fullmatch(r"(\d+:){0,2}\d+(\.\d*)?", value.strip()):
+        raise ValueError("must be seconds, m:ss or h:mm:ss")
+    return sum(float(part) * 60**i for i, part in enumerate(reversed(value.strip().split(":"))))
 
 
 def _one_of(value: str, allowed: list[str]) -> str:

@@ -4,12 +4,15 @@ import gc
 import inspect
 import os
 import sys
-from collections.abc import Callable, Generator, Iterable
-from typing import TypeVar
+from collections.abc import Callable, Generator, Iterable, Iterator
+from contextlib import contextmanager
+from functools import partial
+from typing import Any, TypeVar
 
-from lib.errors import EarshotError, Problem
+from lib.errors import EarshotError, Problem, SettingsError
 
 Item = TypeVar("Item")
+_quiet = False
 
 
 def run_stage(stage: Callable) -> None:
@@ -28,9 +31,9 @@ def run_stage(stage: Callable) -> None:
         print(fire.helptext.HelpText(stage, fire.trace.FireTrace(stage, name)))
         return
     fire.decorators.SetParseFn(str)(stage)  # or 20240512_053000 would be taken for a number
-    numbers = [key for key, value in inspect.signature(stage).parameters.items() if value.annotation in (int, float)]
-    if numbers:
-        fire.decorators.SetParseFn(fire.parser.DefaultParseValue, *numbers)(stage)
+    for key, parameter in inspect.signature(stage).parameters.items():
+        if parameter.annotation in _WORDS:
+            fire.decorators.SetParseFn(partial(_typed, key, parameter.annotation), key)(stage)
     try:
         fire.Fire(stage, name=name)
     except EarshotError as error:
@@ -44,6 +47,17 @@ def run_stage(stage: Callable) -> None:
     sys.stdout.flush()
     sys.stderr.flush()
     os._exit(0)  # all is written: to take torch apart, object by object, takes half a second
+
+
+_WORDS = {int: "a whole number", float: "a number", bool: "true or false"}
+
+
+def _typed(key: str, kind: type, text: str) -> int | float | bool:
+    """The value of a flag of that type. Raises SettingsError."""
+    try:
+        return {"true": True, "false": False}[text.lower()] if kind is bool else kind(text)
+    except (KeyError, ValueError):
+        raise SettingsError(f"--{key} = {text!r}: must be {_WORDS[kind]}") from None
 
 
 def fail(message: str) -> None:
@@ -66,6 +80,17 @@ def say(text: str) -> None:
     tqdm.write(text)
 
 
+@contextmanager
+def quiet() -> Iterator[None]:
+    """Long work inside shows no progress: it is a part of longer work that does."""
+    global _quiet
+    before, _quiet = _quiet, True
+    try:
+        yield
+    finally:
+        _quiet = before
+
+
 def progress(
     items: Iterable[Item], what: str, total: int, unit: str = "recordings", done: int = 0
 ) -> Generator[Item, None, None]:
@@ -73,10 +98,48 @@ def progress(
 
     total: number of items, with the `done` of an earlier run that are not among them.
     """
+    if _quiet:
+        yield from items
+        return
+    line = "{desc}: {n_fmt}/{total_fmt}{unit}, {rate_noinv_fmt}, {remaining} to go"
+    yield from _bar(items, what, total, unit, done, None, line)
+
+
+@contextmanager
+def progress_of_sound(what: str, total: int) -> Iterator[Callable[[float, float], object]]:
+    """Yield a function to be told how much more was done: of how many of the recordings, and how many seconds of sound.
+
+    Parts of a recording count, so that a long one shows progress too. Shows how many, how much faster than the sound
+    lasts, and time to go: a bar on a terminal, a line every 15 s elsewhere.
+    """
+    if _quiet:
+        yield lambda recordings, seconds: None
+        return
+    bar_format = "{desc}: {percentage:3.0f}%|{bar}| {n:.1f}/{total_fmt}{unit} [{elapsed}<{remaining}{postfix}]"
+    bar = _bar(
+        None, what, total, "recordings", 0, bar_format, "{desc}: {n:.1f}/{total}{unit}{postfix}, {remaining} to go"
+    )
+    heard = 0.0
+
+    def advance(recordings: float, seconds: float) -> None:
+        nonlocal heard
+        heard += seconds
+        elapsed = bar.format_dict["elapsed"]
+        if heard and elapsed:
+            bar.set_postfix_str(f"{heard / elapsed:.0f}x real time", refresh=False)
+        bar.update(recordings)
+
+    with bar:
+        yield advance
+        bar.n = round(bar.n, 6)  # parts add up to the whole
+
+
+def _bar(items: Iterable | None, what: str, total: int, unit: str, done: int, bar: str | None, line: str) -> Any:
+    """A tqdm of these formats on a terminal and elsewhere."""
     from tqdm import tqdm
 
     terminal = sys.stderr.isatty()
-    yield from tqdm(
+    return tqdm(
         items,
         desc=what,
         total=total,
@@ -86,7 +149,7 @@ def progress(
         mininterval=0.1 if terminal else 15,
         maxinterval=1 if terminal else 60,
         dynamic_ncols=terminal,
-        bar_format=None if terminal else "{desc}: {n_fmt}/{total_fmt}{unit}, {rate_noinv_fmt}, {remaining} to go",
+        bar_format=bar if terminal else line,
     )
 
 
@@ -102,3 +165,22 @@ class _Lines:
 
     def flush(self) -> None:
         self.stream.flush()
+
+
+def table_text(columns: dict[str, list]) -> str:
+    """A table as text, columns by their names: texts flush left, numbers flush right, none as a dash."""
+    cells = {name: [name, *map(_cell, values)] for name, values in columns.items()}
+    lines = []
+    for name, texts in cells.items():
+        width = max(map(len, texts))
+        is_text = any(isinstance(value, str) for value in columns[name])
+        cells[name] = [text.ljust(width) if is_text else text.rjust(width) for text in texts]
+    for row in zip(*cells.values(), strict=True):
+        lines.append("  ".join(row).rstrip())
+    return "\n".join(lines)
+
+
+def _cell(value: object) -> str:
+    if value is None or value != value:  # as NaN is
+        return "-"
+    return f"{value:.2f}" if isinstance(value, float) else str(value)

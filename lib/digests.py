@@ -56,6 +56,6 @@ def digest_code(*modules: str) -> str:
 @lru_cache(maxsize=1)
 def _cache() -> diskcache.Cache | None:
     try:
-        return diskcache.Cache(CACHE, size_limit=2**30, sqlite_synchronous=0)
+        return diskcache.Cache(CACHE.absolute(), size_limit=2**30, sqlite_synchronous=0)
     except (OSError, diskcache.Timeout):
         return None

@@ -22,11 +22,13 @@ def evaluate(
     """
     settings = load_settings(params, overrides, section="evaluate")
 
+    from dataclasses import replace
     from pathlib import Path
 
     from lib.datasets.contents import read_data_set
+    from lib.evaluation.events import measure_events
     from lib.evaluation.predictions import read_predictions
-    from lib.evaluation.report import summary, write_example, write_report
+    from lib.evaluation.report import summary, write_event_report, write_example, write_report
     from lib.evaluation.results import measure
     from lib.evaluation.units import segment_units
     from lib.files import write_json
@@ -35,10 +37,16 @@ def evaluate(
     predictions = read_predictions(labels)
     contents = read_data_set(settings.data.test)
     units, problems = segment_units(contents, predictions, settings.evaluate.min_seconds)
-    problems = [*contents.problems, *problems]
-    results = measure(units, settings.evaluate.threshold, settings.evaluate.bootstrap, settings.evaluate.seed)
+    chosen = settings.evaluate
+    results = measure(units, chosen.threshold, chosen.bootstrap, chosen.seed)
+    events, odd = measure_events(
+        contents, predictions, labels, units.recordings, chosen.onset_collar, chosen.bootstrap, chosen.seed
+    )
+    results = replace(results, figures=results.figures | events.figures)
+    problems = [*contents.problems, *problems, *odd]
 
     write_report(output, results, units, predictions, list(contents.recordings), problems)
+    write_event_report(output, events)
     problems += write_example(Path(output) / "example.png", units, contents, predictions)
     write_json(metrics, results.figures)
     problems += complete_run(settings, metrics, output)

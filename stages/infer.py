@@ -19,26 +19,24 @@ def infer(
 
     Args:
         recordings: a recording, a folder of them, or a text file (.txt) with one of these a line; default: data.test.
-        output: folder to write Audacity labels, scores.csv, recordings.csv (what became of each) and manifest.yaml to;
+        output: folder to write label files, scores.csv, recordings.csv (what became of each) and manifest.yaml to;
             results of other recordings stay in it, unless the recordings are those of data.test.
         model: checkpoint, or folder of checkpoints whose scores are averaged.
         occurrences: pickle of the pickle-occurrences stage, used when a place is set.
         params: settings file.
-        overrides: any setting, for example --min_score=0.3 or --strict.
+        overrides: any setting, for example --min_score=0.3, --formats=raven,json, --start_seconds=1:11 or --strict.
     """
     settings = load_settings(params, overrides, section="infer")
     from pathlib import Path
 
-    from lib.digests import digest_file
-    from lib.inference.analyzer import Place, analyze
+    from lib.inference.analyzer import analyze
     from lib.inference.inputs import data_set_recordings, recordings_of
     from lib.occurrence.filter import occurrence_filter
 
     found, problems = recordings_of(recordings) if recordings else data_set_recordings(settings.data.test)
     show_problems(problems)
-    allowed = occurrence_filter(settings.infer, occurrences)
-    place = Place(allowed, digest_file(occurrences)) if allowed else None
-    rows, n_new, problems = analyze(found, Path(model), settings.infer, Path(output), place, bool(recordings))
+    place = occurrence_filter(settings.infer, occurrences)
+    rows, n_new, problems = analyze(found, model, settings.infer, Path(output), place, bool(recordings))
     show_problems(problems)
     n_ok = sum(row["status"] == "ok" for row in rows)
     n_labels = sum(int(row["labels"]) for row in rows)

@@ -19,8 +19,8 @@ def train(
 
     Args:
         database: SQLite file that the extract stage wrote.
-        model: checkpoint to write; its description is written beside it.
-        metrics: figures of the last epoch to write, JSON.
+        model: checkpoint to write, and its description beside it; earlier epochs and folds add -e21 or -f2 to its name.
+        metrics: figures of the last epoch, or of all folds together, to write, JSON.
         curves: figures of each epoch to write, CSV.
         state: where the state after each epoch is kept until the training ends.
         params: settings file.
@@ -32,28 +32,28 @@ def train(
     import pandas as pd
 
     from lib.database.stored_windows import StoredWindows
-    from lib.digests import digest_file, digest_of
     from lib.files import write_json, write_text
-    from lib.models.checkpoint import save_checkpoint
     from lib.tracking.runs import training_run
-    from lib.training.trainer import code_digest, describe, epochs_done, train
+    from lib.training.state import epochs_done, remove_state, training_fingerprint
+    from lib.training.trainer import describe, save_models, train
 
-    windows = StoredWindows(database)
-    fingerprint = digest_of([digest_file(database), settings.train.model_dump(exclude={"workers"}), code_digest()])
+    windows = StoredWindows(database, settings.train.spec_group)
+    fingerprint = training_fingerprint(database, settings.train)
     folder = Path(model).parent
     with training_run(settings, fingerprint, models=folder, epochs_done=epochs_done(state, fingerprint)) as log:
 
-        def on_epoch(epoch: int, figures: dict[str, float]) -> None:
-            log.log_epoch(epoch, figures)
-            say(f"epoch {epoch} of {settings.train.epochs}: " + describe(figures))
+        def on_epoch(step: int, figures: dict[str, float]) -> None:
+            log.log_epoch(step, figures)
+            say(describe(figures))
 
         outcome = train(windows, settings.train, state, fingerprint, on_epoch)
-        save_checkpoint(model, outcome.model, outcome.description)
+        save_models(model, outcome)
     show_problems([*outcome.problems, *log.problems])
     write_text(curves, pd.DataFrame(outcome.epochs).to_csv(index=False))
-    write_json(metrics, outcome.epochs[-1] | {"windows": outcome.description.training["windows"]})
-    Path(state).unlink(missing_ok=True)
-    print(f"{outcome.description.training['windows']} windows, {len(outcome.epochs)} epochs -> {model}")
+    write_json(metrics, outcome.metrics)
+    remove_state(state)
+    n_windows, n_models = outcome.description.training["windows"], len(outcome.models)
+    print(f"{n_windows} windows, {settings.train.epochs} epochs, {n_models} models -> {folder}")
 
 
 if __name__ == "__main__":

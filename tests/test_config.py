@@ -79,7 +79,11 @@ def test_params_yaml_names_every_key_with_its_default_and_no_other():
         ("train.dropout", 1, "must be less than 1"),
         ("extract.strict", "perhaps", "must be a valid boolean"),
         ("data.train.path", True, "must be a valid string"),
-        ("data.test.format", "raven", "must be one of auto, segments, folders"),
+        (
+            "data.test.format",
+            "raven2",
+            "must be one of auto, segments, raven, audacity, kaleidoscope, aoef, batdetect2, folders",
+        ),
         ("audio.channel", "second", "must be 'mix', 'first' or 'cleanest'"),
         ("audio.max_freq", 16001, "must be at most half of audio.sampling_rate (16000 Hz)"),
         ("audio.max_freq", 50, "must be above audio.min_freq (50 Hz)"),

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from lib.console import progress, show_problems
+from lib.console import progress, quiet, show_problems
 from lib.errors import Problem
 
 PROJECT = Path(__file__).parents[1]
@@ -94,8 +94,28 @@ def test_problems_are_a_line_each_whatever_they_hold(capsys):
     assert capsys.readouterr().err == "warning: a.wav: is bad; mend it\nwarning: b.wav: odd; look at it\n"
 
 
+def test_work_that_is_a_part_of_longer_work_shows_no_progress(capsys):
+    with quiet(), quiet():
+        assert list(progress(range(3), "extract", total=3)) == [0, 1, 2]
+    assert capsys.readouterr().err == ""
+    list(progress(range(3), "extract", total=3))
+    assert "3/3" in capsys.readouterr().err
+
+
 def test_progress_hands_on_the_items_and_prints_plain_lines_into_a_pipe(capsys):
     assert list(progress(range(5), "extract", total=7, done=2)) == [0, 1, 2, 3, 4]
     lines = capsys.readouterr().err.splitlines()
     assert lines[0].startswith("extract: 2/7 recordings,") and len(lines) <= 2
     assert not any("\r" in line or "\x1b" in line for line in lines)
+
+
+@pytest.mark.parametrize(
+    ("flag", "line"),
+    [
+        ("--size=abc", "--size = 'abc': must be a whole number"),
+        ("--size=1.5", "--size = '1.5': must be a whole number"),
+        ("--smaller=maybe", "--smaller = 'maybe': must be true or false"),
+    ],
+)
+def test_a_flag_of_another_type_is_one_line(run_stage, flag, line):
+    assert run_stage("ensemble", flag) == (1, "", f"error: {line}\n")

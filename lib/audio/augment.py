@@ -55,12 +55,14 @@ class Augmentation:
             *settings.time_masks * [torchaudio.transforms.TimeMasking(frames, iid_masks=True)],
         ]
 
-    def __call__(self, x: Tensor, y: Tensor, background: Tensor | None) -> tuple[Tensor, Tensor]:
+    def __call__(
+        self, x: Tensor, y: Tensor, background: Tensor | None, alone: Tensor | None = None
+    ) -> tuple[Tensor, Tensor]:
         """Augmented spectrograms and targets of x (n, height, width) and y (n, n_classes).
 
-        background: as many spectrograms without any class, or None.
+        background: as many spectrograms without any class, or None. alone: bool (n,), which are not mixed with others.
         """
-        x, y = self._mixup(self._shift(x), y)
+        x, y = self._mixup(self._shift(x), y, alone)
         if background is not None:
             hit = torch.rand(len(x), device=x.device) < self.settings.background_mix
             x = torch.where(hit[:, None, None], self.mixer.add(x, background, _gain_factor(x)), x)
@@ -84,10 +86,12 @@ class Augmentation:
             return (x * 10 ** (db / 20)).clamp(0, 1)
         return torch.where(x > 0, x + db / self.audio.top_db, x).clamp(0, 1)
 
-    def _mixup(self, x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
+    def _mixup(self, x: Tensor, y: Tensor, alone: Tensor | None) -> tuple[Tensor, Tensor]:
         n = len(x)
         hit = torch.rand(n, device=x.device) < self.settings.mixup
         other = torch.randperm(n, device=x.device)
+        if alone is not None:
+            hit &= ~(alone | alone[other])
         if self.settings.multi_label:
             mixed = self.mixer.add(x, x[other], _gain_factor(x))
             targets = torch.maximum(y, y[other])

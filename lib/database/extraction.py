@@ -15,7 +15,7 @@ from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
-from sqlalchemy import Connection, Table, delete, func, insert, select, text, update
+from sqlalchemy import Connection, Select, Table, delete, func, insert, select, text, update
 from sqlalchemy.exc import DatabaseError
 
 from lib.audio import reader
@@ -99,7 +99,7 @@ def extract(
             for task in tasks:
                 task.known = known.get(task.name, task.known)
             _forget(connection, sorted(set(known) - {task.name for task in tasks}))
-            ids = _prepare(connection, contents.classes, audio)
+            ids = _prepare(connection, contents.classes, audio, database)
             connection.commit()
             report, extracted = _store_all(connection, tasks, ids, audio, settings)
             _summarize(connection, report)
@@ -230,7 +230,7 @@ def _store(connection: Connection, task: _Task, chunks: Iterable[list[Window]], 
         if recording_id is None:
             _forget(connection, [task.name])
             values = {"SourceID": ids.source, "FileName": printable(task.path.name), "Path": task.place}
-            values |= {"Name": task.name, "Seconds": 0.0}
+            values |= {"Name": task.name, "Seconds": 0.0, "Key": ""}
             recording_id = connection.execute(insert(schema.recording), values).lastrowid
         first = (connection.execute(select(func.max(schema.segment.c.ID))).scalar() or 0) + 1
         segments, labels, spectrograms = [], [], []
@@ -263,20 +263,43 @@ class _Ids(NamedTuple):
     classes: dict[str, int]
 
 
-def _prepare(connection: Connection, classes: pd.DataFrame, audio: Audio) -> _Ids:
-    """Make the rows that all windows refer to what the data set and the settings say."""
+def _prepare(connection: Connection, classes: pd.DataFrame, audio: Audio, database: str | Path) -> _Ids:
+    """Make the rows that all windows refer to what the data set and the settings say.
+
+    Classes that sound in recordings inserted by hand stay. Raises EarshotError if such recordings have spectrograms of
+    other settings in the group.
+    """
+    settings = schema.settings_text(audio)
+    if n := connection.execute(_other_by_hand(settings)).scalar():
+        action = f"run it with --spec_group {schema.DEFAULT} --replace to make them anew, or use another database"
+        raise EarshotError(
+            f"{database}: {n} spectrograms of recordings inserted by hand have other audio settings; {action}"
+        )
     source = _id_of(connection, schema.source, schema.DEFAULT)
-    settings = json.dumps(audio.model_dump(), sort_keys=True)
     group = _id_of(connection, schema.spec_group, schema.DEFAULT, Settings=settings)
-    gone = schema.class_.c.Name.not_in(list(classes["name"]))
-    connection.execute(delete(schema.class_).where(gone))
+    _id_of(connection, schema.category, schema.DEFAULT)
+    labels, class_, category = schema.segment_class, schema.class_, schema.category
+    by_hand = select(labels.c.ClassID).join_from(labels, schema.segment).join(schema.recording).filter_by(Key=None)
+    gone = class_.c.Name.not_in(list(classes["name"])) & class_.c.ID.not_in(by_hand)
+    connection.execute(delete(class_).where(gone))
     ids = {}
     for row in classes.itertuples():
-        category = _id_of(connection, schema.category, row.category or schema.DEFAULT)
-        values = {"CategoryID": category, "AltName": row.alt_name, "Code": row.code, "AltCode": row.alt_code}
-        ids[row.name] = _id_of(connection, schema.class_, row.name, **values)
-    connection.execute(delete(schema.category).where(schema.category.c.ID.not_in(select(schema.class_.c.CategoryID))))
+        category_id = _id_of(connection, category, row.category or schema.DEFAULT)
+        values = {"CategoryID": category_id, "AltName": row.alt_name, "Code": row.code, "AltCode": row.alt_code}
+        ids[row.name] = _id_of(connection, class_, row.name, **values)
+    unused = category.c.ID.not_in(select(class_.c.CategoryID)) & (category.c.Name != schema.DEFAULT)
+    connection.execute(delete(category).where(unused))
     return _Ids(source, group, ids)
+
+
+def _other_by_hand(settings: str) -> Select:
+    """Count the spectrograms of recordings inserted by hand in the group, if it has other settings than these."""
+    value, group = schema.spec_value, schema.spec_group.c
+    count = select(func.count()).select_from(value).join(schema.segment).join(schema.recording)
+    count = count.join(schema.spec_group, value.c.SpecGroupID == group.ID)
+    return count.where(
+        schema.recording.c.Key.is_(None), group.Name == schema.DEFAULT, group.Settings.is_distinct_from(settings)
+    )
 
 
 def _id_of(connection: Connection, table: Table, name: str, **values) -> int:
@@ -290,16 +313,18 @@ def _id_of(connection: Connection, table: Table, name: str, **values) -> int:
 
 
 def _known(connection: Connection) -> dict[str, tuple[str, str]]:
-    """Key and problems of each recording that the database holds."""
+    """Key and problems of each recording that an extraction put into the database."""
     columns = schema.recording.c
-    rows = connection.execute(select(columns.Name, columns.Key, columns.Problems))
+    rows = connection.execute(select(columns.Name, columns.Key, columns.Problems).where(columns.Key.is_not(None)))
     return {row.Name: (row.Key, row.Problems) for row in rows}
 
 
 def _forget(connection: Connection, names: list[str]) -> None:
-    """Delete recordings with all that hangs on them."""
+    """Delete recordings with all that hangs on them, but not those that were inserted by hand."""
+    columns = schema.recording.c
     for start in range(0, len(names), 500):
-        connection.execute(delete(schema.recording).where(schema.recording.c.Name.in_(names[start : start + 500])))
+        chosen = columns.Name.in_(names[start : start + 500]) & columns.Key.is_not(None)
+        connection.execute(delete(schema.recording).where(chosen))
 
 
 def _summarize(connection: Connection, report: Report) -> None:

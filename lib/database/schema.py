@@ -5,6 +5,7 @@ each of a Category, sound in a segment; a segment without any is background. Spe
 made with the settings of a SpecGroup.
 """
 
+import json
 from pathlib import Path
 
 from sqlalchemy import (
@@ -12,6 +13,7 @@ from sqlalchemy import (
     Engine,
     Float,
     ForeignKey,
+    Index,
     Integer,
     LargeBinary,
     MetaData,
@@ -25,9 +27,10 @@ from sqlalchemy.exc import DatabaseError
 from sqlalchemy.pool import NullPool
 from sqlalchemy.schema import CreateIndex, CreateTable
 
+from lib.config import Audio
 from lib.errors import EarshotError
 
-VERSION = 1
+VERSION = 2
 APPLICATION = 0x45415254
 """SQLite's application_id of a training database: a file without it is somebody else's."""
 DEFAULT = "default"
@@ -40,8 +43,8 @@ def _id() -> Column:
     return Column("ID", Integer, primary_key=True)
 
 
-def _reference(name: str, table: str, **options) -> Column:
-    return Column(name, ForeignKey(f"{table}.ID", ondelete="CASCADE"), nullable=False, index=True, **options)
+def _reference(name: str, table: str, index: bool = True) -> Column:
+    return Column(name, ForeignKey(f"{table}.ID", ondelete="CASCADE"), nullable=False, index=index)
 
 
 category = Table("Category", metadata, _id(), Column("Name", Text, nullable=False, unique=True))
@@ -73,7 +76,7 @@ recording = Table(
     Column("Path", Text, nullable=False),
     Column("Seconds", Float, nullable=False),
     Column("Name", Text, nullable=False, index=True),  # as in the annotation table
-    Column("Key", Text),  # digest of all that its segments were made from
+    Column("Key", Text),  # digest of all that its segments were made from; null: inserted by hand
     Column("Digest", Text),  # digest of its rows in the tables below
     Column("Problems", Text),  # what was odd about it, as JSON
 )
@@ -81,35 +84,44 @@ segment = Table(
     "Segment",
     metadata,
     _id(),
-    _reference("RecordingID", "Recording"),
+    _reference("RecordingID", "Recording", index=False),
     Column("Offset", Float, nullable=False),
     Column("Audio", LargeBinary),
     Column("SamplingRate", Integer),
+    Index("ix_Segment_RecordingID_Offset", "RecordingID", "Offset", unique=True),
 )
 segment_class = Table(
     "SegmentClass",
     metadata,
     _id(),
-    _reference("SegmentID", "Segment"),
+    _reference("SegmentID", "Segment", index=False),
     _reference("ClassID", "Class"),
     Column("SoundTypeID", ForeignKey("SoundType.ID", ondelete="SET NULL")),
+    Index("ix_SegmentClass_SegmentID_ClassID", "SegmentID", "ClassID", unique=True),
 )
 spec_value = Table(
     "SpecValue",
     metadata,
     _id(),
-    _reference("SegmentID", "Segment"),
+    _reference("SegmentID", "Segment", index=False),
     _reference("SpecGroupID", "SpecGroup"),
     Column("Value", LargeBinary, nullable=False),
     Column("Embedding", LargeBinary),
+    Index("ix_SpecValue_SegmentID_SpecGroupID", "SegmentID", "SpecGroupID", unique=True),
 )
 
 
-def connect(path: str | Path, create: bool = False) -> Engine:
+def settings_text(audio: Audio) -> str:
+    """Audio settings as SpecGroup.Settings holds them; equal ones give equal texts."""
+    return json.dumps(audio.model_dump(), sort_keys=True)
+
+
+def connect(path: str | Path, create: bool = False, replace: bool = True) -> Engine:
     """An engine for the database file, whose connections enforce foreign keys.
 
-    create: make the file and its tables where they are missing; a file of an older VERSION is replaced, since it is
-    derived. Raises EarshotError if the file is missing (without create) or is no training database.
+    create: make the file and its tables where they are missing. replace: with create, make a file of another VERSION
+    anew; without it, such a file is an error, since somebody may have filled it by hand.
+    Raises EarshotError if the file is missing (without create) or is no training database of this version.
     """
     path = Path(path)
     if not create and not path.is_file():
@@ -129,8 +141,11 @@ def connect(path: str | Path, create: bool = False) -> Engine:
         raise EarshotError(f"{path}: is another database; give a file of its own")
     if version == VERSION:
         return engine
+    if tables and not (create and replace):
+        action = "run the extract stage to make it anew, or give another file"
+        raise EarshotError(f"{path}: is a training database of another version; {action}")
     if not create:
-        raise EarshotError(f"{path}: is no training database of this version; run the extract stage")
+        raise EarshotError(f"{path}: is an empty database; run the extract stage")
     if tables:
         engine.dispose()
         path.unlink()

@@ -37,6 +37,9 @@ class StoredWindows:
             found = connection.execute(select(group.c.ID, group.c.Settings).where(group.c.Name == spec_group)).first()
             if found is None:
                 raise EarshotError(f"{database}: holds no spectrogram group {spec_group}; run the extract stage")
+            if found.Settings is None:
+                action = "fill it by the extract stage or by Extractor"
+                raise EarshotError(f"{database}: of group {spec_group} no audio settings are known; {action}")
             self.audio = Audio.model_validate_json(found.Settings)
             columns = ("Name", "Code", "AltName", "AltCode")
             class_ids = select(schema.class_.c.ID, *(schema.class_.c[name] for name in columns))

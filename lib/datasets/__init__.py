@@ -4,4 +4,7 @@ A format is a module with `recognizes(folder) -> bool` and `read(folder, include
 annotations and problems; to add one, write that module and name it in FORMATS. `auto` tries them in this order.
 """
 
-FORMATS = {"segments": "lib.datasets.segments", "folders": "lib.datasets.folders"}
+FORMATS = {
+    name: f"lib.datasets.{name}"
+    for name in ("segments", "raven", "audacity", "kaleidoscope", "aoef", "batdetect2", "folders")
+}

@@ -7,9 +7,10 @@ from types import ModuleType
 
 import pandas as pd
 
+from lib.audio.reader import find_recordings
 from lib.config import DataSet
 from lib.datasets import FORMATS
-from lib.datasets.tables import checked_annotations, class_table
+from lib.datasets.tables import ANNOTATION_COLUMNS, checked_annotations, class_table, read_csv
 from lib.errors import DataSetError, Problem
 
 
@@ -44,6 +45,23 @@ def read_data_set(data_set: DataSet) -> Contents:
     return Contents(folder, recordings, annotations, classes, [*problems, *class_problems, *row_problems])
 
 
+def read_annotated(recordings: str | Path, annotations: str | Path) -> Contents:
+    """Recordings of a folder with the annotations of a CSV file: recording, class, start_time, end_time (s).
+
+    A row without a class says that its recording holds nothing. Classes are those of a classes.csv beside the
+    annotations, if there is one. Raises AudioError or DataSetError if there is nothing to be read.
+    """
+    found, problems = find_recordings(recordings)
+    if not found:
+        raise DataSetError(f"{recordings}: holds no recordings; give the folder that the annotations are about")
+    rows = read_csv(Path(annotations), ANNOTATION_COLUMNS)
+    rows["line"] = [f"{annotations}:{line}" for line in rows.index]
+    rows = rows[rows["class"] != ""]
+    classes, class_problems = class_table(Path(annotations).parent, rows)
+    table, row_problems = checked_annotations(rows, found, classes, None)
+    return Contents(Path(recordings), found, table, classes, [*problems, *class_problems, *row_problems])
+
+
 def _format_of(folder: Path, name: str) -> ModuleType:
     if name != "auto":
         return importlib.import_module(FORMATS[name])
@@ -51,5 +69,7 @@ def _format_of(folder: Path, name: str) -> ModuleType:
         if module.recognizes(folder):
             return module
     raise DataSetError(
-        f"{folder}: the format is not recognized; it needs recordings/ and annotations.csv, or a folder for each class"
+        f"{folder}: the format is not recognized; it needs recordings/ and annotations.csv, annotation files of one of "
+        f"the formats {', '.join(name for name in FORMATS if name not in ('segments', 'folders'))}, "
+        "or a folder for each class"
     )

@@ -10,6 +10,8 @@ from lib.files import printable
 
 
 def recognizes(folder: Path) -> bool:
+    if (folder / "recordings").is_dir():  # whose annotations are missing
+        return False
     return any(find_recordings(child)[0] for child in _class_folders(folder))
 
 

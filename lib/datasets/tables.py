@@ -11,14 +11,16 @@ from lib.errors import DataSetError, Problem
 CLASS_COLUMNS = ["name", "code", "alt_name", "alt_code", "category", "color"]
 ANNOTATION_COLUMNS = ["recording", "class", "start_time", "end_time"]
 OPTIONAL_COLUMNS = ["low_freq", "high_freq", "annotator", "confidence"]
+OPTIONAL_NUMBERS = ("low_freq", "high_freq", "confidence")
 
 
-def read_csv(path: Path, columns: list[str]) -> pd.DataFrame:
+def read_csv(path: Path, columns: list[str], synonyms: dict[str, tuple[str, ...]] | None = None) -> pd.DataFrame:
     """A CSV file as text, with at least the given columns; its index tells the lines. Raises DataSetError.
 
-    Blank lines are skipped. What a row lacks is empty, what it has beyond the header is dropped.
+    synonyms: other names of columns, in lower case, which are taken where a column itself is missing. Blank lines are
+    skipped. What a row lacks is empty, what it has beyond the header is dropped.
     """
-    header = f"its first line must be {','.join(columns)}"
+    header = f"its first line must be {','.join(columns)}" if columns else "its first line must name the columns"
     try:
         with path.open(encoding="utf-8-sig", newline="") as file:
             reader = csv.reader(file, strict=True)
@@ -32,11 +34,23 @@ def read_csv(path: Path, columns: list[str]) -> pd.DataFrame:
     if not rows:
         raise DataSetError(f"{path}: is empty; {header}")
     (_, names), *rows = rows
+    names = _translated(names, synonyms or {})
     if missing := [column for column in columns if column not in names]:
         raise DataSetError(f"{path}: lacks the column {missing[0]}; {header}")
     lines, values = [line for line, _ in rows], [(row + len(names) * [""])[: len(names)] for _, row in rows]
     table = pd.DataFrame(values, index=lines, columns=names, dtype=str)
     return table.loc[:, ~table.columns.duplicated()]
+
+
+def _translated(names: list[str], synonyms: dict[str, tuple[str, ...]]) -> list[str]:
+    """Column names, with the first synonym of a missing one in its place."""
+    names = list(names)
+    for column, others in synonyms.items():
+        known = [name.casefold() for name in names]
+        found = next((known.index(other) for other in others if other in known), None)
+        if column not in names and found is not None:
+            names[found] = column
+    return names
 
 
 def class_table(folder: Path, annotations: pd.DataFrame) -> tuple[pd.DataFrame, list[Problem]]:
@@ -67,8 +81,7 @@ def checked_annotations(
     if include is not None and len(rows):
         stems = rows["recording"].str.rpartition("/")[2]
         rows = rows[rows["recording"].isin(recordings) | stems.map(lambda stem: fnmatchcase(stem, include))]
-    for column in ("start_time", "end_time"):
-        rows[column] = pd.to_numeric(rows[column], errors="coerce").astype(float)
+    odd = _read_numbers(rows)
     names = _names_by_label(classes)
     label, rows["class"] = rows["class"], rows["class"].map(names)
     key = [*ANNOTATION_COLUMNS, *(column for column in ("low_freq", "high_freq") if column in rows)]
@@ -87,9 +100,25 @@ def checked_annotations(
             shown = f"{rows.at[index, 'recording']}, {label[index] or 'no class'}"
             problems.setdefault(index, Problem(rows.at[index, "line"], f"{reason} ({shown})", action))
     rows = rows.drop(index=list(problems))
+    problems |= {index: problem for index, problem in odd.items() if index not in problems}
     kept = [column for column in (*ANNOTATION_COLUMNS, *OPTIONAL_COLUMNS) if column in rows]
     rows = rows[kept].sort_values(ANNOTATION_COLUMNS, kind="stable", ignore_index=True)
     return rows, [problems[index] for index in sorted(problems)]
+
+
+def _read_numbers(rows: pd.DataFrame) -> dict[int, Problem]:
+    """Make numbers of the columns that hold some, and name what is none in the optional ones, by row."""
+    problems: dict[int, Problem] = {}
+    for column in ("start_time", "end_time", *OPTIONAL_NUMBERS):
+        if column not in rows:
+            continue
+        numbers = pd.to_numeric(rows[column], errors="coerce").astype(float)
+        if column in OPTIONAL_NUMBERS:
+            for index in rows.index[numbers.isna() & (rows[column].astype(str).str.strip() != "")]:
+                fault = f"{column} = {rows.at[index, column]!r} is not a number"
+                problems.setdefault(index, Problem(rows.at[index, "line"], fault, "left empty; give a number", False))
+        rows[column] = numbers
+    return problems
 
 
 def _names_by_label(classes: pd.DataFrame) -> dict[str, str]:

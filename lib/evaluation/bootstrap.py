@@ -11,7 +11,7 @@ import numpy as np
 def draw(recordings: int, times: int, seed: int) -> np.ndarray:
     """Weights float32 (times, recordings) of that many resamplings; none of them where there is but one recording."""
     if recordings < 2:
-        times = 0
+        return np.zeros((0, recordings), np.float32)
     rng = np.random.default_rng(seed)
     return rng.multinomial(recordings, np.full(recordings, 1 / recordings), size=times).astype(np.float32)
 

@@ -32,7 +32,7 @@ DPI = 150
 
 def plot_pr_curves(micro: Curve | None, curves: dict[str, Curve], areas: dict[str, float]) -> Figure:
     """Precision over recall: all classes together, and each. areas: class name, or `micro`, -> PR-AUC."""
-    figure, axes = _square("Recall", "Precision", "Precision and recall")
+    figure, axes = square("Recall", "Precision", "Precision and recall")
     lines = [(name, curve.recall, curve.precision) for name, curve in curves.items()]
     pooled = (micro.recall, micro.precision) if micro else None
     _draw_curves(axes, pooled, lines, areas, drawstyle="steps-pre")
@@ -41,7 +41,7 @@ def plot_pr_curves(micro: Curve | None, curves: dict[str, Curve], areas: dict[st
 
 def plot_roc_curves(micro: Curve | None, curves: dict[str, Curve], areas: dict[str, float]) -> Figure:
     """True positive rate over false positive rate: all classes together, and each. areas: -> ROC-AUC."""
-    figure, axes = _square("False positive rate", "True positive rate", "ROC")
+    figure, axes = square("False positive rate", "True positive rate", "ROC")
     axes.plot([0, 1], [0, 1], color=GREY, linestyle=":", linewidth=1)
     lines = [(name, curve.fpr, curve.tpr) for name, curve in curves.items()]
     _draw_curves(axes, (micro.fpr, micro.tpr) if micro else None, lines, areas, drawstyle="default")
@@ -63,8 +63,8 @@ def plot_confusion(confusion: Confusion) -> Figure:
     axes = figure.subplots()
     norm = PowerNorm(0.5, 0, 1)  # rare confusions must show beside the diagonal
     image = axes.imshow(shares.reshape(-1, n_columns), cmap="viridis", norm=norm)
-    axes.set_xticks(range(n_columns), _short(confusion.columns), rotation=90, fontsize=font)
-    axes.set_yticks(range(n_rows), _short(confusion.rows[row] for row in present), fontsize=font)
+    axes.set_xticks(range(n_columns), short(confusion.columns), rotation=90, fontsize=font)
+    axes.set_yticks(range(n_rows), short(confusion.rows[row] for row in present), fontsize=font)
     axes.set_xticks(np.arange(n_columns - 1) + 0.5, minor=True)
     axes.set_yticks(np.arange(n_rows - 1) + 0.5, minor=True)
     axes.grid(which="minor", color="white", linewidth=0.4)
@@ -119,12 +119,43 @@ def plot_classes(classes: pd.DataFrame) -> Figure:
     low, high = tested["pr_auc_low"], tested["pr_auc_high"]
     axes.hlines(position, low, high, color="black", linewidth=1.2)
     axes.plot(tested["pr_auc"], position, ".", color="black", markersize=5)
-    labels = [f"{name} ({count})" for name, count in zip(_short(tested["class"]), tested["positives"], strict=True)]
+    labels = [f"{name} ({count})" for name, count in zip(short(tested["class"]), tested["positives"], strict=True)]
     axes.set_yticks(position, labels, fontsize=font)
     axes.set(xlim=(0, 1.01), ylim=(-0.6, rows - 0.4), xlabel="PR-AUC with 95 % interval (segments with the class)")
     axes.set_title("Classes")
     axes.grid(axis="x", alpha=0.3)
     axes.set_axisbelow(True)
+    return figure
+
+
+def plot_events(table: pd.DataFrame) -> Figure:
+    """Precision, recall and F1 of events with their intervals: over IoU, and with a collar. table: that of events."""
+    figure = Figure(figsize=(9, 5), layout="constrained")
+    left, right = figure.subplots(1, 2, sharey=True, width_ratios=[3, 1])
+    ious, collars = table[table["criterion"] == "iou"], table[table["criterion"] != "iou"]
+    position = np.arange(len(collars))
+    for shift, (name, label, color) in enumerate(
+        (("precision", "precision", SKY), ("recall", "recall", ORANGE), ("f1", "F1", BLUE)), start=-1
+    ):
+        width = 2.4 if name == "f1" else 1.6
+        left.fill_between(
+            ious["value"], ious[f"{name}_low"], ious[f"{name}_high"], color=color, alpha=0.18, linewidth=0
+        )
+        left.plot(ious["value"], ious[name], "o-", color=color, label=label, linewidth=width, markersize=4)
+        shifted = position + 0.18 * shift
+        right.vlines(shifted, collars[f"{name}_low"], collars[f"{name}_high"], color=color, alpha=0.5, linewidth=5)
+        right.plot(shifted, collars[name], "o", color=color, markersize=7, markeredgecolor="white")
+    left.set(xlim=(0.08, 0.92), ylim=(-0.01, 1.01), xlabel="Least intersection over union of label and event")
+    left.set_ylabel("Value (all classes pooled) with 95 % interval")
+    left.set_xticks(ious["value"])
+    annotated, found = table["annotated"].max(), table["found"].max()
+    left.set_title(f"Events: {annotated:,} annotated, {found:,} found")
+    left.legend(loc="upper right", frameon=True)
+    right.set_xticks(position, [name.replace(" and ", "\nand ") for name in collars["criterion"]])
+    right.set(xlim=(-0.6, len(collars) - 0.4), title=f"Within {collars['value'].max():g} s")
+    for axes in (left, right):
+        axes.grid(axis="y", alpha=0.3)
+        axes.set_axisbelow(True)
     return figure
 
 
@@ -157,7 +188,7 @@ def plot_example(
     _draw_spectrogram(figure, middle, samples, rate)
     _draw_scores(figure, below, start_time[shown], segment_len, scores[shown], [classes.index(name) for name in rows])
     for axes in (above, below):
-        axes.set_yticks(range(len(rows)), _short(rows), fontsize=8)
+        axes.set_yticks(range(len(rows)), short(rows), fontsize=8)
         axes.set_ylim(lanes - 0.5, -0.5)
         axes.tick_params(axis="y", length=0)
     above.tick_params(axis="x", length=0)
@@ -235,7 +266,8 @@ def save(figure: Figure, path: str | Path) -> None:
     figure.savefig(path, dpi=DPI, format="png")
 
 
-def _square(xlabel: str, ylabel: str, title: str) -> tuple[Figure, Axes]:
+def square(xlabel: str, ylabel: str, title: str) -> tuple[Figure, Axes]:
+    """Axes of two values in 0..1, with room for a legend beside them."""
     figure = Figure(figsize=(9, 5.4), layout="constrained")
     axes = figure.subplots()
     axes.set(xlabel=xlabel, ylabel=ylabel, title=title, xlim=(-0.01, 1.01), ylim=(-0.01, 1.02), aspect="equal")
@@ -256,7 +288,7 @@ def _draw_curves(
         label = f"all pairs (micro)  {areas['micro']:.2f}"
         axes.plot(*pooled, color=BLUE, label=label, drawstyle=drawstyle, linewidth=2.5, zorder=4)
     for color, (name, x, y) in zip(COLORS, lowest_first[:n_named], strict=False):
-        label = f"{_short([name])[0]}  {areas[name]:.2f}"
+        label = f"{short([name])[0]}  {areas[name]:.2f}"
         axes.plot(x, y, color=color, label=label, drawstyle=drawstyle, linewidth=1.2, zorder=3)
     for index, (_, x, y) in enumerate(lowest_first[n_named:]):
         others = f"the {len(lines) - n_named} other classes" if index == 0 else None
@@ -266,7 +298,7 @@ def _draw_curves(
         axes.legend(title=title, loc="upper left", bbox_to_anchor=(1.02, 1), frameon=False)
 
 
-def _short(names: Iterable[str]) -> list[str]:
+def short(names: Iterable[str]) -> list[str]:
     """Names that fit beside a picture; a dollar sign would start a formula."""
     cut = (name if len(name) <= NAME_WIDTH else name[: NAME_WIDTH - 1] + "…" for name in names)
     return [name.replace("$", r"\$") for name in cut]

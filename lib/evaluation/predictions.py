@@ -1,5 +1,6 @@
 """What the infer stage left in its output folder, read back and checked."""
 
+import csv
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -51,6 +52,23 @@ def read_predictions(folder: str | Path) -> Predictions:
         classes=names,
         codes={entry["code"]: entry["name"] for entry in manifest["classes"] if entry.get("code")},
     )
+
+
+def label_file(folder: str | Path, recording: str) -> Path:
+    """Where infer keeps the labels of a recording, whatever the formats that it writes them in besides."""
+    return Path(folder) / "labels" / f"{recording}.csv"
+
+
+def read_labels(folder: str | Path, recording: str) -> pd.DataFrame:
+    """The labels table, without its recording, of a recording. Raises DataSetError."""
+    path = label_file(folder, recording)
+    try:
+        with path.open(encoding="utf-8", newline="") as file:
+            rows = [(name, float(start), float(end), float(score)) for name, start, end, score in csv.reader(file)]
+    except (OSError, ValueError, csv.Error) as error:
+        raise DataSetError(f"{path}: is no table of labels as infer writes them ({error}); {AGAIN} again") from None
+    table = pd.DataFrame(rows, columns=["name", "start_time", "end_time", "score"])
+    return table.astype({"name": str, "start_time": float, "end_time": float, "score": float})
 
 
 def _read_manifest(path: Path) -> dict[str, Any]:

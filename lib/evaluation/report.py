@@ -8,6 +8,7 @@ import pandas as pd
 
 from lib.errors import AudioError, Problem
 from lib.evaluation import plots
+from lib.evaluation.events import EventResults
 from lib.evaluation.plots import save
 from lib.evaluation.predictions import Predictions
 from lib.evaluation.results import Confusion, Curve, Results
@@ -27,6 +28,10 @@ FIGURES = [
     ("f1", "F1"),
     ("best_f1", "best F1"),
     ("accuracy", "accuracy"),
+    ("event_precision", "event precision"),
+    ("event_recall", "event recall"),
+    ("event_f1", "event F1"),
+    ("event_onset_f1", "event onset F1"),
 ]
 SCORE_BINS = 50
 
@@ -85,7 +90,17 @@ def summary(results: Results) -> str:
     lines.append(f"Precision, recall and F1 at threshold {results.threshold:g}.")
     if "best_threshold" in figures:
         lines.append(f"Best F1 at threshold {figures['best_threshold']:.2f}, chosen on these recordings.")
+    if "event_f1" in figures:
+        lines.append("Events: labels of infer matched one to one, IoU at least 0.5; onset: by their starts alone.")
     return "\n".join(lines) + "\n"
+
+
+def write_event_report(folder: str | Path, results: EventResults) -> None:
+    """Write the tables and the picture of an event-based evaluation into a folder, over what is there."""
+    folder = Path(folder)
+    for name, table in (("events", results.table), ("events_classes", results.classes)):
+        write_text(folder / f"{name}.csv", table.to_csv(index=False, float_format="%.6g", lineterminator="\n"))
+    save(plots.plot_events(results.table), folder / "events.png")
 
 
 def recording_table(results: Results, predictions: Predictions, tested: list[str]) -> pd.DataFrame:

@@ -108,6 +108,13 @@ def segment_ranges(
     return np.where(split, fullest, first).astype(np.int64), np.where(split, fullest, last).astype(np.int64)
 
 
+def spread(first: np.ndarray, last: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Each segment of ranges first..last (n,): which range it is of, and its index."""
+    span = np.maximum(last - first + 1, 0)
+    owner = np.repeat(np.arange(len(span)), span)
+    return owner, first[owner] + np.arange(len(owner)) - np.repeat(np.cumsum(span) - span, span)
+
+
 def segment_units(
     contents: "Contents", predictions: Predictions, min_seconds: float = 0.3
 ) -> tuple[Units, list[Problem]]:
@@ -193,18 +200,17 @@ def _truth(
     )
     inside &= first <= last
 
-    span = np.where(inside, last - first + 1, 0)
-    event = np.repeat(np.arange(len(span)), span)
-    step = np.arange(len(event)) - np.repeat(np.cumsum(span) - span, span)
+    event, segment = spread(np.where(inside, first, 0), np.where(inside, last, -1))
     first_unit = np.cumsum(counts) - counts
     truth = np.zeros((int(counts.sum()), len(predictions.classes)), dtype=bool)
-    truth[first_unit[recording[event]] + first[event] + step, column[event]] = True
+    truth[first_unit[recording[event]] + segment, column[event]] = True
 
-    problems = _outside(names, seconds, recording[~inside], start[~inside])
+    problems = outside(names, seconds, recording[~inside], start[~inside])
     return truth, others, problems + _unmatched(annotations["class"], predictions, truth)
 
 
-def _outside(names: list[str], seconds: np.ndarray, recording: np.ndarray, start: np.ndarray) -> list[Problem]:
+def outside(names: list[str], seconds: np.ndarray, recording: np.ndarray, start: np.ndarray) -> list[Problem]:
+    """A problem for each recording of sounds (n,) at `start` s that no segment holds; recording: index into names."""
     problems = []
     for index in np.unique(recording):
         times = start[recording == index]

@@ -4,9 +4,12 @@ from typing import NamedTuple
 
 import numpy as np
 
+LABEL_FIELDS = {"names": "name", "codes": "code", "alt_names": "alt_name", "alt_codes": "alt_code"}
+"""What classes can be called by, and the key of a class that holds it."""
+
 
 class Label(NamedTuple):
-    """A class heard from start_time to end_time (s), with the highest score of its windows."""
+    """A class heard from start_time to end_time (s), with the highest score of its windows or frames."""
 
     name: str
     start_time: float
@@ -22,8 +25,11 @@ class Hits(NamedTuple):
     scores: np.ndarray
 
 
-def find_hits(starts: np.ndarray, scores: np.ndarray, min_score: float) -> Hits:
-    """The pairs of scores (n_windows, n_classes) that are min_score or more; starts: (n_windows,) s."""
+def find_hits(starts: np.ndarray, scores: np.ndarray, min_score: float | np.ndarray) -> Hits:
+    """The pairs of scores (n_windows, n_classes) that are min_score or more; starts: (n_windows,) s.
+
+    min_score: of all classes, or of each, (n_classes,).
+    """
     windows, columns = np.nonzero(scores >= min_score)
     return Hits(starts[windows], columns, scores[windows, columns])
 
@@ -44,6 +50,22 @@ def make_labels(hits: Hits, length: float, names: list[str], merge: bool) -> lis
     return sorted(labels, key=lambda label: label.start_time)  # stable: of equal starts, classes stay in order
 
 
-def audacity_text(labels: list[Label]) -> str:
-    """An Audacity label file: start, end and `name;score`, separated by tabs."""
-    return "".join(f"{start:.3f}\t{end:.3f}\t{name};{score:.3f}\n" for name, start, end, score in labels)
+def class_fields(classes: list[dict[str, str]]) -> dict[str, list[str]]:
+    """What each class is called, by label field. Without a code or other name it goes by its name, without an other
+    code by its code.
+    """
+    fields = {field: [entry.get(key, "") for entry in classes] for field, key in LABEL_FIELDS.items()}
+    for field, instead in (("codes", "names"), ("alt_names", "names"), ("alt_codes", "codes")):
+        fields[field] = [own or other for own, other in zip(fields[field], fields[instead], strict=True)]
+    return fields
+
+
+def find_class(label: str, fields: dict[str, list[str]], first: str = "names") -> str | None:
+    """The name of the class that a label means in any of the label fields, first of all in `first`; None: of no class.
+
+    fields: as class_fields gives them.
+    """
+    for field in (first, *fields):
+        if label in fields[field]:
+            return fields["names"][fields[field].index(label)]
+    return None

@@ -9,6 +9,7 @@ from functools import partial
 from itertools import pairwise
 from typing import Any
 
+import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
@@ -55,13 +56,18 @@ def _convolution(before: int, after: int, kernel: int, stride: int = 1) -> list[
 
 
 class TimmBackbone(nn.Module):
-    """A timm model for one input channel, without its classifier."""
+    """A timm model for one input channel, without its classifier.
+
+    in_time: whether the last dimension of the features must be time. A transformer's tokens are laid out in bands and
+    frames then; else they are one row, with its token of class.
+    """
 
     model: Any  # timm's models have no type in common that knows forward_features
     num_features: int
 
-    def __init__(self, name: str, pretrained: bool) -> None:
+    def __init__(self, name: str, pretrained: bool, in_time: bool = False) -> None:
         super().__init__()
+        self.name, self.in_time = name, in_time
         import timm  # takes seconds, and the default backbone does without
 
         logging.getLogger("huggingface_hub").setLevel(logging.CRITICAL)  # it tells of each retry
@@ -83,14 +89,27 @@ class TimmBackbone(nn.Module):
 
     def forward(self, spectrograms: Tensor) -> Tensor:
         features = self.model.forward_features(spectrograms)
-        if features.ndim == 3:  # a transformer's (n, tokens, channels)
-            features = features.transpose(1, 2).unsqueeze(2)
-        return features
+        if features.ndim != 3:
+            return features
+        tokens = features.transpose(1, 2)  # a transformer's (n, tokens, channels)
+        return self._in_time(tokens, spectrograms.shape[2:]) if self.in_time else tokens.unsqueeze(2)
+
+    def _in_time(self, tokens: Tensor, size: torch.Size) -> Tensor:
+        """Tokens (n, channels, tokens) as feature map (n, channels, bands, frames) of images of that size."""
+        try:
+            patches = self.model.patch_embed.dynamic_feat_size(tuple(size))
+        except AttributeError:
+            fault = f"train.backbone = {self.name!r}: its tokens have no time"
+            raise SettingsError(f"{fault}; choose another, or set train.head to pool") from None
+        return tokens[:, :, self.model.num_prefix_tokens :].unflatten(2, patches)
 
 
 BACKBONES = {"cnn": Cnn}
 
 
-def make_backbone(name: str, pretrained: bool = False) -> Cnn | TimmBackbone:
-    """The backbone of that name. Raises SettingsError if there is none, or no pretrained weights of it."""
-    return BACKBONES[name]() if name in BACKBONES else TimmBackbone(name, pretrained)
+def make_backbone(name: str, pretrained: bool = False, in_time: bool = False) -> Cnn | TimmBackbone:
+    """The backbone of that name. Raises SettingsError if there is none, or no pretrained weights of it.
+
+    in_time: whether the last dimension of its features must be time.
+    """
+    return BACKBONES[name]() if name in BACKBONES else TimmBackbone(name, pretrained, in_time)

@@ -8,7 +8,7 @@ from pydantic import ValidationError
 
 from lib.errors import EarshotError
 from lib.files import atomic
-from lib.models.description import Description, description_file, read_description, write_description
+from lib.models.description import Calibration, Description, description_file, read_description, write_description
 from lib.models.recognizer import Recognizer, build
 
 FORMAT = "earshot-1"
@@ -38,10 +38,21 @@ def load_checkpoint(path: str | Path) -> tuple[Recognizer, Description]:
     try:
         description = Description.model_validate(content["description"])
         model = build(description)
-        model.load_state_dict(content["state"])
+        model.load_state_dict({_renamed(name): tensor for name, tensor in content["state"].items()})
     except (TypeError, KeyError, AttributeError, RuntimeError, ValidationError) as error:
         reason = str(error).splitlines()[0]
         raise EarshotError(f"{path}: its tensors are not those of its model ({reason}); train it anew") from None
     if description != read_description(path):
         raise EarshotError(f"{path}: its description is not that of {description_file(path)}; keep the two together")
     return model.eval(), description
+
+
+def set_calibration(path: str | Path, calibration: Calibration | None) -> None:
+    """Store a calibration with a model, in place of the one it has. Raises EarshotError as load_checkpoint does."""
+    model, description = load_checkpoint(path)
+    save_checkpoint(path, model, description.model_copy(update={"calibration": calibration}))
+
+
+def _renamed(name: str) -> str:
+    """The name of a tensor, also of files from before there were several heads."""
+    return f"head.{name}" if name.startswith("classifier.") else name

@@ -9,41 +9,80 @@ from torch.nn.utils.fusion import fuse_conv_bn_eval
 from lib.errors import SettingsError
 from lib.models.backbones import make_backbone
 from lib.models.description import Description
+from lib.models.heads import HEADS, pool
 
 
 class Recognizer(nn.Module):
-    """Band-wise normalization, a backbone, pooling over frequency and time, a linear classifier.
+    """Band-wise normalization, a backbone, a head; and the description of what it takes and gives.
 
-    Pooling takes the mean over frequency, then mean plus maximum over time, so that both steady and short sounds count
-    (Kong et al., PANNs: Large-Scale Pretrained Audio Neural Networks, 2020).
+    `train_class_names`, `train_class_codes`, `train_class_alt_names`, `train_class_alt_codes`: of its classes, in the
+    order of the scores. `num_train_specs`: windows that it was trained with. `use_sed`: whether it scores frames.
     """
 
-    def __init__(
-        self, n_classes: int, spec_height: int, backbone: str, dropout: float = 0.0, pretrained: bool = False
-    ) -> None:
+    def __init__(self, description: Description, pretrained: bool = False) -> None:
         super().__init__()
-        self.normalize = nn.BatchNorm1d(spec_height)
-        self.backbone = make_backbone(backbone, pretrained)
-        self.dropout = nn.Dropout(dropout)
-        self.classifier = nn.Linear(self.backbone.num_features, n_classes)
+        self.description = description
+        self.normalize = nn.BatchNorm1d(description.audio.spec_height)
+        self.backbone = make_backbone(description.backbone, pretrained, in_time=description.head != "pool")
+        n_classes = len(description.classes)
+        self.head = HEADS[description.head](self.backbone.num_features, n_classes, description.dropout)
 
     def forward(self, spectrograms: Tensor) -> Tensor:
         """Logits (n, n_classes) of spectrograms (n, height, width) in 0..1."""
-        embeddings = self.dropout(self.embed(spectrograms))
-        with torch.autocast(embeddings.device.type, enabled=False):  # with 8 bits, many scores would be the same
-            return self.classifier(embeddings)
+        return self.forward_frames(spectrograms)[0]
+
+    def forward_frames(self, spectrograms: Tensor) -> tuple[Tensor, Tensor | None]:
+        """Logits (n, n_classes), and those of frames (n, n_classes, n_frames) if the head knows of frames, else None.
+
+        n_frames: sed_fps of them a second, evenly over the window.
+        """
+        return self.head(self._features(spectrograms), self.description.n_frames)
 
     def embed(self, spectrograms: Tensor) -> Tensor:
         """Embeddings (n, num_features) of spectrograms (n, height, width) in 0..1."""
+        return pool(self._features(spectrograms))
+
+    def _features(self, spectrograms: Tensor) -> Tensor:
         images = self.normalize(spectrograms).unsqueeze(1).contiguous(memory_format=torch.channels_last)
-        features = self.backbone(images).float().mean(dim=2)
-        return features.mean(dim=2) + features.amax(dim=2)
+        return self.backbone(images)
+
+    @property
+    def train_class_names(self) -> list[str]:
+        return self.description.class_names
+
+    @property
+    def train_class_codes(self) -> list[str]:
+        return [entry["code"] for entry in self.description.classes]
+
+    @property
+    def train_class_alt_names(self) -> list[str]:
+        return [entry["alt_name"] for entry in self.description.classes]
+
+    @property
+    def train_class_alt_codes(self) -> list[str]:
+        return [entry["alt_code"] for entry in self.description.classes]
+
+    @property
+    def num_classes(self) -> int:
+        return len(self.description.classes)
+
+    @property
+    def num_train_specs(self) -> int:
+        return self.description.training.get("windows", 0)
+
+    @property
+    def multi_label(self) -> bool:
+        return self.description.multi_label
+
+    @property
+    def use_sed(self) -> bool:
+        return self.description.head != "pool"
 
 
 def build(description: Description, pretrained: bool = False) -> Recognizer:
     """A new recognizer of this description. Raises SettingsError if its backbone does not exist or does not fit."""
-    n_classes, audio = len(description.classes), description.audio
-    model = Recognizer(n_classes, audio.spec_height, description.backbone, description.dropout, pretrained)
+    audio = description.audio
+    model = Recognizer(description, pretrained)
     try:
         with torch.inference_mode():
             model.eval()(torch.zeros(1, audio.spec_height, audio.spec_width))

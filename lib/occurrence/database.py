@@ -52,10 +52,10 @@ class _County(_Table):
     id: Mapped[int] = mapped_column("ID", primary_key=True)
     name: Mapped[str] = mapped_column("Name")
     code: Mapped[str] = mapped_column("Code", unique=True)
-    min_x: Mapped[float] = mapped_column("MinX")
-    max_x: Mapped[float] = mapped_column("MaxX")
-    min_y: Mapped[float] = mapped_column("MinY")
-    max_y: Mapped[float] = mapped_column("MaxY")
+    min_x: Mapped[float | None] = mapped_column("MinX")
+    max_x: Mapped[float | None] = mapped_column("MaxX")
+    min_y: Mapped[float | None] = mapped_column("MinY")
+    max_y: Mapped[float | None] = mapped_column("MaxY")
 
 
 class _Class(_Table):
@@ -97,8 +97,19 @@ class OccurrenceDatabase:
         """Close the database."""
         self._engine.dispose()
 
-    def insert_county(self, name: str, code: str, min_x: float, max_x: float, min_y: float, max_y: float) -> int:
-        """Insert a county record (box in degrees; min_x > max_x: across the 180th meridian) and return the ID."""
+    def insert_county(
+        self,
+        name: str,
+        code: str,
+        min_x: float | None,
+        max_x: float | None,
+        min_y: float | None,
+        max_y: float | None,
+    ) -> int:
+        """Insert a county record and return the ID.
+
+        The box is in degrees; min_x > max_x: across the 180th meridian; None four times: unknown.
+        """
         if fault := box_fault(min_x, max_x, min_y, max_y):
             raise OccurrenceError(f"county {code}: {fault}; correct its box")
         return self._insert(_County(name=name, code=code, min_x=min_x, max_x=max_x, min_y=min_y, max_y=max_y))
@@ -146,14 +157,14 @@ class OccurrenceDatabase:
         self._delete(_Class, id)
 
     def get_all_counties(self) -> list[County]:
-        """Return a list of all counties, sorted by code."""
+        """Return a list of all counties, sorted by ID."""
         table = _County
         columns = (table.id, table.name, table.code, table.min_x, table.max_x, table.min_y, table.max_y)
-        return [County(*row) for row in self._select(select(*columns).order_by(table.code))]
+        return [County(*row) for row in self._select(select(*columns).order_by(table.id))]
 
     def get_all_classes(self) -> list[OccurrenceClass]:
-        """Return a list of all classes, sorted by name."""
-        return [OccurrenceClass(*row) for row in self._select(select(_Class.id, _Class.name).order_by(_Class.name))]
+        """Return a list of all classes, sorted by ID."""
+        return [OccurrenceClass(*row) for row in self._select(select(_Class.id, _Class.name).order_by(_Class.id))]
 
     def get_all_occurrences(self) -> list[CountyClass]:
         """Return a list with the county_id and class_id for every defined occurrence, sorted."""

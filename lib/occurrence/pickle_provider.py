@@ -1,6 +1,7 @@
 """Fast questions to an occurrence pickle, for use during inference."""
 
 import pickle
+from functools import lru_cache, partial
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +12,7 @@ from lib.occurrence.places import County, counties_of, county_at
 from lib.occurrence.season import WEEKS, smooth
 
 FORMAT = "occurrences 1"
+POINTS_REMEMBERED = 2**16
 REMEDY = "run python -m stages.pickle_occurrences"
 
 
@@ -18,7 +20,7 @@ class OccurrencePickleProvider:
     """Occurrence values by class, place and week, from a pickle that OccurrencePickler made.
 
     pickle_path: None for data/occurrences.pkl. Raises OccurrenceError for a file that is missing or no such pickle.
-    Attributes: `counties` (list of County, sorted by code) and `class_names` (list of str, sorted).
+    Attributes: `counties` (list of County) and `class_names` (list of str), sorted by ID in the database.
     """
 
     def __init__(self, pickle_path: str | Path | None = None):
@@ -37,11 +39,11 @@ class OccurrencePickleProvider:
             raise OccurrenceError(f"{name}: a damaged occurrence pickle ({error!r}); {REMEDY}") from None
         self._smoothed = smooth(self._weeks)
         self._regions: dict[str, list[County]] = {}
-        self._points: dict[tuple[float, float], County | None] = {}
+        self._county_at = lru_cache(POINTS_REMEMBERED)(partial(county_at, self.counties))
         self._years: dict[tuple, list[float]] = {}
 
     def find_counties(self, region_code: str) -> list[County]:
-        """Return list of counties for a given region code, e.g. "CA", "CA-ON" or "CA-ON-OT", sorted by code.
+        """Return list of counties for a given region code, e.g. "CA", "CA-ON" or "CA-ON-OT", sorted by ID.
 
         The region code must be equal to whole parts of the county code: CA-ON matches CA-ON and CA-ON-OT, not CA-ONX.
         """
@@ -55,10 +57,7 @@ class OccurrencePickleProvider:
         Borders belong to the box. Where boxes overlap, the smallest county is returned, and of equal ones the first by
         code.
         """
-        point = latitude, longitude
-        if point not in self._points:
-            self._points[point] = county_at(self.counties, latitude, longitude)
-        return self._points[point]
+        return self._county_at(latitude, longitude)
 
     def occurrence_value(
         self,
@@ -76,14 +75,14 @@ class OccurrencePickleProvider:
 
         class_name: class name. smoothed: take for each county and week the maximum of it and the adjacent weeks,
         before averaging. region_code: region code; it goes before latitude and longitude (degrees), which must be
-        given if it is not. week_num: 1..48, see `lib.occurrence.season.week_of`.
+        given if it is not. week_num: 0..47, the index of a week in the year: `lib.occurrence.season.week_of` minus 1.
 
         Returns location_found (True iff the place maps to a known county or counties), class_found (True iff class_name
         is in the occurrence database) and occurrence (0..1; None unless both were found; 0.0 where the class is known
-        but has no values at the place). Raises OccurrenceError without a place and for a week outside 1..48.
+        but has no values at the place). Raises OccurrenceError without a place and for a week outside 0..47.
         """
-        if week_num is not None and not 1 <= week_num <= WEEKS:
-            raise OccurrenceError(f"week {week_num}: not within 1..{WEEKS}; give one of four weeks a month")
+        if week_num is not None and not 0 <= week_num < WEEKS:
+            raise OccurrenceError(f"week_num {week_num}: not within 0..{WEEKS - 1}; give one of four weeks a month")
         class_found = class_name in self._rows
         place = self._place(region_code, latitude, longitude)
         if place is None or not class_found:
@@ -91,7 +90,7 @@ class OccurrencePickleProvider:
         key = place, class_name, smoothed
         if key not in self._years:
             self._years[key] = self._year(place, class_name, smoothed)
-        return True, True, self._years[key][week_num or 0]
+        return True, True, self._years[key][-1 if week_num is None else week_num]
 
     def _place(self, region_code: str | None, latitude: float | None, longitude: float | None) -> str | County | None:
         """What the values of a place are cached by: its region code, or its county."""
@@ -103,12 +102,12 @@ class OccurrencePickleProvider:
         return self.find_county(latitude, longitude)
 
     def _year(self, place: str | County, class_name: str, smoothed: bool) -> list[float]:
-        """The maximum over the year, then the values of weeks 1..48, averaged over the counties of a place."""
+        """The values of the 48 weeks, averaged over the counties of a place, then their maximum."""
         counties = self._regions[place] if isinstance(place, str) else [place]
         rows = self._rows[class_name]
         found = [rows[county.code] for county in counties if county.code in rows]
         weeks = (self._smoothed if smoothed else self._weeks)[found].sum(axis=0) / len(counties)
-        return [weeks.max().item(), *weeks.tolist()]
+        return [*weeks.tolist(), weeks.max().item()]
 
 
 def load_plain(path: str | Path) -> dict:

@@ -14,8 +14,9 @@ class OccurrencePickler:
 
     db_path: path to the database. output_path: the pickle file.
 
-    The pickle is a dict: `format`; `counties`, a list of [id, name, code, min_x, max_x, min_y, max_y] sorted by code;
-    `classes`, a sorted list of names; `occurrences`, a list of [county index, class index, 48 values].
+    The pickle is a dict: `format`; `counties`, a list of [id, name, code, min_x, max_x, min_y, max_y] (edges None where
+    the box is not known); `classes`, a list of names; `occurrences`, a list of [county index, class index, 48 values].
+    Counties and classes are sorted by their IDs in the database.
     """
 
     def __init__(self, db_path: str | Path, output_path: str | Path):

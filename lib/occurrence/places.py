@@ -1,34 +1,45 @@
-"""Counties: boxes of longitude (x) and latitude (y) in degrees, with codes whose parts nest, such as CA-ON-OT."""
+"""Counties: boxes of longitude (x) and latitude (y) in degrees, with codes whose parts nest, such as CA-ON-OT.
+
+A county whose box is not known has None for its edges; it is found by its code, and no point lies in it.
+"""
 
 import math
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+Box = tuple[float, float, float, float] | tuple[None, None, None, None]
+"""min_x, max_x (longitude), min_y, max_y (latitude), degrees; or None four times."""
+NO_BOX: Box = (None, None, None, None)
+
 
 @dataclass(frozen=True, slots=True)
 class County:
-    """A county and the box around it. A box with min_x > max_x crosses the 180th meridian."""
+    """A county and the box around it, if that is known. A box with min_x > max_x crosses the 180th meridian."""
 
     id: int
     name: str
     code: str
-    min_x: float
-    max_x: float
-    min_y: float
-    max_y: float
+    min_x: float | None
+    max_x: float | None
+    min_y: float | None
+    max_y: float | None
 
     @property
     def area(self) -> float:
-        """Area of the box on the unit sphere, in steradians: width * (sin(max_y) - sin(min_y)), in radians.
+        """Area of the box on the unit sphere, in steradians: width * (sin(max_y) - sin(min_y)), in radians; or nan.
 
         The area of a spherical zone is 2 pi R times its height (Archimedes, On the Sphere and Cylinder I; MathWorld,
         "Zone"); a box is the part width / (2 pi) of its zone.
         """
+        if self.min_x is None or self.max_x is None or self.min_y is None or self.max_y is None:
+            return math.nan
         height = math.sin(math.radians(self.max_y)) - math.sin(math.radians(self.min_y))
         return math.radians(_width(self.min_x, self.max_x)) * height
 
     def contains(self, latitude: float, longitude: float) -> bool:
         """Whether a point (degrees) lies in the box or on its border."""
+        if self.min_x is None or self.max_x is None or self.min_y is None or self.max_y is None:
+            return False
         if not self.min_y <= latitude <= self.max_y:
             return False
         if self.min_x <= self.max_x:
@@ -36,12 +47,14 @@ class County:
         return longitude >= self.min_x or longitude <= self.max_x
 
 
-def box_fault(min_x: float, max_x: float, min_y: float, max_y: float) -> str | None:
-    """What is wrong with a box, or None.
+def box_fault(min_x: float | None, max_x: float | None, min_y: float | None, max_y: float | None) -> str | None:
+    """What is wrong with a box, or None. An unknown one, None four times, is right.
 
     min_x > max_x is a box across the 180th meridian where that makes it at most 180 degrees wide; a wider one is
     taken for numbers that were swapped.
     """
+    if min_x is None or max_x is None or min_y is None or max_y is None:
+        return None if (min_x, max_x, min_y, max_y) == NO_BOX else "one edge of its box is given, another is not"
     if not (-180 <= min_x <= 180 and -180 <= max_x <= 180):
         return f"longitudes {min_x:g} and {max_x:g} are not within -180..180"
     if not (-90 <= min_y <= 90 and -90 <= max_y <= 90):

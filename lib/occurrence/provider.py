@@ -36,7 +36,7 @@ class OccurrenceDataProvider:
         return county_at(self.counties, latitude, longitude)
 
     def find_counties(self, region_code: str) -> list[County]:
-        """Return list of counties for a given region code, e.g. "CA", "CA-ON" or "CA-ON-OT", sorted by code.
+        """Return list of counties for a given region code, e.g. "CA", "CA-ON" or "CA-ON-OT", sorted by ID.
 
         The region code must be equal to whole parts of the county code: CA-ON matches CA-ON and CA-ON-OT, not CA-ONX.
         """
@@ -63,7 +63,7 @@ class OccurrenceDataProvider:
         This is used for regional groupings, e.g. county_prefix = "CA" returns the average for Canada and "CA-ON"
         returns the average for Ontario. Prefixes match as in `find_counties`. Counties without the class count as 0.
         area_weight: weight each county by the area of its box on the sphere (`County.area`). Raises OccurrenceError if
-        no county matches.
+        no county matches, and with area_weight if the box of one is not known.
         """
         weeks, weights = self._group(county_prefix, class_name, area_weight)
         return np.average(weeks, axis=0, weights=weights)
@@ -90,5 +90,8 @@ class OccurrenceDataProvider:
         absent = np.zeros(WEEKS)
         weeks = np.array([self._values.get((county.code, class_name), absent) for county in counties])
         areas = np.array([county.area for county in counties])
+        if area_weight and np.isnan(areas).any():
+            code = counties[int(np.isnan(areas).argmax())].code
+            raise OccurrenceError(f"county {code}: has no box, so no area; add its box, or do without area_weight")
         weighted = area_weight and areas.sum() > 0
         return weeks, areas if weighted else np.ones(len(counties))

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from lib.config import Settings
+from lib.files import without_password
 from lib.tracking.versions import data_set_versions, flatten, read_commit, read_data_versions
 
 if TYPE_CHECKING:
@@ -21,8 +22,8 @@ RECORDS = ("params.yaml", "dvc.lock", "metrics/extract.json", "metrics/train.jso
 
 
 def params_of(settings: Settings) -> dict[str, str]:
-    """All settings as MLflow params."""
-    return flatten(settings.model_dump())
+    """All settings as MLflow params, without passwords."""
+    return {name: without_password(text) for name, text in flatten(settings.model_dump()).items()}
 
 
 def log_origin(client: "MlflowClient", run_id: str, settings: Settings, stage: str) -> None:
@@ -49,8 +50,7 @@ def log_missing_epochs(client: "MlflowClient", run_id: str, curves: str | Path =
     """Add the epochs of the learning curves (CSV with a column `epoch`) that the run does not hold."""
     present = logged_epochs(client, run_id)
     with open(curves, newline="", encoding="utf-8") as file:
-        for row in csv.DictReader(file):
-            epoch = int(row.pop("epoch"))
+        for epoch, row in enumerate(csv.DictReader(file), 1):  # each fold of several counts its own from 1 again
             if epoch not in present:
                 log_batch(client, run_id, {name: float(value) for name, value in row.items() if value}, epoch)
 

@@ -49,7 +49,7 @@ class EpochLog:
     def log_epoch(self, epoch: int, metrics: Mapping[str, float]) -> None:
         """Log an epoch's metrics. epoch counts from 1; one that the resumed run holds already is not logged again."""
         if self._run and not self.problems and epoch > self._last_epoch:
-            with _passing_over(self.problems):
+            with passing_over(self.problems):
                 contents.log_batch(self._run.client, self._run.run_id, metrics, epoch)
 
 
@@ -67,18 +67,18 @@ def training_run(
     problems: list[Problem] = []
     run, last_epoch = None, 0
     if _in_pipeline():
-        with _passing_over(problems):
+        with passing_over(problems):
             run = _begin_training(settings, key, epochs_done)
             last_epoch = max(contents.logged_epochs(run.client, run.run_id), default=0)
     try:
         yield EpochLog(run, last_epoch, problems)
     except BaseException as error:
         if run:
-            with _passing_over(problems):
+            with passing_over(problems):
                 run.client.set_terminated(run.run_id, "FAILED" if isinstance(error, Exception) else "KILLED")
         raise
     if run:
-        with _passing_over(problems):
+        with passing_over(problems):
             run.client.set_tag(run.run_id, MODEL, _digest_folder(models))
 
 
@@ -95,7 +95,7 @@ def complete_run(
     """
     problems: list[Problem] = []
     if _in_pipeline():
-        with _passing_over(problems):
+        with passing_over(problems):
             client, experiment_id, run_id = _begin_completion(settings, _digest_folder(models))
             contents.log_origin(client, run_id, settings, stage=os.environ["DVC_STAGE"])
             contents.log_missing_epochs(client, run_id)
@@ -113,7 +113,8 @@ def _in_pipeline() -> bool:
 
 
 @contextmanager
-def _passing_over(problems: list[Problem]) -> Iterator[None]:
+def passing_over(problems: list[Problem]) -> Iterator[None]:
+    """Whatever fails inside becomes a Problem."""
     try:
         yield
     except Exception as error:

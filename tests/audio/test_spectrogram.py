@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from lib.audio.spectrogram import (
     POWER_FLOOR,
+    cut_at,
     cut_windows,
     filterbank,
     level_frames,
@@ -160,6 +161,48 @@ def test_windows_of_a_stream_are_those_of_the_whole_spectrogram(sizes, n, hop, b
     np.testing.assert_array_equal(np.concatenate([part.spectrograms for part in windows]), normalize(whole, AUDIO))
     assert max(len(part.starts) for part in windows) <= batch
     assert windows[-1].seconds == pytest.approx(seconds)
+
+
+@settings(deadline=None, max_examples=60)
+@given(
+    sizes=st.lists(st.integers(0, 300), min_size=1, max_size=6).filter(lambda sizes: sum(sizes) > 20),
+    n=st.integers(1, 1500),
+    starts=st.lists(st.floats(-3, 20), max_size=30).map(sorted),
+    batch=st.integers(1, 9),
+)
+def test_windows_at_any_times_of_a_stream_are_those_of_the_whole_spectrogram(sizes, n, starts, batch):
+    levels = np.random.default_rng(n).uniform(-60, 0, (AUDIO.spec_height, n)).astype(np.float32)
+    pieces = [piece.T for piece in blocks_of(levels.T, sizes)]
+    windows = list(cut_at(pieces, AUDIO, starts, batch))
+    assert [start for part in windows for start in part.starts] == starts
+    padded = np.pad(levels, ((0, 0), (400, 2200)), constant_values=10 * np.log10(POWER_FLOOR))
+    first = np.round(np.array(starts) * AUDIO.frame_rate).astype(int) + 400
+    for part in windows:
+        whole = np.stack([padded[:, frame : frame + AUDIO.spec_width] for frame in first[: len(part.starts)]])
+        np.testing.assert_array_equal(part.spectrograms, normalize(whole, AUDIO))
+        assert len(part.starts) <= batch
+        first = first[len(part.starts) :]
+    if starts and round(starts[-1] * AUDIO.frame_rate) + AUDIO.spec_width > n:  # the end was reached
+        assert windows[-1].seconds == pytest.approx(max(n - 1, 1) / AUDIO.frame_rate)
+
+
+def test_windows_far_apart_need_no_more_memory_than_near_ones():
+    def frames():
+        for _ in range(300):
+            yield np.zeros((AUDIO.spec_height, 5000), np.float32)
+
+    tracemalloc.start()
+    windows = list(cut_at(frames(), AUDIO, [0.0, 14_990.0], 8))
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert len(windows) == 2 and peak < 5e6  # all frames are 144 MB
+
+
+def test_power_of_levels_is_applied_to_decibels_only():
+    levels = np.array([[[-20.0, -60.0, -100.0]]], np.float32)
+    np.testing.assert_allclose(normalize(levels, changed(db_power=2.0)), [[[1, 0.25, 0]]], atol=1e-6)
+    amplitudes = np.array([[[0.2, 0.1]]], np.float32)
+    np.testing.assert_allclose(normalize(amplitudes, changed(decibels=False, db_power=2.0)), [[[1, 0.5]]], atol=1e-6)
 
 
 def test_windows_of_a_recording_do_not_depend_on_its_format_or_the_batch(tmp_path):

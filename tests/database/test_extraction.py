@@ -7,9 +7,23 @@ import soundfile
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lib.database.extraction import label_windows
+from lib.config import Settings
+from lib.database.extraction import extract, label_windows
+from lib.database.extractor import Extractor
+from lib.database.stored_windows import StoredWindows
+from lib.database.training_database import TrainingDatabase
 from lib.errors import EarshotError
-from tests.database.builders import RATE, dump, extract_folder, extract_problems, write_data_set
+from tests.database.builders import (
+    AUDIO,
+    EXTRACT,
+    RATE,
+    contents_of,
+    dump,
+    extract_folder,
+    extract_problems,
+    tones,
+    write_data_set,
+)
 
 
 @pytest.fixture
@@ -183,6 +197,52 @@ def test_rows_follow_settings_classes_and_content(folder, database, tmp_path):
         assert dump(database) == dump(tmp_path / f"{number}.db")
     _, n_new = extract_folder(folder, database, min_seconds=0.3)
     assert n_new == 5
+
+
+def insert_by_hand(folder, database, class_name="owl", name="by_hand.wav"):
+    """A recording of one window, as Extractor puts it into the database."""
+    path = folder.parent / name
+    soundfile.write(path, tones(99, 0.5, ("low",))[0], RATE)
+    sections = {"audio": AUDIO.model_dump(), "extract": EXTRACT.model_dump(), "infer": {"overlap": 0.0}}
+    settings = Settings.model_validate(sections)
+    with TrainingDatabase(database) as db:
+        Extractor(db, class_name, cat_name="birds", cfg=settings).extract_all(path)
+
+
+def test_recordings_inserted_by_hand_stay_and_change_nothing_of_the_others(folder, database, tmp_path):
+    insert_by_hand(folder, database)
+    insert_by_hand(folder, database, name="r01.wav")  # called like one of the data set
+    report, n_new = extract_folder(folder, database)
+    assert n_new == 5 and report.windows_per_class["owl"] == 2 and report.recordings == 7
+    assert extract_folder(folder, database) == (report, 0)
+    (folder / "recordings/r01.wav").write_bytes(b"")
+    (folder / "recordings/r02.wav").write_bytes(b"no longer")
+    extract_folder(folder, database)
+    extract_folder(folder, tmp_path / "fresh.db")
+    ours, fresh = dump(database), dump(tmp_path / "fresh.db")
+    assert set(fresh) - set(ours) <= {row for row in fresh if len(row) == 1}  # all rows, apart from counts
+    with TrainingDatabase(database) as db:
+        assert sorted(row.name for row in db.get_recording({"Key": None})) == ["by_hand", "r01"]
+        assert len(db.get_spectrogram_by_class("owl")) == 2
+        assert db.get_recording_count({"Key": ""}) == 0
+    StoredWindows(database).spectrograms(np.arange(3))
+
+
+def test_spectrograms_inserted_by_hand_with_other_settings_stop_the_extraction(folder, database):
+    insert_by_hand(folder, database)
+    before = database.read_bytes()
+    with pytest.raises(EarshotError, match=r"1 spectrograms .* --spec_group default --replace"):
+        extract(contents_of(folder), AUDIO.model_copy(update={"spec_height": 24}), EXTRACT, database)
+    assert database.read_bytes() == before
+
+
+def test_opening_the_database_by_hand_leaves_it_as_it_was(folder, database):
+    (folder / "classes.csv").write_text("name,code,category\nhigh,HI,flute\nlow,LO,bass\nmid,MI,bass\n")
+    extract_folder(folder, database)
+    before = database.read_bytes()
+    with TrainingDatabase(database) as db:
+        assert db.get_recording_count() == 5
+    assert database.read_bytes() == before
 
 
 def test_second_run_changes_no_byte(folder, database):

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from lib.config import DataSet
-from lib.datasets.contents import read_data_set
+from lib.datasets.contents import read_annotated, read_data_set
 from lib.errors import EarshotError
 from tests.recordings import noise, write
 
@@ -118,7 +118,10 @@ def test_a_data_set_that_cannot_be_used_is_an_error_of_one_line(segments, tmp_pa
 def test_recordings_without_their_annotations_are_not_taken_for_a_class(segments):
     folder = segments()
     (folder / "annotations.csv").unlink()
-    assert fault_of(folder).startswith(f"{folder}/annotations.csv: no such file")
+    assert fault_of(folder).startswith(
+        f"{folder}: the format is not recognized; it needs recordings/ and annotations.csv"
+    )
+    assert fault_of(folder, format="segments").startswith(f"{folder}/annotations.csv: no such file")
 
 
 def test_annotations_without_their_recordings_are_an_error(segments):
@@ -139,3 +142,21 @@ def test_real_soundscapes_with_annotations():
     contents = read(SHARED / "soundscapes/train")
     assert len(contents.recordings) > 1 and len(contents.annotations) > 10 and contents.problems == []
     assert set(contents.annotations["recording"]) <= set(contents.recordings)
+
+
+def test_recordings_and_an_annotation_file_need_not_lie_together(tmp_path):
+    write(tmp_path / "sound/a.wav", noise(3, 8000), 8000)
+    write(tmp_path / "sound/b.wav", noise(3, 8000), 8000)
+    table = tmp_path / "notes/truth.csv"
+    table.parent.mkdir()
+    table.write_text("recording,class,start_time,end_time\na,gull,0.5,1\nb,,,\nc,gull,0,1\n")
+    contents = read_annotated(tmp_path / "sound", table)
+    assert list(contents.recordings) == ["a", "b"]
+    assert contents.annotations.to_dict("records") == [
+        {"recording": "a", "class": "gull", "start_time": 0.5, "end_time": 1.0}
+    ]
+    assert list(contents.classes["name"]) == ["gull"]
+    (problem,) = contents.problems  # a row without a class says that its recording holds nothing
+    assert f"{table}:4: no such recording" in str(problem)
+    with pytest.raises(EarshotError, match="holds no recordings"):
+        read_annotated(tmp_path / "notes", table)

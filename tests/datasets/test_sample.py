@@ -13,11 +13,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from lib.audio import reader, synthesis
+from lib.audio.metadata import moment_in_name
 from lib.config import DataSet
 from lib.datasets.contents import read_data_set
 from lib.datasets.sample import COUNTIES, RATE, SPECIES, SPLITS, occurrence_values, plan_recordings, write_sample
 from lib.errors import DataSetError, SettingsError
-from lib.occurrence.season import date_from_name, week_of
+from lib.occurrence.season import week_of
 from lib.occurrence.table import read_occurrences
 from stages.sample import sample
 from tests.recordings import write
@@ -133,7 +134,7 @@ def test_species_are_heard_only_where_and_when_they_occur(folder, annotations):
         min_x, max_x, min_y, max_y = boxes[site.county_code]
         assert min_x < site.longitude < max_x and min_y < site.latitude < max_y
     for name, code in set(zip(annotations["recording"], annotations["class"], strict=True)):
-        week = week_of(date_from_name(name))
+        week = week_of(moment_in_name(name).date)
         assert weeks[sites.loc[name[-1], "county_code"], NAMES[code]][week - 1] > 0, (name, code)
 
 

@@ -67,6 +67,10 @@ def write_project(folder: Path, n_classes: int = 3, n_recordings: int = 4, seed:
     pd.DataFrame(annotations, columns=columns).to_csv(folder / "test/annotations.csv", index=False)
     columns = ["recording", "name", "start_time", "end_time", "score"]
     pd.DataFrame(scores, columns=columns).to_csv(labels / "scores.csv", index=False)
+    (labels / "labels").mkdir()
+    for name, *_ in recordings:
+        found = [row[1:] for row in scores if row[0] == name]
+        pd.DataFrame(found).to_csv(labels / f"labels/{name}.csv", index=False, header=False)
     columns = ["recording", "path", "seconds", "status", "reason"]
     pd.DataFrame(recordings, columns=columns).to_csv(labels / "recordings.csv", index=False)
     manifest = {"segment_len": 3.0, "overlap": 1.5, "classes": [{"name": name, "code": ""} for name in classes]}

@@ -35,7 +35,7 @@ def test_the_same_input_gives_the_same_files(tmp_path):
     for _ in range(2):
         run(tmp_path)
         files.append({path.name: path.read_bytes() for path in [*tmp_path.glob("report/*"), *tmp_path.glob("*.json")]})
-    assert files[0] == files[1] and len(files[0]) == 15
+    assert files[0] == files[1] and len(files[0]) == 18
 
 
 def test_a_setting_on_the_command_line_counts(tmp_path):

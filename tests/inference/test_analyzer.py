@@ -9,10 +9,10 @@ import yaml
 
 from lib.audio.spectrogram import recording_windows
 from lib.audio.windows import window_starts
-from lib.config import Infer
+from lib.config import Infer, Settings
 from lib.digests import digest_file
 from lib.errors import EarshotError
-from lib.inference.analyzer import Place, analyze
+from lib.inference.analyzer import analyze
 from lib.inference.inputs import recordings_of
 from lib.inference.predictor import Predictor
 from lib.occurrence.database import write_database
@@ -87,7 +87,7 @@ def test_output_has_all_files_and_they_agree(whole, folder):
     assert sum(int(row["labels"]) for row in rows) > 8
     manifest = yaml.safe_load((whole / "manifest.yaml").read_text())
     assert (manifest["segment_len"], manifest["overlap"]) == (0.5, 0.25)
-    assert manifest["classes"] == [{"name": name, "code": name.upper()} for name in NAMES]
+    assert [(entry["name"], entry["code"]) for entry in manifest["classes"]] == [(name, name.upper()) for name in NAMES]
 
 
 def test_durations_agree_with_the_windows(folder, model, tmp_path):
@@ -128,8 +128,9 @@ def test_changed_recording_and_lost_results_are_made_anew(copied, model, tmp_pat
     output, fresh = tmp_path / "out", tmp_path / "fresh"
     run(copied, model, output)
     shutil.copy(copied / "long.wav", copied / "r01.wav")
-    (output / "r02.txt").unlink()
+    (output / "r02.txt").unlink()  # which is made of the labels, without listening
     (output / "scores/r03.csv").unlink()
+    (output / "labels/r04.csv").unlink()
     (output / "scores.csv").unlink()
     _, n_new, _ = run(copied, model, output)
     assert n_new == 3
@@ -222,9 +223,7 @@ def test_classes_that_do_not_occur_are_left_out(folder, model, tmp_path):
 
     def found(**settings):
         settings = SETTINGS.model_copy(update={"region": "X-1", "csv_min_score": 0.0} | settings)
-        place = Place(
-            occurrence_filter(settings, tmp_path / "occurrences.pkl"), digest_file(tmp_path / "occurrences.pkl")
-        )
+        place = occurrence_filter(settings, tmp_path / "occurrences.pkl")
         recordings, _ = recordings_of(folder / "r01.wav")
         _, n_new, problems = analyze(recordings, model, settings, tmp_path / "out", place)
         assert n_new == 1
@@ -280,10 +279,10 @@ def test_missing_model_is_named(folder, tmp_path):
 
 
 def test_predictor_agrees_with_what_is_written(folder, model, whole):
-    predictor = Predictor(model, "cpu", "32")
+    predictor = Predictor(model, "cpu", Settings().model_copy(update={"infer": SETTINGS}))
     scores = np.concatenate(
         [
-            predictor.get_block_scores(batch.spectrograms)
+            predictor.get_block_scores(batch.spectrograms)[0]
             for batch in recording_windows(folder / "r04.wav", AUDIO, 0.25, 8)
         ]
     )

@@ -2,7 +2,7 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lib.inference.labels import Hits, Label, audacity_text, find_hits, make_labels
+from lib.inference.labels import Hits, Label, find_hits, make_labels
 
 
 def hits_of(*hits):
@@ -37,7 +37,6 @@ def test_without_merging_each_window_is_a_label():
 def test_nothing_found_is_no_label():
     hits = find_hits(np.array([0.0]), np.array([[0.2]]), 0.5)
     assert make_labels(hits, 3.0, ["a"], merge=True) == []
-    assert audacity_text([]) == ""
 
 
 @given(
@@ -64,9 +63,3 @@ def test_labels_cover_what_the_windows_cover(windows, length, rng):
     )
     found = [(round(start * 10), name, round(end * 10), score) for name, start, end, score in labels]
     assert found == sorted(expected)
-
-
-def test_audacity_file_has_tabs_between_start_end_and_text():
-    assert audacity_text([Label("Tree frog", 0, 4.5, 0.98765), Label("b", 1.5, 4.5, 0.5)]) == (
-        "0.000\t4.500\tTree frog;0.988\n1.500\t4.500\tb;0.500\n"
-    )

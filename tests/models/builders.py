@@ -15,8 +15,14 @@ from tests.database.builders import PITCHES, tones
 
 def describe(audio: Audio, names: str | list[str] = "abc", **changes) -> Description:
     classes = [{"name": name, "code": name.upper(), "alt_name": "", "alt_code": ""} for name in names]
-    values = {"backbone": "cnn", "dropout": 0.1, "multi_label": True, "training": {"seed": 1, "epochs": 2}}
-    return Description(classes=classes, audio=audio, **(values | changes))
+    values: dict = {
+        "classes": classes,
+        "backbone": "cnn",
+        "dropout": 0.1,
+        "multi_label": True,
+        "training": {"seed": 1, "epochs": 2},
+    }
+    return Description(audio=audio, **(values | changes))
 
 
 def random_model(description: Description, seed: int = 1) -> Recognizer:
@@ -28,8 +34,8 @@ def random_model(description: Description, seed: int = 1) -> Recognizer:
     windows = next(cut_windows(level_frames([samples.astype(np.float32)], audio), audio, 0.11, 64))
     with torch.no_grad():
         logits = model(torch.from_numpy(windows.spectrograms))
-        model.classifier.weight.mul_(3 / logits.std(dim=0)[:, None])
-        model.classifier.bias.sub_(logits.mean(dim=0)).mul_(3 / logits.std(dim=0))
+        model.head.classifier.weight.mul_(3 / logits.std(dim=0)[:, None])
+        model.head.classifier.bias.sub_(logits.mean(dim=0)).mul_(3 / logits.std(dim=0))
     return model
 
 

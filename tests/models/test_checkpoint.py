@@ -7,7 +7,8 @@ import pytest
 import torch
 
 from lib.errors import EarshotError
-from lib.models.checkpoint import FORMAT, load_checkpoint, save_checkpoint
+from lib.models.checkpoint import FORMAT, load_checkpoint, save_checkpoint, set_calibration
+from lib.models.description import Calibration
 from lib.models.files import model_files
 from tests.database.builders import AUDIO
 from tests.models.builders import describe, random_model, save_random_model
@@ -51,6 +52,35 @@ def test_same_model_is_the_same_bytes(tmp_path):
     for folder in ("a", "b"):
         save_random_model(tmp_path / folder / "model.pt", AUDIO)
     assert (tmp_path / "a/model.pt").read_bytes() == (tmp_path / "b/model.pt").read_bytes()
+
+
+def test_checkpoint_from_before_there_were_several_heads_is_loaded(path, model):
+    content = torch.load(path, weights_only=True)
+    content["state"] = {name.removeprefix("head."): tensor for name, tensor in content["state"].items()}
+    for key in ("head", "sed_fps", "calibration"):
+        del content["description"][key]
+    torch.save(content, path)
+    path.with_suffix(".json").write_text(json.dumps(content["description"]))
+    loaded, description = load_checkpoint(path)
+    assert description == describe(AUDIO)
+    with torch.inference_mode():
+        assert torch.equal(loaded(SPECTROGRAMS), model(SPECTROGRAMS))
+
+
+def test_calibration_is_stored_with_the_model_and_changes_nothing_else(path, model):
+    calibration = Calibration(coefficient=1.5, intercept=-0.2, thresholds={"a": 0.4, "c": 0.9})
+    set_calibration(path, calibration)
+    loaded, description = load_checkpoint(path)
+    assert description == describe(AUDIO, calibration=calibration)
+    assert all(torch.equal(tensor, loaded.state_dict()[name]) for name, tensor in model.state_dict().items())
+    set_calibration(path, None)
+    assert load_checkpoint(path)[1] == describe(AUDIO)
+
+
+@pytest.mark.parametrize("changes", [{"head": "sed"}, {"sed_fps": 8.0}, {"head": "none"}])
+def test_head_without_its_frame_rate_is_no_description(changes):
+    with pytest.raises(ValueError, match="head"):
+        describe(AUDIO, **changes)
 
 
 def test_missing_model_is_named(path):

@@ -1,10 +1,11 @@
 import math
 
+import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
 
-from lib.models.losses import classification_loss
+from lib.models.losses import classification_loss, pool_frames, recognition_loss, weigh_classes
 
 LOGITS = torch.tensor([[2.0, -1.0, 0.5], [0.0, 3.0, -2.0], [1.0, 1.0, 1.0]])
 
@@ -16,28 +17,28 @@ def test_multi_label_loss_is_binary_cross_entropy():
 
 def test_multi_label_smoothing_moves_targets_to_either_side():
     targets = torch.tensor([[1.0, 0.0, 1.0], [0.0, 0.0, 0.0], [0.0, 1.0, 0.0]])
-    loss = classification_loss(LOGITS, targets, multi_label=True, smoothing=0.1)
-    expected = F.binary_cross_entropy_with_logits(LOGITS, torch.where(targets > 0, 0.9, 0.1))
+    loss = classification_loss(LOGITS, targets, multi_label=True, pos_smoothing=0.2, neg_smoothing=0.1)
+    expected = F.binary_cross_entropy_with_logits(LOGITS, torch.where(targets > 0, 0.8, 0.1))
     assert float(loss) == pytest.approx(float(expected))
 
 
 @pytest.mark.parametrize("smoothing", [0.0, 0.2])
 def test_single_label_loss_is_cross_entropy(smoothing):
     classes = torch.tensor([0, 1, 2])
-    loss = classification_loss(LOGITS, F.one_hot(classes, 3).float(), multi_label=False, smoothing=smoothing)
+    loss = classification_loss(LOGITS, F.one_hot(classes, 3).float(), multi_label=False, pos_smoothing=smoothing)
     assert float(loss) == pytest.approx(float(F.cross_entropy(LOGITS, classes, label_smoothing=smoothing)))
 
 
 @pytest.mark.parametrize("smoothing", [0.0, 0.2])
 def test_single_label_loss_takes_no_notice_of_windows_without_class(smoothing):
     targets = torch.tensor([[1.0, 0, 0], [0, 0, 0], [0, 0, 1]])
-    loss = classification_loss(LOGITS, targets, multi_label=False, smoothing=smoothing)
+    loss = classification_loss(LOGITS, targets, multi_label=False, pos_smoothing=smoothing)
     expected = F.cross_entropy(LOGITS[[0, 2]], torch.tensor([0, 2]), label_smoothing=smoothing)
     assert float(loss) == pytest.approx(float(expected))
 
 
 def test_single_label_loss_of_nothing_is_zero():
-    assert float(classification_loss(LOGITS, torch.zeros(3, 3), multi_label=False, smoothing=0.1)) == 0
+    assert float(classification_loss(LOGITS, torch.zeros(3, 3), multi_label=False, pos_smoothing=0.1)) == 0
 
 
 def test_single_label_loss_of_a_mixture_is_that_of_its_parts():
@@ -45,3 +46,50 @@ def test_single_label_loss_of_a_mixture_is_that_of_its_parts():
     loss = classification_loss(LOGITS[:1], targets, multi_label=False)
     expected = F.cross_entropy(LOGITS[:1], targets)
     assert float(loss) == pytest.approx(float(expected))
+
+
+@pytest.mark.parametrize("neg_smoothing", [0.0, 0.1])
+def test_single_label_loss_knows_no_smoothing_of_what_is_absent(neg_smoothing):
+    loss = classification_loss(LOGITS, torch.eye(3), multi_label=False, neg_smoothing=neg_smoothing)
+    assert float(loss) == pytest.approx(float(F.cross_entropy(LOGITS, torch.arange(3))))
+
+
+def test_weights_make_classes_count_more():
+    weights, targets = torch.tensor([1.0, 3.0, 0.5]), torch.eye(3)
+    each = F.binary_cross_entropy_with_logits(LOGITS, targets, reduction="none")
+    loss = classification_loss(LOGITS, targets, multi_label=True, class_weights=weights)
+    assert float(loss) == pytest.approx(float((each * weights).mean()))
+    loss = classification_loss(LOGITS, targets, multi_label=False, class_weights=weights)
+    assert float(loss) == pytest.approx(float(F.cross_entropy(LOGITS, torch.arange(3), weight=weights)))
+
+
+def test_classes_weigh_as_the_inverse_of_their_number_as_far_as_the_exponent_says():
+    counts = torch.tensor([10, 40, 0])  # mean 50 / 3; none counts as one
+    assert weigh_classes(counts, 1.0).tolist() == pytest.approx([5 / 3, 5 / 12, 50 / 3])
+    assert weigh_classes(counts, 0.5).tolist() == pytest.approx([(5 / 3) ** 0.5, (5 / 12) ** 0.5, (50 / 3) ** 0.5])
+    assert weigh_classes(counts, 0.0) is None
+
+
+def test_balanced_weights_are_those_of_scikit_learn():
+    from sklearn.utils.class_weight import compute_class_weight
+
+    y = [0] * 5 + [1] * 20 + [2] * 35
+    expected = compute_class_weight("balanced", classes=np.arange(3), y=y)
+    assert weigh_classes(torch.tensor([5, 20, 35]), 1.0).tolist() == pytest.approx(expected.tolist())
+
+
+def test_frames_are_pooled_with_their_own_probabilities_as_weights():
+    p = torch.tensor([[[0.1, 0.8, 0.3], [0.5, 0.5, 0.5]]])
+    expected = (p**2).sum(dim=2) / p.sum(dim=2)
+    torch.testing.assert_close(pool_frames(torch.logit(p)).sigmoid(), expected)
+    assert pool_frames(torch.full((1, 1, 4), -90.0)).isfinite().all()
+
+
+def test_loss_of_windows_and_frames_is_shared_as_asked():
+    frames = torch.randn(3, 3, 5, generator=torch.Generator().manual_seed(1))
+    targets, options = torch.eye(3), {"pos_smoothing": 0.1}
+    parts = [classification_loss(x, targets, True, **options) for x in (LOGITS, pool_frames(frames))]
+    for share in (0.0, 0.3, 1.0):
+        loss = recognition_loss(LOGITS, frames, targets, True, share, **options)
+        assert float(loss) == pytest.approx(float((1 - share) * parts[0] + share * parts[1]))
+    assert float(recognition_loss(LOGITS, None, targets, True, 0.9, **options)) == pytest.approx(float(parts[0]))

@@ -30,7 +30,7 @@ def test_a_table_becomes_database_and_pickle_and_bad_rows_are_named(stage, line,
     assert (status, output) == (0, f"{tmp_path}/out.pkl: 1 counties, 1 classes, values for 1 pairs of them\n")
     assert errors.startswith(f"warning: {path}:3: w1 = 5 is not within 0..1;") and errors.count("\n") == 1
     provider = OccurrencePickleProvider(tmp_path / "out.pkl")
-    assert provider.occurrence_value("wren", False, "A", week_num=1) == (True, True, 0.5)
+    assert provider.occurrence_value("wren", False, "A", week_num=0) == (True, True, 0.5)
 
 
 def test_the_same_table_gives_the_same_bytes_again(stage, line, write_csv, tmp_path):

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from lib.occurrence.season import date_from_name, smooth, week_of
+from lib.occurrence.season import smooth, week_of
 
 
 @pytest.mark.parametrize(
@@ -24,53 +24,6 @@ def test_every_date_lies_in_one_of_the_four_weeks_of_its_month(date):
     days = [range(1, 8), range(8, 15), range(15, 22), range(22, last + 1)]
     (week,) = [number for number, span in enumerate(days, start=1) if date.day in span]
     assert week_of(date) == 4 * (date.month - 1) + week
-
-
-@pytest.mark.parametrize(
-    "stem",
-    [
-        "20240512_053000",
-        "2024-05-12",
-        "2024_05_12_dawn",
-        "SMM01234_20240512_053000",
-        "20240512T053000Z",
-        "20240512053000",
-        "202405120530",
-        "site7-2024-05-12T05-30-00",
-        "20241305_20240512",
-    ],
-)
-def test_dates_are_found_in_recorder_names(stem):
-    assert date_from_name(stem) == datetime.date(2024, 5, 12)
-
-
-@pytest.mark.parametrize(
-    "stem",
-    [
-        "",
-        "XC123456",
-        "20240230_053000",
-        "20241301",
-        "2024-05_12",
-        "120240512",
-        "2024051",
-        "2024051212",
-        "30240512",
-        "240512",
-    ],
-)
-def test_what_is_no_possible_date_is_refused(stem):
-    assert date_from_name(stem) is None
-
-
-@given(st.dates(datetime.date(1900, 1, 1), datetime.date(2099, 12, 31)), st.sampled_from(["%Y%m%d", "%Y-%m-%d"]))
-def test_any_written_date_is_read_back(date, form):
-    assert date_from_name(f"SM4_{date.strftime(form)}_053000") == date
-
-
-@given(st.text())
-def test_any_name_is_answered(stem):
-    assert date_from_name(stem) is None or date_from_name(stem).year >= 1900
 
 
 @given(arrays(np.float64, 48, elements=st.floats(0, 1)))

@@ -5,52 +5,13 @@ import numpy as np
 import pytest
 import torch
 
-from lib.config import Train
 from lib.database.stored_windows import StoredWindows
 from lib.errors import EarshotError
-from lib.training.trainer import epochs_done, learning_rate, train
+from lib.training.loop import learning_rate
+from lib.training.state import epochs_done
+from lib.training.trainer import train
 from tests.database.builders import AUDIO, extract_folder, write_data_set
-
-QUICK = Train(
-    epochs=4,
-    epoch_windows=160,
-    batch_size=16,
-    learning_rate=0.003,
-    val_fraction=0.25,
-    time_mask_seconds=0.05,
-    freq_mask_bands=2,
-    device="cpu",
-    precision="32",
-)
-
-
-class Killed(BaseException):
-    """Ends a training as a signal does."""
-
-
-@pytest.fixture(scope="module", autouse=True)
-def one_thread():
-    """Sums depend on how many threads share them, and those of such small models are slower shared."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
-
-
-def with_settings(**changes):
-    return QUICK.model_copy(update=changes)
-
-
-@pytest.fixture(scope="module")
-def folder(tmp_path_factory):
-    folder = write_data_set(tmp_path_factory.mktemp("training") / "set", 12)
-    extract_folder(folder, folder / "training.db")
-    return folder
-
-
-@pytest.fixture(scope="module")
-def windows(folder):
-    return StoredWindows(folder / "training.db")
+from tests.training.builders import QUICK, assert_same, kill_after, with_settings
 
 
 @pytest.fixture(scope="module")
@@ -60,11 +21,6 @@ def outcome(windows, tmp_path_factory):
 
 def weights(outcome):
     return outcome.model.state_dict()
-
-
-def assert_same(first, second):
-    assert first.epochs == second.epochs
-    assert all(torch.equal(tensor, weights(second)[name]) for name, tensor in weights(first).items())
 
 
 def test_tones_of_different_pitch_are_learnt(outcome):
@@ -90,16 +46,7 @@ def test_same_seed_gives_the_same_weights_and_workers_do_not_matter(windows, out
 
 def test_other_seed_gives_other_weights(windows, outcome, tmp_path):
     other = train(windows, with_settings(seed=2, epochs=1), tmp_path / "state", "b")
-    assert not torch.equal(weights(other)["classifier.weight"], weights(outcome)["classifier.weight"])
-
-
-def kill_after(windows, state, fingerprint, epoch, settings=QUICK):
-    def on_epoch(done, row):
-        if done == epoch:
-            raise Killed
-
-    with pytest.raises(Killed):
-        train(windows, settings, state, fingerprint, on_epoch)
+    assert not torch.equal(weights(other)["head.classifier.weight"], weights(outcome)["head.classifier.weight"])
 
 
 def test_killed_training_goes_on_where_it_was_and_ends_the_same(windows, outcome, tmp_path):

@@ -1,0 +1,273 @@
+"""A test by annotated sounds, and the calibration of scores."""
+
+import math
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from lib.audio.reader import probe, stream
+from lib.audio.windows import n_windows
+from lib.console import say
+from lib.errors import AudioError, DataSetError, Problem
+from lib.evaluation import tester_reports
+from lib.evaluation import tester_statistics as statistics
+from lib.evaluation.assembly import Evidence, Parts, assemble, positions
+from lib.evaluation.calibration import plot_calibration
+from lib.evaluation.labels import SAME
+from lib.evaluation.plots import save
+from lib.evaluation.tester import Tester
+from lib.evaluation.truths import read_sounds
+from lib.evaluation.units import Units, outside, segment_ranges, spread
+from lib.models.calibration import fit_platt
+
+MINUTE = 60.0
+MIN_SECONDS = 0.3
+
+
+class PerSegmentTester(Tester):
+    """A test by annotated sounds; a unit is a segment that the model scored.
+
+    annotation_path: CSV file of recording (file name without suffix), class (any of its names or codes), start_time and
+    end_time (s); a row without a class names a recording without sounds. recording_dir: the recordings, for how long
+    they are. label_dir: labels of all scores, unmerged; see lib.evaluation.labels. output_dir: for the reports.
+    threshold: score from which a class counts as found. calibrate: do only do_calibration, with scores of at least
+    cutoff; coef, inter: show that scaling in its plot rather than the fitted one.
+    """
+
+    _read = staticmethod(read_sounds)
+
+    def __init__(
+        self,
+        annotation_path: str,
+        recording_dir: str,
+        label_dir: str,
+        output_dir: str,
+        threshold: float,
+        calibrate: bool = False,
+        cutoff: float = 0.6,
+        coef: float | None = None,
+        inter: float | None = None,
+    ) -> None:
+        super().__init__(annotation_path, recording_dir, label_dir, output_dir, threshold)
+        if (coef is None) != (inter is None):
+            raise ValueError("coef and inter go together: give both or neither")
+        self.calibrate = calibrate
+        self.calibration_cutoff = cutoff
+        self.coefficient = coef
+        self.intercept = inter
+
+    def run(self) -> None:
+        """Do everything: read, measure, and write the reports to output_dir; or do_calibration, where that is asked."""
+        self.initialize()
+        if self.calibrate:
+            self.do_calibration()
+        else:
+            self.produce_reports()
+
+    @staticmethod
+    def get_offsets(
+        start_time: float, end_time: float, segment_len: float, overlap: float, min_seconds: float = 0.3
+    ) -> list[float]:
+        """Start times (s) of the segments in which a sound from start_time to end_time (s) counts.
+
+        The first segment starts at most segment_len - min_seconds before the sound, the last one min_seconds before its
+        end; none: []. Segments start at multiples of segment_len - overlap. Raises ValueError if that is not positive.
+
+        >>> PerSegmentTester.get_offsets(2.0, 6.2, segment_len=3, overlap=1.5)
+        [0.0, 1.5, 3.0, 4.5]
+        """
+        hop = segment_len - overlap
+        return [index * hop for index in _reference_segments(start_time, end_time, segment_len, overlap, min_seconds)]
+
+    def get_segments(self, start_time: float, end_time: float, min_seconds: float = 0.3) -> list[int]:
+        """Indexes of those segments, of the length and overlap that the labels have."""
+        return _reference_segments(start_time, end_time, self.segment_len, self.overlap, min_seconds)
+
+    def get_recording_info(self) -> dict[str, float]:
+        """Make recording_duration anew and return it."""
+        self.__dict__.pop("recording_duration", None)
+        return self.recording_duration
+
+    @cached_property
+    def recording_duration(self) -> dict[str, float]:
+        """Recording -> duration (s), of recording_dir and of the folder that the infer stage wrote."""
+        known = dict(self.labels.seconds)
+        for name, path in self._files.items():
+            if name not in known and (seconds := _duration(path)) is not None:
+                known[name] = seconds
+        return dict(sorted(known.items()))
+
+    @property
+    def recordings(self) -> list[str]:
+        """Names of all recordings whose duration is known, sorted."""
+        return list(self.recording_duration)
+
+    @cached_property
+    def segments_per_recording(self) -> dict[str, list[int]]:
+        """Indexes of the segments of each recording of the test."""
+        sizes = np.bincount(self.units.recording, minlength=len(self.units.recordings))
+        return {name: list(range(size)) for name, size in zip(self.units.recordings, sizes, strict=True)}
+
+    def init_y_true(self) -> None:
+        """Make the tables y_true_trained_df and y_true_annotated_df: a row for each segment, named in the column "" by
+        its recording and number (`recording1-0`), and a column of 0 and 1 for each class.
+        """
+        truth = pd.DataFrame(self.y_true_trained, columns=self.trained_classes)
+        index = np.rint(self.units.start_time / self._hop).astype(int)
+        owners = (self.units.recordings[owner] for owner in self.units.recording)
+        truth.insert(0, "", [f"{name}-{number}" for name, number in zip(owners, index, strict=True)])
+        self.y_true_trained_df = truth
+        self.y_true_annotated_df = truth[["", *self.annotated_classes]].copy()
+
+    def get_pr_table(self) -> dict[str, Any]:
+        """Precision and recall at the thresholds 0.01, 0.02, ... 1.00, and at every score.
+
+        Lists at the 100 thresholds: annotated_thresholds, annotated_precisions_minutes (a unit is a minute of a
+        recording), annotated_precisions_seconds, annotated_recalls, trained_thresholds, trained_precisions,
+        trained_recalls. Arrays at every score, as of scikit-learn's precision_recall_curve: *_thresholds_fine,
+        *_precisions_fine and *_recalls_fine for annotated and trained.
+        """
+        table = self._threshold_table("annotated_precisions_minutes")
+        minutes = statistics.rates(*self._minutes(), statistics.THRESHOLDS)
+        return table | {"annotated_precisions_minutes": minutes.precision.tolist()}
+
+    def produce_reports(self) -> None:
+        """Write the report files to output_dir: tables and pictures, listed in lib.evaluation.tester_reports."""
+        findings = self._findings()
+        here = statistics.rates(self.y_true_annotated, self.y_pred_annotated, statistics.THRESHOLDS)
+        table = self.pr_table_dict | {"annotated_precisions": here.precision.tolist()}
+        tester_reports.write_parts(self.output_dir, findings, tester_reports.SEGMENTS, self._hop, table)
+
+    def do_calibration(self) -> tuple[float, float]:
+        """Fit Platt scaling to the scores of at least the cutoff, print coefficient and intercept, and plot it.
+
+        Returns coefficient and intercept. Raises ValueError if too few scores are at or above the cutoff.
+        """
+        truth, scores = np.ravel(self.y_true_trained).astype(bool), np.ravel(self.y_pred_trained)
+        coefficient, intercept = fit_platt(scores, truth, self.calibration_cutoff)
+        self.plot_calibration_curve(truth, scores, coefficient, intercept)
+        say(f"Coefficient = {coefficient:.2f}")
+        say(f"Intercept   = {intercept:.2f}")
+        return coefficient, intercept
+
+    def plot_calibration_curve(
+        self, y_true: np.ndarray, y_pred: np.ndarray, a: float, b: float, n_bins: int = 15
+    ) -> None:
+        """Plot how often the class is there over the score, as it is and scaled, to calibration-{a:.2f}-{b:.2f}.png.
+
+        y_true: 0 or 1, (n,). y_pred: scores, (n,). a, b: coefficient and intercept of Platt scaling, in place of which
+        those that the tester was made with are taken. n_bins: bins of the scores.
+        """
+        if self.coefficient is not None and self.intercept is not None:
+            a, b = self.coefficient, self.intercept
+        Path(self.output_dir).mkdir(parents=True, exist_ok=True)
+        figure = plot_calibration(np.asarray(y_true), np.asarray(y_pred), a, b, n_bins)
+        save(figure, Path(self.output_dir) / f"calibration-{a:.2f}-{b:.2f}.png")
+
+    @property
+    def _hop(self) -> float:
+        return self.segment_len - self.overlap
+
+    def _minutes(self) -> tuple[np.ndarray, np.ndarray]:
+        """Truth and scores of the annotated classes by minute: the highest of the segments that start in it."""
+        minute = (self.units.start_time // MINUTE).astype(np.int64)
+        keys = self.units.recording * (minute.max(initial=0) + 1) + minute
+        first = np.flatnonzero(np.diff(keys, prepend=-1))
+        return np.maximum.reduceat(self.y_true_annotated, first), np.maximum.reduceat(self.y_pred_annotated, first)
+
+    def _assemble(self) -> tuple[Units, Evidence]:
+        names = self._timed(self._listened())
+        seconds = np.array([self.recording_duration[name] for name in names])
+        counts = self._counts(names, seconds)
+        where, column = self._sounds(names, seconds, counts)
+        parts = Parts(np.repeat(np.arange(len(names)), counts), np.concatenate([np.arange(n) for n in counts]))
+        return assemble(
+            names,
+            parts,
+            self.segment_len,
+            self._hop,
+            self.labels,
+            self.trained_classes,
+            (where, column),
+            self._truths.others,
+        )
+
+    def _timed(self, names: list[str]) -> list[str]:
+        """Those of the recordings whose duration is known."""
+        for name in names:
+            if name not in self.recording_duration:
+                reason = f"is annotated, but {self.recording_dir or 'recording_dir'} holds no such recording"
+                self._odd.append(Problem(name, reason, "add the file or correct the name"))
+        timed = [name for name in names if name in self.recording_duration]
+        if not timed:
+            fault = f"none of its recordings can be read from {self.recording_dir or 'recording_dir'}"
+            raise DataSetError(f"{self.annotation_path}: {fault}; give their folder, and names without suffix")
+        return timed
+
+    def _counts(self, names: list[str], seconds: np.ndarray) -> np.ndarray:
+        """Numbers of segments: as our infer stage makes them, else those with more than segment_len - 1 s of sound.
+
+        If there are labels of later ones, within the recording, those count, too.
+        """
+        length, hop = self.segment_len, self._hop
+        if self.labels.own:
+            counts = np.array([max(1, n_windows(value, length, hop)) for value in seconds])
+        else:
+            counts = np.maximum(np.ceil((seconds - length + 1) / hop - 1e-9), 1).astype(np.int64)
+        owner = positions(self.labels.table["recording"], names)
+        start = self.labels.table["start_time"].to_numpy()[owner >= 0]
+        owner = owner[owner >= 0]
+        off = np.abs(start - np.rint(start / hop) * hop) > 2 * SAME
+        if off.any():
+            row = int(np.argmax(off))
+            where = f"{self.label_dir}: the label of {names[owner[row]]} at {start[row]:g} s"
+            fault = f"does not start at a multiple of {hop:g} s, as segments do"
+            raise DataSetError(f"{where} {fault}; run inference from the start, with a threshold of 0")
+        late = start > seconds[owner] + SAME
+        for index in np.unique(owner[late]):
+            reason = f"has labels beyond its end ({seconds[index]:g} s)"
+            self._odd.append(Problem(names[index], reason, "see that labels and recordings belong together"))
+        np.maximum.at(counts, owner[~late], np.rint(start[~late] / hop).astype(np.int64) + 1)
+        return counts
+
+    def _sounds(self, names: list[str], seconds: np.ndarray, counts: np.ndarray) -> tuple[Parts, np.ndarray]:
+        """In which segments which classes are."""
+        column = {name: number for number, name in enumerate(self.trained_classes)}
+        rows = [
+            (owner, sound.start_time, sound.end_time, column[sound.class_code])
+            for owner, name in enumerate(names)
+            for sound in self.annotations[name]
+        ]
+        recording, start, end, found = np.reshape(np.array(rows, dtype=np.float64), (-1, 4)).T
+        recording, found = recording.astype(np.int64), found.astype(np.int64)
+        inside = start < seconds[recording]
+        end = np.maximum(start, np.minimum(end, seconds[recording]))
+        first, last = segment_ranges(start, end, self.segment_len, self.overlap, MIN_SECONDS, counts[recording])
+        inside &= first <= last
+        self._odd.extend(outside(names, seconds, recording[~inside], start[~inside]))
+        event, segment = spread(np.where(inside, first, 0), np.where(inside, last, -1))
+        return Parts(recording[event], segment), found[event]
+
+
+def _reference_segments(
+    start_time: float, end_time: float, segment_len: float, overlap: float, min_seconds: float
+) -> list[int]:
+    hop = segment_len - overlap
+    if hop <= 0:
+        raise ValueError(f"overlap ({overlap} s) must be below segment_len ({segment_len} s)")
+    slack = 1e-6  # of a hop: decimal times are not exact in binary
+    first = max(0, math.ceil((start_time + min_seconds - segment_len) / hop - slack))
+    last = math.floor((end_time - min_seconds) / hop + slack)
+    return list(range(first, last + 1))
+
+
+def _duration(path: Path) -> float | None:
+    """Seconds of a recording; None if it cannot be read."""
+    try:
+        info = probe(path)
+        return info.seconds or sum(map(len, stream(path, info.sampling_rate))) / info.sampling_rate
+    except AudioError:
+        return None

@@ -1,0 +1,73 @@
+"""Heads: what turns a backbone's feature maps (n, channels, bands, frames) into logits of classes.
+
+A head gives logits of whole windows (n, n_classes) and, where it can, of frames (n, n_classes, n_frames), else None.
+`classifier` and what else is in its `by_class` have a row of weights for each class.
+"""
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+
+def pool(features: Tensor) -> Tensor:
+    """Embeddings (n, channels) of feature maps (n, channels, bands, frames).
+
+    The mean over frequency, then mean plus maximum over time, so that both steady and short sounds count (Kong et al.,
+    PANNs: Large-Scale Pretrained Audio Neural Networks, 2020).
+    """
+    frames = features.float().mean(dim=2)
+    return frames.mean(dim=2) + frames.amax(dim=2)
+
+
+class PoolHead(nn.Module):
+    """A linear classifier of pooled features; it knows nothing of frames."""
+
+    by_class = ("classifier",)
+
+    def __init__(self, n_features: int, n_classes: int, dropout: float) -> None:
+        super().__init__()
+        self.dropout = nn.Dropout(dropout)
+        self.classifier = nn.Linear(n_features, n_classes)
+
+    def forward(self, features: Tensor, n_frames: int) -> tuple[Tensor, None]:
+        embeddings = self.dropout(pool(features))
+        with torch.autocast(embeddings.device.type, enabled=False):  # with 8 bits, many scores would be the same
+            return self.classifier(embeddings), None
+
+
+class SedHead(nn.Module):
+    """Sound event detection, learnt from labels of whole windows: a classifier of frames, and attention over time.
+
+    The probability of a window is the mean of its frames', weighted for each class by an attention that is learnt
+    beside it (Kong et al., PANNs, 2020, section IV; there as decision-level attention). Logits of frames are
+    interpolated from the backbone's frames, which are fewer than the spectrogram's, to n_frames.
+    """
+
+    by_class = ("classifier", "attention")
+
+    def __init__(self, n_features: int, n_classes: int, dropout: float) -> None:
+        super().__init__()
+        self.dropout = nn.Dropout(dropout)
+        self.classifier = nn.Linear(n_features, n_classes)
+        self.attention = nn.Linear(n_features, n_classes)
+
+    def forward(self, features: Tensor, n_frames: int) -> tuple[Tensor, Tensor]:
+        frames = self.dropout(features.float().mean(dim=2).transpose(1, 2))
+        with torch.autocast(frames.device.type, enabled=False):
+            logits = self.classifier(frames).transpose(1, 2)
+            weights = F.log_softmax(torch.tanh(self.attention(frames)).transpose(1, 2), dim=2)
+        return mean_probability(logits, weights), F.interpolate(logits, size=n_frames, mode="linear")
+
+
+def mean_probability(logits: Tensor, log_weights: Tensor) -> Tensor:
+    """Logit (n, n_classes) of the weighted mean of probabilities, given as logits (n, n_classes, n_frames).
+
+    log_weights: of the same shape; the weights' sum over the frames is 1. Computed from logarithms, so that it neither
+    saturates nor loses its gradient at the ends.
+    """
+    present = torch.logsumexp(log_weights + F.logsigmoid(logits), dim=2)
+    absent = torch.logsumexp(log_weights + F.logsigmoid(-logits), dim=2)
+    return present - absent
+
+
+HEADS: dict[str, type[PoolHead | SedHead]] = {"pool": PoolHead, "sed": SedHead}

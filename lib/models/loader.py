@@ -1,0 +1,57 @@
+"""Models by their settings or from their files, as functions for use outside of the pipeline."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from lib.config import Settings, get_config
+from lib.errors import EarshotError
+from lib.models.checkpoint import load_checkpoint
+from lib.models.description import Description
+from lib.models.device import choose_device
+from lib.models.recognizer import Recognizer, build
+
+
+def load_from_checkpoint(checkpoint_path: str | Path, multi_label: bool | None = None) -> Recognizer:
+    """The model of a checkpoint, ready to score, on the best device there is.
+
+    multi_label: whether its scores are sigmoids, else a softmax over the classes; None: as it was trained. Raises
+    EarshotError if the file is missing or no such checkpoint.
+    """
+    model, description = load_checkpoint(checkpoint_path)
+    if multi_label is not None:
+        model.description = description.model_copy(update={"multi_label": multi_label})
+    return model.to(choose_device("auto"))
+
+
+def load_new_model(
+    train_class_names: Sequence[str],
+    train_class_codes: Sequence[str],
+    train_class_alt_names: Sequence[str],
+    train_class_alt_codes: Sequence[str],
+    num_train_specs: int,
+    cfg: Settings | None = None,
+) -> Recognizer:
+    """A new model of these classes, ready to be trained, on the best device there is.
+
+    All four lists are as long as there are classes; codes, alternative names and codes may be "". num_train_specs:
+    windows that it will be trained with, to be read off the model. cfg: whose `train` names backbone and head, and
+    whose `audio` the spectrograms. Raises EarshotError if the lists do not fit together or the backbone does not exist.
+    """
+    cfg = cfg or get_config()
+    columns = (train_class_names, train_class_codes, train_class_alt_names, train_class_alt_codes)
+    if not train_class_names or len({len(column) for column in columns}) > 1:
+        lengths = ", ".join(str(len(column)) for column in columns)
+        raise EarshotError(f"classes: {lengths} names, codes, alt_names, alt_codes; give as many of each, one or more")
+    keys = ("name", "code", "alt_name", "alt_code")
+    classes = [dict(zip(keys, entry, strict=True)) for entry in zip(*columns, strict=True)]
+    description = Description(
+        classes=classes,
+        audio=cfg.audio.checked(),
+        backbone=cfg.train.backbone,
+        head=cfg.train.head,
+        sed_fps=None if cfg.train.head == "pool" else cfg.train.sed_fps,
+        dropout=cfg.train.dropout,
+        multi_label=cfg.train.multi_label,
+        training={"windows": num_train_specs},
+    )
+    return build(description, cfg.train.pretrained).train().to(choose_device("auto"))

@@ -1,0 +1,164 @@
+"""The values that a search tries: from the entries of tune.space to a list of combinations, and to settings.
+
+A combination is a value for each parameter of the space, {name: value}. Which combinations a search tries follows from
+the space, their number and the study's name alone, so that all machines that share a study have the same plan, and a
+longer plan begins with the shorter one.
+"""
+
+import itertools
+import math
+import random
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+from pydantic import ValidationError
+
+from lib.config import Parameter, Settings
+from lib.digests import digest_of
+from lib.errors import Problem, SettingsError
+
+Values = dict[str, Any]
+
+SECTIONS = ("train", "audio", "infer")
+"""Where a name without a section is looked for, in this order."""
+TUNABLE = (*SECTIONS, "extract")
+DRAWS = 1000
+"""Draws in a row without a new combination that can be used, after which a search at random takes what it has."""
+
+
+def read_space(entries: Sequence[Parameter | dict[str, Any]] | None) -> list[Parameter]:
+    """Checked parameters of a space, given as such or as mappings of their fields; None is a space without parameters.
+
+    Raises SettingsError for a faulty entry, a name that is no setting, and one that stands there twice.
+    """
+    space = [_read_parameter(entry) for entry in entries or []]
+    keys = [setting_key(parameter.name) for parameter in space]
+    for parameter, key in zip(space, keys, strict=True):
+        if keys.count(key) > 1:
+            raise SettingsError(f"tune.space: {parameter.name} stands there twice; join its values in one entry")
+    return space
+
+
+def setting_key(name: str) -> str:
+    """A parameter's setting as `section.key`. Raises SettingsError if there is none of that name."""
+    section, _, key = name.rpartition(".")
+    places = [section] if section else SECTIONS
+    for place in places:
+        if place in TUNABLE and key in Settings.model_fields[place].annotation.model_fields:  # type: ignore[union-attr]
+            return f"{place}.{key}"
+    allowed = ", ".join(f"{section}.KEY" for section in TUNABLE)
+    raise SettingsError(f"tune.space: {name} is no setting that can be tuned; give {allowed} as in params.yaml")
+
+
+def sections_of(space: Sequence[Parameter]) -> set[str]:
+    """The sections of params.yaml that a space varies."""
+    return {setting_key(parameter.name).partition(".")[0] for parameter in space}
+
+
+def values_of(parameter: Parameter) -> list[Any]:
+    """The values to try of a parameter: its choices, or the numbers from its lower to its upper bound, both included.
+
+    >>> values_of(Parameter(name="train.dropout", type="float", bounds=[0.1, 0.3], step=0.1))
+    [0.1, 0.2, 0.3]
+    """
+    if parameter.choices is not None and parameter.type == "categorical":
+        return parameter.choices
+    assert parameter.bounds is not None and parameter.step is not None  # or it would not have been a Parameter
+    low, high = parameter.bounds
+    steps = math.floor((high - low) / parameter.step + 1e-9)  # 0.2 / 0.1 may come out a little below 2
+    numbers = [low + index * parameter.step for index in range(steps + 1)]
+    if parameter.type == "float":
+        return [round(float(number), 12) for number in numbers]
+    if any(number != int(number) for number in numbers):
+        raise SettingsError(f"tune.space: {parameter.name} is of type int; give whole bounds and step")
+    return [int(number) for number in numbers]
+
+
+def with_values(settings: Settings, values: Values) -> Settings:
+    """Settings with the values of a combination in their places. Raises SettingsError if they do not fit."""
+    content = settings.model_dump()
+    for name, value in values.items():
+        section, key = setting_key(name).split(".")
+        content[section][key] = value
+    try:
+        return Settings.model_validate(content)
+    except ValidationError as error:
+        fault = error.errors()[0]
+        reason = fault["msg"].removeprefix("Value error, ")
+        where = ".".join(map(str, fault["loc"][:2]))
+        raise SettingsError(f"tune.space: {shown(values)}: {where}: {reason}") from None
+
+
+def shown(values: Values) -> str:
+    """A combination as a line of text."""
+    return ", ".join(f"{name} = {value}" for name, value in values.items()) or "settings as they are"
+
+
+def combination_key(values: Values) -> str:
+    """What a combination is known by in a study."""
+    return digest_of(values)
+
+
+def plan(space: Sequence[Parameter], trials: int, seed: str, settings: Settings) -> tuple[list[Values], list[Problem]]:
+    """The combinations to try, in this order, and a Problem that tells of those which the settings refuse, if any.
+
+    trials: how many, drawn at random, none twice; 0, or as many as there are or more: all, the last parameter varying
+    fastest. Raises SettingsError if no combination can be used.
+    """
+    lists = [values_of(parameter) for parameter in space]
+    total = math.prod(map(len, lists))
+    names = [parameter.name for parameter in space]
+    if 0 < trials < total:
+        candidates: Iterator[tuple] = _drawn(lists, total, seed)
+    else:
+        candidates, trials = itertools.product(*lists), total
+    chosen: list[Values] = []
+    refused: list[str] = []
+    for combination in candidates:
+        values = dict(zip(names, combination, strict=True))
+        try:
+            with_values(settings, values)
+        except SettingsError as error:
+            refused.append(str(error))
+            if len(refused) > DRAWS * (1 + len(chosen)):
+                break
+            continue
+        chosen.append(values)
+        if len(chosen) == trials:
+            break
+    if not chosen:
+        raise SettingsError(refused[0])
+    if not refused:
+        return chosen, []
+    reason = f"{len(refused)} combinations are left out, the first because of {refused[0].removeprefix('tune.space: ')}"
+    return chosen, [Problem("tune.space", reason, "remove values that go with none of the others", lost=False)]
+
+
+def _drawn(lists: list[list[Any]], total: int, seed: str) -> Iterator[tuple]:
+    """Combinations at random, none twice. They are numbered instead of listed: a space may hold billions."""
+    rng = random.Random(seed)
+    seen: set[int] = set()
+    while len(seen) < total:
+        number = rng.randrange(total)
+        if number in seen:
+            continue
+        seen.add(number)
+        combination = []
+        for values in reversed(lists):
+            number, index = divmod(number, len(values))
+            combination.append(values[index])
+        yield tuple(reversed(combination))
+
+
+def _read_parameter(entry: Parameter | dict[str, Any]) -> Parameter:
+    if isinstance(entry, Parameter):
+        return entry
+    if not isinstance(entry, dict):
+        raise SettingsError(f"tune.space: {entry!r} is no parameter; give a mapping with name, type and values")
+    try:
+        return Parameter.model_validate(entry)
+    except ValidationError as error:
+        fault = error.errors()[0]
+        reason = fault["msg"].removeprefix("Value error, ")
+        where = [str(entry.get("name", entry)), *map(str, fault["loc"])] if fault["loc"] else []
+        raise SettingsError(": ".join(["tune.space", *where, reason])) from None

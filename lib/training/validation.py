@@ -1,0 +1,58 @@
+"""How good a model is on the windows that were held out."""
+
+import numpy as np
+import torch
+from lightning_fabric import Fabric
+from scipy import stats
+from sklearn.metrics import average_precision_score, roc_auc_score
+from torch import Tensor, nn
+
+from lib.config import Train
+from lib.database.stored_windows import StoredWindows
+from lib.models.losses import classification_loss
+from lib.training.batches import load_batches
+
+Row = dict[str, float]
+
+
+@torch.inference_mode()
+def window_logits(
+    fabric: Fabric, model: nn.Module, windows: StoredWindows, indices: np.ndarray, settings: Train
+) -> Tensor:
+    """A model's logits (n, n_classes) of those windows, on the CPU."""
+    model.eval()
+    batches = np.array_split(indices, -(-len(indices) // settings.batch_size))
+    loaded = load_batches(windows, batches, settings.workers)
+    return torch.cat([model(fabric.to_device(x).float() / 255).float().cpu() for x, _ in loaded])
+
+
+def figures(logits: Tensor, truth: np.ndarray, multi_label: bool) -> Row:
+    """Loss, and macro averages over the classes that the windows hold both with and without.
+
+    logits: (n, n_classes); truth: bool of the same shape.
+    """
+    loss = classification_loss(logits, torch.from_numpy(truth).float(), multi_label)
+    usable = truth.any(axis=0) & ~truth.all(axis=0)
+    row = {"val_loss": float(loss)}
+    if usable.any():
+        truth, scores = truth[:, usable], logits.numpy()[:, usable]
+        row["val_macro_pr_auc"] = float(average_precision_score(truth, scores, average="macro"))
+        row["val_macro_roc_auc"] = float(roc_auc_score(truth, scores, average="macro"))
+    return row
+
+
+def over_folds(rows: list[Row]) -> Row:
+    """Mean, standard deviation (n - 1) and 95 % interval of the mean, of each figure of the folds.
+
+    The interval is Student's: it is as wide as so few folds deserve. A figure of one fold alone has none.
+    """
+    summary: Row = {}
+    for key in dict.fromkeys(key for row in rows for key in row):
+        values = np.array([row[key] for row in rows if key in row])
+        summary[key] = float(values.mean())
+        if len(values) > 1:
+            deviation = float(values.std(ddof=1))
+            reach = float(stats.t.ppf(0.975, len(values) - 1)) * deviation / len(values) ** 0.5
+            summary |= {f"{key}_std": deviation, f"{key}_low": summary[key] - reach}
+            summary[f"{key}_high"] = summary[key] + reach
+    return {key: round(value, 6) for key, value in summary.items()}

@@ -1,0 +1,43 @@
+"""How long a question to an occurrence pickle takes; nothing here asserts a time."""
+
+import time
+
+import numpy as np
+import pytest
+
+from lib.occurrence.database import write_database
+from lib.occurrence.pickle_provider import OccurrencePickleProvider
+from lib.occurrence.pickler import OccurrencePickler
+from lib.occurrence.table import Row
+
+pytestmark = pytest.mark.benchmark
+
+COUNTIES, CLASSES = 1000, 200
+
+
+@pytest.fixture(scope="module")
+def provider(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("occurrences")
+    values = np.random.default_rng(1).random((CLASSES, 48))
+    rows = []
+    for number in range(COUNTIES):
+        x, y = number % 50 - 120, number // 50 + 30
+        code = f"CA-{number % 10:02}-{number:04}"
+        rows += [Row(code, code, (x, x + 1, y, y + 1), f"class {k:03}", values[k]) for k in range(CLASSES)]
+    write_database(rows, folder / "occurrences.db")
+    OccurrencePickler(folder / "occurrences.db", folder / "occurrences.pkl").pickle(quiet=True)
+    return OccurrencePickleProvider(folder / "occurrences.pkl")
+
+
+def test_a_lookup(provider):
+    names = [f"class {k:03}" for k in range(CLASSES)]
+    places = [{"region_code": "CA-03"}, {"region_code": "CA-07-0017"}, {"latitude": 35.5, "longitude": -99.5}]
+    print(f"\n\nlookup of an occurrence among {COUNTIES} counties and {CLASSES} classes, microseconds")
+    for place in places:
+        for when, weeks in (("first", range(1)), ("later", range(48))):
+            begin = time.perf_counter()
+            for week in weeks:
+                for name in names:
+                    provider.occurrence_value(name, week_num=week, **place)
+            each = (time.perf_counter() - begin) / len(names) / len(weeks)
+            print(f"{place}, {when}: {1e6 * each:.1f}")

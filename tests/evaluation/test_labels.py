@@ -1,0 +1,152 @@
+import numpy as np
+import pandas as pd
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from lib.errors import DataSetError
+from lib.evaluation.labels import read_labels
+from tests.evaluation.folders import write_labels, write_manifest
+
+
+def rows(labels):
+    table = labels.table
+    return sorted(
+        zip(table["recording"], table["name"], table["start_time"], table["score"].astype(float).round(4), strict=True)
+    )
+
+
+@pytest.mark.parametrize("suffix", ["", "_scores", "_labels", ".BirdNET.results"])
+def test_label_files_may_have_a_suffix_behind_the_name_of_a_known_recording(tmp_path, suffix):
+    write_labels(tmp_path, {"site_1": [(0, "a", 0.5), (3, "a", 0.25)]}, suffix=suffix)
+    assert rows(read_labels(tmp_path, ["site_1"])) == [("site_1", "a", 0, 0.5), ("site_1", "a", 3, 0.25)]
+
+
+def test_of_unknown_recordings_only_scores_is_taken_for_a_suffix(tmp_path):
+    write_labels(tmp_path, {"site_1": [(0, "a", 0.5)]})
+    write_labels(tmp_path, {"site_2": [(0, "a", 0.5)]}, suffix="")
+    assert {row[0] for row in rows(read_labels(tmp_path))} == {"site_1", "site_2"}
+
+
+def test_other_programs_lines_and_frequencies_are_understood(tmp_path):
+    text = "0\t3\tTurdus merula, Common Blackbird\t0.75\r\n\\\t100\t8000\n\n3\t6\tWren; winter;0.5\n"
+    (tmp_path / "r.txt").write_text(text, newline="")
+    assert rows(read_labels(tmp_path)) == [("r", "Common Blackbird", 0, 0.75), ("r", "Wren; winter", 3, 0.5)]
+
+
+def test_a_table_goes_before_label_files(tmp_path):
+    write_labels(tmp_path, {"007": [(0, "a", 0.5)]})
+    header = "recording,name,start_time,end_time,score\n"
+    (tmp_path / "scores.csv").write_text(header + "007,NA,0,3,0.9\n007,NA,1.5,4.5,0.001\n")
+    (tmp_path / "recordings.csv").write_text("recording,seconds,status,reason\n007,60,ok,\nbad,,failed,empty\n")
+    labels = read_labels(tmp_path)
+    assert rows(labels) == [("007", "NA", 0, 0.9), ("007", "NA", 1.5, 0.001)]
+    assert labels.seconds == {"007": 60} and labels.failed == {"bad": "empty"}
+    assert (labels.segment_len, labels.overlap) == (3, 1.5)
+
+
+def test_without_a_manifest_labels_tell_classes_length_and_overlap(tmp_path):
+    write_labels(tmp_path, {"r": [(0, "b", 0.5), (2.5, "a", 0.1)], "s": [(0, "a", 0.1), (1.25, "a", 0.1)]}, length=5)
+    labels = read_labels(tmp_path)
+    assert (labels.classes, labels.segment_len, labels.overlap) == (["a", "b"], 5, 3.75)
+
+
+@given(hop=st.sampled_from([0.25, 1 / 3, 0.5, 2 / 3, 1.0, 1.1]), n=st.integers(2, 900))
+@settings(max_examples=20, deadline=None)
+def test_rounded_times_do_not_add_up(tmp_path_factory, hop, n):
+    folder = tmp_path_factory.mktemp("labels")
+    write_labels(folder, {"r": [(index * hop, "a", 0.5) for index in range(n)]}, length=2.0)
+    found = read_labels(folder)
+    hop_found = found.segment_len - found.overlap
+    assert abs(hop_found * (n - 1) - hop * (n - 1)) < 0.01
+
+
+@pytest.mark.parametrize("field", ["name", "code", "alt_name", "alt_code"])
+def test_classes_are_called_what_the_labels_call_them(tmp_path, field):
+    entries = [
+        {"name": "Rusty Jay", "code": "RUJA", "alt_name": "Rostiger", "alt_code": "ROST"},
+        {"name": "Pond Creaker", "code": "POCR", "alt_name": "Knarrer", "alt_code": "KNAR"},
+    ]
+    write_labels(tmp_path, {"r": [(0, entries[0][field], 0.5)]})
+    write_manifest(tmp_path, [], classes=entries)
+    labels = read_labels(tmp_path)
+    assert labels.classes == sorted(entry[field] for entry in entries)
+    assert all(labels.aliases[label] == entry[field] for entry in entries for label in entry.values())
+
+
+def test_entries_name_classes_but_do_not_add_any(tmp_path):
+    write_labels(tmp_path, {"r": [(0, "a", 0.5)]})
+    labels = read_labels(tmp_path, entries=[{"name": "A frog", "code": "a"}, {"name": "B frog", "code": "b"}])
+    assert labels.classes == ["a"] and labels.aliases["A frog"] == "a"
+
+
+def test_lines_that_are_no_labels_are_reported_once_a_file(tmp_path):
+    write_labels(tmp_path, {"r": [(0, "a", 0.5)]})
+    with (tmp_path / "r_scores.txt").open("a") as file:
+        file.write("3\t6\ta\n6\t5\ta;0.5\n9\t12\ta;1.5\nx\t12\ta;0.5\n9\t12\ta;nan\n")
+    labels = read_labels(tmp_path)
+    assert rows(labels) == [("r", "a", 0, 0.5)]
+    (problem,) = labels.problems
+    assert problem.subject.endswith("r_scores.txt:2") and "4 more" in problem.reason
+
+
+def test_empty_label_files_are_recordings_in_which_nothing_was_found(tmp_path):
+    write_labels(tmp_path, {"r": [(0, "a", 0.5)], "s": []})
+    assert {row[0] for row in rows(read_labels(tmp_path))} == {"r"}
+    only_empty = write_labels(tmp_path / "empty", {"s": []})
+    write_manifest(only_empty, ["a"])
+    labels = read_labels(only_empty)
+    assert labels.classes == ["a"] and labels.table.empty
+
+
+def faulty_folder(folder, fault):
+    if fault == "missing":
+        return folder / "nowhere"
+    if fault == "merged":
+        return write_labels(folder, {"r": [(0, "a", 0.5)]}) and write_labels(folder, {"s": [(0, "a", 1)]}, length=6)
+    if fault == "no label":
+        return write_labels(folder, {"r": []})
+    if fault == "two tables":
+        for name in ("a_labels.csv", "b_labels.csv"):
+            (folder / name).write_text("recording,name,start_time,end_time,score\nr,a,0,3,1\n")
+    if fault == "no number":
+        (folder / "scores.csv").write_text("recording,name,start_time,end_time,score\nr,a,zero,3,1\n")
+    if fault == "manifest":
+        write_labels(folder, {"r": [(0, "a", 0.5)]})
+        (folder / "manifest.yaml").write_text("segment_len: [")
+    if fault == "overlap":
+        write_labels(folder, {"r": [(0, "a", 0.5)]})
+        write_manifest(folder, ["a"], overlap=3)
+    return folder
+
+
+@pytest.mark.parametrize(
+    ("fault", "said"),
+    [
+        ("missing", "no such folder"),
+        ("nothing", "holds neither label files"),
+        ("no label", "holds no labels"),
+        ("merged", "different lengths"),
+        ("two tables", "a_labels.csv, b_labels.csv"),
+        ("no number", "scores.csv"),
+        ("manifest", "manifest.yaml"),
+        ("overlap", "must be 0 or more and below"),
+    ],
+)
+def test_a_folder_that_cannot_be_used_is_one_clear_error(tmp_path, fault, said):
+    with pytest.raises(DataSetError, match=said) as error:
+        read_labels(faulty_folder(tmp_path, fault))
+    assert "\n" not in str(error.value) and ";" in str(error.value)
+
+
+def test_reading_gives_the_same_whether_from_files_or_a_table(tmp_path):
+    rng = np.random.default_rng(1)
+    labels = {
+        name: [(1.5 * i, label, round(rng.random(), 3)) for i in range(20) for label in "abc"] for name in ("r", "s")
+    }
+    files = read_labels(write_labels(tmp_path / "files", labels))
+    (tmp_path / "table").mkdir()
+    files.table.astype({"score": float}).round(3).to_csv(tmp_path / "table" / "x_labels.csv", index=False)
+    table = read_labels(tmp_path / "table")
+    assert rows(files) == rows(table) and files.overlap == table.overlap == 1.5
+    pd.testing.assert_index_equal(files.table["name"].cat.categories, table.table["name"].cat.categories)

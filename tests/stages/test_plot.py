@@ -1,0 +1,110 @@
+import numpy as np
+import pandas as pd
+import pytest
+import yaml
+from PIL import Image
+
+from lib.database.extractor import Extractor
+from lib.database.training_database import TrainingDatabase
+from stages.plot import plot
+from tests.database.builders import AUDIO, extract_folder, write_data_set
+
+
+@pytest.fixture
+def project(tmp_path, monkeypatch):
+    """A data set of two recordings of 3 s, and settings for it."""
+    write_data_set(tmp_path / "test", 2)
+    content = {
+        "data": {"test": {"path": "test"}},
+        "audio": AUDIO.model_dump(),
+        "extract": {"overlap": 0.25},
+        "infer": {"overlap": 0.25},
+    }
+    (tmp_path / "params.yaml").write_text(yaml.safe_dump(content))
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def names_of(folder):
+    return sorted(path.relative_to(folder).as_posix() for path in folder.rglob("*.png"))
+
+
+def not_blank(path):
+    return np.asarray(Image.open(path)).std() > 5
+
+
+def test_each_window_of_each_recording_becomes_a_picture(project, capsys):
+    plot(recordings="test/recordings", output="plots", annotations="test")
+    assert names_of(project / "plots") == [f"r0{k}-{start:.2f}.png" for k in range(2) for start in np.arange(0, 3, 0.5)]
+    assert all(not_blank(path) for path in (project / "plots").iterdir())
+    assert capsys.readouterr().out == "12 pictures -> plots\n"
+
+
+def test_extraction_by_image_takes_exactly_the_windows_of_the_pictures(project):
+    plot(recordings="test/recordings", output="plots", overlap=0.375, max=7)
+    (project / "plots/r00-0.125.png").unlink()
+    with TrainingDatabase(project / "new.db") as db:
+        extractor = Extractor(db, "Other", "low", "low")
+        assert extractor.extract_by_image("test/recordings", "plots") == 6
+        offsets = [segment.offset for segment in db.get_segment()]
+    assert offsets == [0, 0.25, 0.375, 0.5, 0.625, 0.75]
+
+
+def test_a_whole_recording_is_one_picture(project):
+    plot(**{"recording": "test/recordings/r01.wav"}, output="plots", whole=True)
+    assert names_of(project / "plots") == ["r01.png"]
+    assert not_blank(project / "plots/r01.png")
+
+
+def test_a_class_is_drawn_from_the_training_database(project):
+    extract_folder(project / "test", project / "training.db")
+    with TrainingDatabase(project / "training.db") as db:
+        n = len(db.get_segment_by_class("low"))
+    plot(**{"class": "low"}, database="training.db", output="plots", bare=True)
+    assert len(names_of(project / "plots")) == n > 2
+    picture = np.asarray(Image.open(project / "plots" / names_of(project / "plots")[0]))
+    assert picture.shape == (AUDIO.spec_height, AUDIO.spec_width, 3)
+    plot(class_name="low", database="training.db", output="few", max=2)
+    assert len(names_of(project / "few")) == 2
+
+
+def test_errors_are_drawn_with_their_context(project, capsys):
+    rows = [
+        ("false positive", "r00", "low", 0.0, 0.5, 0.91),
+        ("false positive", "r01", "low", 1.0, 1.5, 0.81),
+        ("false negative", "r01", "high", 2.5, 3.0, 0.1),
+        ("false negative", "gone", "high", 2.5, 3.0, 0.2),
+    ]
+    columns = ["kind", "recording", "class", "start_time", "end_time", "score"]
+    pd.DataFrame(rows, columns=columns).to_csv("errors.csv", index=False)
+    plot(errors="errors.csv", output="plots", context=0.5)
+    assert names_of(project / "plots") == [
+        "false-negative/001~r01-2.50~0.100.png",
+        "false-positive/001~r00-0.00~0.910.png",
+        "false-positive/002~r01-1.00~0.810.png",
+    ]
+    assert "gone: is in the table of errors but not in the test set" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("flags", "line"),
+    [
+        ([], "give one of --recordings PATH, --class NAME and --errors"),
+        (["--errors", "--class=low"], "give one of --recordings PATH, --class NAME and --errors"),
+        (["--recordings=nowhere"], "nowhere: no such file or folder"),
+        (["--recordings=test", "--overlap=9"], "overlap must be below audio.spec_duration"),
+        (["--errors=nowhere.csv"], "nowhere.csv: no such file; run the evaluate stage first"),
+        (["--class=low", "--database=nowhere.db"], "nowhere.db: no such file"),
+        (["--recordings=test", "--power=much"], "--power = 'much': must be a number"),
+    ],
+)
+def test_what_cannot_work_is_one_line(run_stage, tmp_path, flags, line):
+    status, output, errors = run_stage("plot", *flags, f"--output={tmp_path}")
+    assert (status, output) == (1, "") and len(errors.splitlines()) == 1
+    assert line in errors
+
+
+def test_a_class_that_is_not_there_is_one_line(project, run_stage):
+    extract_folder(project / "test", project / "training.db")
+    status, _, errors = run_stage("plot", "--class=zebra", f"--database={project}/training.db")
+    assert status == 1 and errors.endswith("has no class zebra; it has high, low, mid\n")

@@ -1,0 +1,141 @@
+import json
+
+import pandas as pd
+import pytest
+import torch
+
+from lib.config import Settings
+from lib.datasets.contents import Contents, read_annotated, read_data_set
+from lib.errors import DataSetError, EarshotError, SettingsError
+from lib.tracking.trials import Bench, Source, choose_source
+from lib.training.space import read_space
+from lib.training.tuner import Run
+from stages.evaluate import evaluate
+from stages.extract import extract
+from stages.infer import infer
+from stages.train import train
+from tests.database.builders import AUDIO
+from tests.models.builders import save_random_model
+from tests.tracking.tiny import settings_of, write_project
+
+
+@pytest.fixture(scope="module")
+def project(tmp_path_factory):
+    """A project's folder with a training database."""
+    folder = tmp_path_factory.mktemp("project")
+    params = write_project(folder)
+    extract(database=str(folder / "training.db"), metrics=str(folder / "extract.json"), params=str(params))
+    return folder
+
+
+@pytest.fixture(autouse=True)
+def one_thread(monkeypatch):
+    """Sums depend on how many threads share them."""
+    monkeypatch.delenv("DVC_STAGE", raising=False)
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
+def evaluated_by(project) -> Contents:
+    return read_data_set(settings_of(project).data.test)
+
+
+def bench_of(project, scratch, **source) -> Bench:
+    source = source or {"database": project / "training.db"}
+    return Bench(settings_of(project), evaluated_by(project), Source(**source), scratch)
+
+
+def models_in(scratch):
+    return sorted(path for path in (scratch / "models").glob("*/model.pt"))
+
+
+def test_run_with_the_settings_as_they_are_measures_what_the_pipeline_does(project, tmp_path):
+    bench = bench_of(project, tmp_path / "scratch")
+    figures = bench.measure(Run({}, 0))
+    params, model, labels = (
+        str(path) for path in (project / "params.yaml", tmp_path / "model.pt", tmp_path / "labels")
+    )
+    files = {"metrics": str(tmp_path / "train.json"), "curves": str(tmp_path / "train.csv")}
+    train(database=str(project / "training.db"), model=model, state=str(tmp_path / "state"), params=params, **files)
+    infer(output=labels, model=model, params=params)
+    torch.set_num_threads(1)
+    metrics = tmp_path / "evaluation.json"
+    evaluate(params=params, labels=labels, output=str(tmp_path / "report"), metrics=str(metrics))
+    expected = json.loads(metrics.read_text())
+    assert figures == {name: expected[name] for name in figures}
+    assert len(figures) == 4
+    assert torch.get_num_threads() == 1
+
+
+def test_runs_that_differ_in_inference_share_a_model_and_seeds_do_not(project, tmp_path):
+    bench = bench_of(project, tmp_path)
+    runs = [Run({"infer.overlap": overlap}, number) for number in (0, 1) for overlap in (0.0, 0.25)]
+    figures = [bench.measure(run) for run in runs]
+    assert len(models_in(tmp_path)) == 2
+    assert len({bench.key(run) for run in runs}) == 4
+    assert figures[0] != figures[1] and figures[0] != figures[2]
+    assert bench.settings_of(runs[2]).train.seed == bench.settings.train.seed + 1
+    assert bench_of(project, tmp_path / "elsewhere").measure(runs[0]) == figures[0]
+
+
+def test_audio_settings_are_extracted_for_and_databases_go_when_nobody_uses_them(project, tmp_path):
+    source = choose_source(read_space([{"name": "hop_length", "choices": [50, 64]}]), settings_of(project))
+    assert source.recordings is not None
+    bench = Bench(settings_of(project), evaluated_by(project), source, tmp_path, keep_models=False)
+    other = Bench(settings_of(project), evaluated_by(project), source, tmp_path)
+    with other.in_use():
+        with bench.in_use():
+            assert len({str(bench.measure(Run({"hop_length": hop}, 0))) for hop in (50, 64)}) == 2
+        assert len(list((tmp_path / "databases").glob("*.db"))) == 2
+    assert not (tmp_path / "databases").exists()
+    assert models_in(tmp_path) == []  # no other run would ask for them
+
+
+def test_model_as_it_is_is_run_once_whatever_the_seed(project, tmp_path):
+    save_random_model(tmp_path / "model.pt", AUDIO, ["high", "low", "mid"])
+    bench = bench_of(project, tmp_path / "scratch", model=tmp_path / "model.pt")
+    assert bench.key(Run({}, 0)) == bench.key(Run({}, 1)) != bench.key(Run({"infer.overlap": 0.0}, 0))
+    assert set(bench.measure(Run({}, 0))) == {"macro_pr_auc", "micro_pr_auc", "macro_roc_auc", "micro_roc_auc"}
+    assert not (tmp_path / "scratch/models").exists()
+
+
+def test_training_can_be_restricted_to_classes(project, tmp_path):
+    names = tmp_path / "classes.csv"
+    names.write_text("Name\nlow\nmid\n")
+    source = choose_source([], settings_of(project), classes=names)
+    assert list(source.recordings.classes["name"]) == ["low", "mid"]
+    bench = Bench(settings_of(project), evaluated_by(project), source, tmp_path)
+    bench.measure(Run({}, 0))
+    (description,) = (tmp_path / "models").glob("*/model.json")
+    assert [entry["name"] for entry in json.loads(description.read_text())["classes"]] == ["low", "mid"]
+    assert any("classes that the model does not know: high" in str(problem) for problem in bench.problems)
+    names.write_text("Name\ngull\n")
+    with pytest.raises(DataSetError, match="gull is no class of"):
+        choose_source([], settings_of(project), classes=names)
+
+
+def test_what_does_not_go_together_is_said_before_anything_is_done(project, tmp_path):
+    save_random_model(tmp_path / "model.pt", AUDIO)
+    model = tmp_path / "model.pt"
+    with pytest.raises(SettingsError, match="varies settings of audio and train, but the model is used as it is"):
+        choose_source(
+            read_space([{"name": "dropout", "choices": [0.1]}, {"name": "min_freq", "choices": [90.0]}]),
+            Settings(),
+            model,
+        )
+    with pytest.raises(SettingsError, match="extracting is of no use"):
+        choose_source([], Settings(), model, extract=True)
+    with pytest.raises(EarshotError, match=r"none\.db: no such file; run the extract stage, or give --extract"):
+        bench_of(project, tmp_path, database=tmp_path / "none.db").key(Run({}, 0))
+
+
+def test_test_set_that_tells_no_models_apart_is_one_clear_line(project, tmp_path):
+    save_random_model(tmp_path / "model.pt", AUDIO, ["high", "low", "mid"])
+    (tmp_path / "empty.csv").write_text("recording,class,start_time,end_time\nr00,,,\n")
+    test = read_annotated(project / "set/recordings", tmp_path / "empty.csv")
+    assert isinstance(test.annotations, pd.DataFrame) and test.annotations.empty and test.problems == []
+    bench = Bench(settings_of(project), test, Source(model=tmp_path / "model.pt"), tmp_path)
+    with pytest.raises(DataSetError, match="macro_pr_auc is not defined, for want of segments"):
+        bench.measure(Run({}, 0))

@@ -1,0 +1,128 @@
+"""Tuner as the reference documents it, and what is kept of a search."""
+
+import ast
+
+import pandas as pd
+import pytest
+
+from lib.config import Settings
+from lib.errors import EarshotError, SettingsError
+from lib.tracking.store import connect
+from lib.tracking.tuner import Tuner, newest_model
+from tests.database.builders import AUDIO
+from tests.models.builders import save_random_model
+from tests.tracking.tiny import settings_of, write_project
+
+FIGURES = ("Macro PR-AUC", "Micro PR-AUC", "Macro ROC-AUC", "Micro ROC-AUC")
+SPACE = [
+    {"name": "dropout", "type": "float", "bounds": [0.0, 0.2], "step": 0.2},
+    {"name": "mixup", "type": "categorical", "choices": [0.0, 0.5]},
+]
+
+
+@pytest.fixture(scope="module")
+def project(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("project")
+    write_project(folder)
+    save_random_model(folder / "logs/version_2/checkpoints/model.pt", AUDIO, ["high", "low", "mid"])
+    return folder
+
+
+@pytest.fixture
+def tracked(project, store) -> Settings:
+    settings = settings_of(project)
+    settings.tracking.uri, settings.tracking.experiment = store, "tuning"
+    return settings
+
+
+def make_tuner(project, output, metric="macro_pr", space=SPACE, **arguments) -> Tuner:
+    recordings, annotations = project / "set/recordings", project / "set/annotations.csv"
+    arguments = {"cfg": settings_of(project), "track": "cfg" in arguments} | arguments
+    return Tuner(str(recordings), str(output), str(annotations), str(project / "logs"), metric, space, **arguments)
+
+
+def runs_of(settings) -> tuple:
+    """The MLflow run of the only study, and those of its trials, sorted by name."""
+    client = connect(settings.tracking.uri)
+    runs = client.search_runs([client.get_experiment_by_name(settings.tracking.experiment).experiment_id])
+    (parent,) = [run for run in runs if "mlflow.parentRunId" not in run.data.tags]
+    children = [run for run in runs if run.data.tags.get("mlflow.parentRunId") == parent.info.run_id]
+    return parent, sorted(children, key=lambda run: run.info.run_name), client
+
+
+def test_search_returns_the_best_score_and_values_and_leaves_reports_and_runs(project, tracked, tmp_path):
+    tuner = make_tuner(project, tmp_path, num_runs=2, extract=True, cfg=tracked)
+    best_score, best_values = tuner.run()
+    summary = pd.read_csv(tmp_path / "metrics-summary.csv")
+    details = pd.read_csv(tmp_path / "metrics-details.csv")
+    assert list(summary) == [
+        "Trial #",
+        "Params",
+        *(f"{name} ({kind})" for name in FIGURES for kind in ("mean", "stdev")),
+    ]
+    assert list(details) == ["Trial #", "Run #", *FIGURES]
+    assert [ast.literal_eval(text) for text in summary["Params"]] == [
+        {"dropout": dropout, "mixup": mixup} for dropout in (0.0, 0.2) for mixup in (0.0, 0.5)
+    ]
+    assert list(zip(details["Trial #"], details["Run #"], strict=True)) == [(t, r) for t in range(1, 5) for r in (1, 2)]
+    best = summary.loc[summary["Macro PR-AUC (mean)"].idxmax()]
+    assert best_score == pytest.approx(best["Macro PR-AUC (mean)"], abs=1e-4)
+    assert best_values == ast.literal_eval(best["Params"])
+    means = details.groupby("Trial #")[list(FIGURES)].mean()
+    assert means["Micro ROC-AUC"].to_numpy() == pytest.approx(summary["Micro ROC-AUC (mean)"].to_numpy(), abs=1e-4)
+    assert (tmp_path / "tuning.png").read_bytes().startswith(b"\x89PNG")
+
+    parent, children, client = runs_of(tracked)
+    assert [run.info.run_name for run in children] == [f"trial {number}" for number in range(1, 5)]
+    assert {run.info.status for run in [parent, *children]} == {"FINISHED"}
+    assert parent.data.metrics["best_score"] == pytest.approx(best_score)
+    assert [run.data.params["train.dropout"] for run in children] == ["0.0", "0.0", "0.2", "0.2"]
+    assert {run.data.tags["earshot.seeds"] for run in children} == {"1, 2"}
+    for run, (_, row) in zip(children, summary.iterrows(), strict=True):
+        assert run.data.metrics["score"] == pytest.approx(row["Macro PR-AUC (mean)"], abs=1e-4)
+        history = client.get_metric_history(run.info.run_id, "run/macro_pr_auc")
+        assert [point.step for point in history] == [1, 2]
+
+    again = make_tuner(project, tmp_path / "again", num_runs=2, extract=True, cfg=tracked).tune()
+    assert (again.best_score, again.best_values) == (best_score, best_values)
+    assert not any(trial.is_new for trial in again.trials)
+    assert (tmp_path / "again/metrics-details.csv").read_text() == (tmp_path / "metrics-details.csv").read_text()
+    assert len(runs_of(tracked)[1]) == 4
+
+
+def test_without_training_the_newest_model_is_used_and_only_inference_varies(project, tmp_path):
+    space = [{"name": "batch_size", "choices": [8]}]
+    with pytest.raises(SettingsError, match="varies settings of train, but the model is used as it is"):
+        make_tuner(project, tmp_path, space=space, skip_training=True)
+    space = [{"name": "overlap", "type": "float", "bounds": [0.0, 0.25], "step": 0.25}]
+    found = make_tuner(project, tmp_path, "combo_roc", space, skip_training=True, num_trials=9, num_runs=2).tune()
+    assert [trial.values for trial in found.trials] == [{"overlap": 0.0}, {"overlap": 0.25}]
+    assert all(trial.figures[0] == trial.figures[1] for trial in found.trials)
+    figures = found.best.figures[0]
+    assert found.best_score == pytest.approx((figures["macro_roc_auc"] + figures["micro_roc_auc"]) / 2)
+    assert any("infer.overlap: changes the segments that are counted" in str(problem) for problem in found.problems)
+
+
+def test_without_a_space_the_settings_as_they_are_are_measured(project, tmp_path):
+    score, values = make_tuner(project, tmp_path, "micro_roc", None, skip_training=True).run()
+    assert 0 <= score <= 1
+    assert values == {}
+    assert pd.read_csv(tmp_path / "metrics-summary.csv")["Params"].isna().all()
+
+
+def test_what_cannot_be_meant_is_refused_when_a_tuner_is_made(project, tmp_path):
+    with pytest.raises(SettingsError, match=r"tune\.metric = 'f1': must be one of macro_pr"):
+        make_tuner(project, tmp_path, "f1")
+    with pytest.raises(SettingsError, match="lerning_rate is no setting that can be tuned"):
+        make_tuner(project, tmp_path, space=[{"name": "lerning_rate", "choices": [0.1]}])
+    with pytest.raises(SettingsError, match=r"tune\.runs = 0: Input should be greater than or equal to 1"):
+        make_tuner(project, tmp_path, num_runs=0)
+    with pytest.raises(EarshotError, match="holds no model"):
+        newest_model(tmp_path)
+
+
+def test_newest_model_is_of_the_highest_version(tmp_path):
+    for version in (2, 10, 9):
+        save_random_model(tmp_path / f"version_{version}/checkpoints/model.pt", AUDIO)
+    assert newest_model(tmp_path) == tmp_path / "version_10/checkpoints"
+    assert newest_model(tmp_path / "version_2/checkpoints") == tmp_path / "version_2/checkpoints"

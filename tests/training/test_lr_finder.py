@@ -1,0 +1,90 @@
+import math
+
+import numpy as np
+import pandas as pd
+import pytest
+from matplotlib.figure import Figure
+
+from lib import Trainer, get_config
+from lib.errors import EarshotError
+from lib.training.lr_finder import RangeTest, find_learning_rate, plot_range, smooth, steepest
+from tests.training.builders import QUICK
+
+
+@pytest.fixture(scope="module")
+def found(windows):
+    return find_learning_rate(windows, QUICK, 40)
+
+
+def test_rates_grow_exponentially_until_the_loss_diverges_or_they_end(found):
+    assert found.rates[0] == pytest.approx(1e-7)
+    assert np.diff(np.log(found.rates)) == pytest.approx(math.log(1e8) / 39)
+    assert 15 < len(found.rates) <= 40
+    assert len(found.losses) == len(found.smoothed) == len(found.rates)
+    assert np.isfinite(found.losses).all()
+
+
+def test_suggestion_is_a_rate_at_which_the_loss_falls(found):
+    at = int(np.flatnonzero(found.rates == found.suggestion)[0])
+    assert 1e-5 < found.suggestion < 1
+    assert found.smoothed[at + 1] < found.smoothed[at - 1]
+
+
+def test_same_settings_suggest_the_same(windows, found):
+    again = find_learning_rate(windows, QUICK, 40)
+    assert np.array_equal(again.losses, found.losses)
+    assert again.suggestion == found.suggestion
+
+
+def test_steepest_descent_before_the_lowest_loss_is_found():
+    rates = np.geomspace(1e-6, 1, 7)
+    assert steepest(rates, np.array([5, 4.9, 4.5, 3.0, 2.2, 2.1, 9])) == pytest.approx(1e-3)  # (2.2 - 4.5) / 2
+    assert steepest(rates, np.array([5, 4.9, 4.5, 2.0, 9.0, 2.5, 2.4])) == pytest.approx(1e-3)  # not what comes after
+
+
+def test_smoothing_weighs_both_sides_alike():
+    losses = np.array([2.0, 5.0, 2.0])
+    side = math.exp(-0.5)
+    assert smooth(losses, 1.0)[1] == pytest.approx((5 + 4 * side) / (1 + 2 * side))
+    assert smooth(np.arange(50.0), 2.0)[20:30] == pytest.approx(np.arange(20.0, 30.0), abs=1e-6)
+    assert smooth(np.full(50, 3.0), 2.0) == pytest.approx(np.full(50, 3.0))
+
+
+@pytest.mark.parametrize("number", [5, "ten"])
+def test_too_few_batches_are_refused(windows, number):
+    with pytest.raises(EarshotError, match=f"num_batches = {number!r}: must be a number, at least 10"):
+        find_learning_rate(windows, QUICK, number)
+
+
+def test_plot_marks_the_rates_to_train_with():
+    rates = np.geomspace(1e-7, 1, 20)
+    curve = np.concatenate([np.linspace(2.1, 2, 10), [1.2, 1.1, 1.0], np.linspace(2, 5, 7)])
+    found = RangeTest(rates, curve, curve)
+    assert found.suggestion in rates[9:11]
+    assert found.boldest == pytest.approx(rates[12] / 10)
+    [axes] = plot_range(found).axes
+    assert axes.get_xscale() == "log"
+    marks = [float(line.get_xdata()[0]) for line in axes.lines if len(line.get_xdata()) == 1]
+    assert marks == [found.suggestion, found.boldest]
+
+
+def test_trainer_finds_a_rate_and_changes_nothing(folder, tmp_path):
+    cfg = get_config()
+    cfg.train = QUICK
+    before = (folder / "training.db").read_bytes()
+    rate, figure = Trainer(cfg=cfg, database=folder / "training.db", output=tmp_path / "models").find_lr(20)
+    assert isinstance(rate, float) and isinstance(figure, Figure)
+    assert (folder / "training.db").read_bytes() == before
+    assert not (tmp_path / "models").exists()
+
+
+def test_stage_writes_table_and_picture(folder, run_stage, tmp_path):
+    settings = {"batch_size": 16, "epoch_windows": 160, "device": "cpu", "time_mask_seconds": 0.05}
+    flags = [f"--{key}={value}" for key, value in settings.items()]
+    output = tmp_path / "out/find_lr"
+    database = folder / "training.db"
+    code, out, err = run_stage("find_lr", f"--database={database}", f"--output={output}", "--num_batches=15", *flags)
+    assert code == 0, err
+    assert "suggested learning rate: " in out and "at most" in out
+    assert list(pd.read_csv(output.with_suffix(".csv"))) == ["learning_rate", "loss", "smoothed_loss"]
+    assert output.with_suffix(".png").read_bytes().startswith(b"\x89PNG")

@@ -1,0 +1,74 @@
+"""The class Trainer, as its reference documents it."""
+
+import pytest
+
+from lib import Trainer, get_config, load_from_checkpoint
+from lib.errors import EarshotError, SettingsError
+from lib.inference.predictor import Predictor
+from tests.training.builders import Killed, with_settings
+
+
+@pytest.fixture
+def trainer(folder, tmp_path):
+    """A function that makes a trainer of quick settings, with those that are given."""
+
+    def make(prefix=None, **changes):
+        cfg = get_config()
+        cfg.train = with_settings(epochs=2, epoch_windows=0, **changes)
+        return Trainer(prefix, cfg=cfg, database=folder / "training.db", output=tmp_path / "models")
+
+    return make
+
+
+def test_run_writes_a_checkpoint_that_can_be_used(trainer, tmp_path):
+    paths = trainer().run()
+    assert paths == [tmp_path / "models/model.pt"]
+    assert load_from_checkpoint(str(paths[0])).train_class_names == ["high", "low", "mid"]
+    assert sorted(p.name for p in (tmp_path / "models").iterdir()) == ["model.json", "model.pt"]
+
+
+def test_prefix_begins_the_names_of_checkpoints(trainer, tmp_path):
+    paths = [*trainer("first", num_folds=2, save_last_n=2).run(), *trainer("second").run()]
+    names = ["first-model-f1-e1", "first-model-f1", "first-model-f2-e1", "first-model-f2", "second-model"]
+    assert [path.stem for path in paths] == names
+    assert all(path.is_file() for path in paths)
+
+
+def test_folder_of_checkpoints_is_an_ensemble(trainer, tmp_path):
+    trainer(save_last_n=2).run()
+    assert Predictor(tmp_path / "models").description.class_names == ["high", "low", "mid"]
+
+
+def test_killed_run_is_taken_up_again(trainer, tmp_path, monkeypatch):
+    whole = trainer("a").run()[0].read_bytes()
+
+    def stop(*arguments):
+        raise Killed
+
+    with monkeypatch.context() as patch:
+        patch.setattr("lib.training.trainer.save_models", stop)
+        with pytest.raises(Killed):
+            trainer("b").run()
+    states = list((tmp_path / "models").glob(".b-model-state*"))
+    assert len(states) == 1
+    assert trainer("b").run()[0].read_bytes() == whole
+    assert not states[0].exists()
+
+
+def test_settings_are_checked_before_anything_is_done(folder, tmp_path):
+    cfg = get_config()
+    cfg.train = with_settings().model_copy(update={"epochs": 0})
+    with pytest.raises(SettingsError, match="epochs = 0"):
+        Trainer(cfg=cfg, database=folder / "training.db", output=tmp_path)
+
+
+def test_missing_database_is_named(tmp_path):
+    with pytest.raises(EarshotError, match=r"none\.db: no such file"):
+        Trainer(database=tmp_path / "none.db", output=tmp_path).run()
+
+
+def test_defaults_are_those_of_the_project():
+    trainer = Trainer()
+    assert str(trainer.database) == "data/training.db"
+    assert str(trainer.path) == "data/models/model.pt"
+    assert trainer.settings == get_config().train
