@@ -39,7 +39,7 @@ Text = Annotated[str, BeforeValidator(lambda value: str(value) if type(value) in
 Item = TypeVar("Item")
 Listed = Annotated[list[Item], BeforeValidator(lambda value: _listed(value))]
 """A list, which may be written as one value or with commas between: `raven, json`."""
-Seconds = Annotated[float, BeforeValidator(lambda value: _seconds(value)), Field(ge=0)]
+Seconds = Annotated[float, BeforeValidator(lambda value: seconds_of(value)), Field(ge=0)]
 """A time, which may be written as m:ss or h:mm:ss: `1:11` is 71 seconds."""
 
 
@@ -409,7 +409,8 @@ def _listed(value: Any) -> Any:
     return value if value is None or isinstance(value, list) else [value]
 
 
-def _seconds(value: Any) -> Any:
+def seconds_of(value: Any) -> Any:
+    """Seconds of a text like 71, 1:11 or 0:01:11; other values as they are. Raises ValueError."""
     if not isinstance(value, str):
         return value
     if not re.fullmatch(r"(\d+:){0,2}\d+(\.\d*)?", value.strip()):

@@ -1,4 +1,4 @@
-"""Suggest a learning rate: data/training.db -> metrics/find_lr.csv and .png."""
+"""Suggest a learning rate: data/training.db -> data/find_lr.csv and .png."""
 
 from lib.config import load_settings
 from lib.console import run_stage
@@ -7,7 +7,7 @@ from lib.console import run_stage
 def find_lr(
     database: str = "data/training.db",
     num_batches: int = 100,
-    output: str = "metrics/find_lr",
+    output: str = "data/find_lr",
     params: str = "params.yaml",
     **overrides,
 ) -> None:

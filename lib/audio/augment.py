@@ -48,6 +48,7 @@ class Augmentation:
     def __init__(self, settings: Train, audio: Audio) -> None:
         self.settings, self.audio = settings, audio
         self.mixer = Mixer(audio.decibels, audio.top_db)
+        self.power = audio.db_power if audio.decibels else 1.0  # sounds add up, and grow, before it is applied
         bands = min(settings.freq_mask_bands, audio.spec_height)
         frames = min(round(settings.time_mask_seconds * audio.frame_rate), audio.spec_width)
         self.masks = [
@@ -62,11 +63,12 @@ class Augmentation:
 
         background: as many spectrograms without any class, or None. alone: bool (n,), which are not mixed with others.
         """
-        x, y = self._mixup(self._shift(x), y, alone)
+        x, y = self._mixup(self._shift(_raised(x, 1 / self.power)), y, alone)
         if background is not None:
+            background = _raised(background, 1 / self.power)
             hit = torch.rand(len(x), device=x.device) < self.settings.background_mix
             x = torch.where(hit[:, None, None], self.mixer.add(x, background, _gain_factor(x)), x)
-        x = self._gain(x).unsqueeze(1)
+        x = _raised(self._gain(x), self.power).unsqueeze(1)
         for mask in self.masks:
             x = mask(x)
         return x.squeeze(1), y
@@ -105,3 +107,7 @@ class Augmentation:
 def _gain_factor(x: Tensor) -> Tensor:
     """Random factors of power (n,) that stand for 0 to -MIX_DB decibels."""
     return 10 ** (-torch.rand(len(x), device=x.device) * MIX_DB / 10)
+
+
+def _raised(x: Tensor, power: float) -> Tensor:
+    return x if power == 1 else x**power

@@ -12,12 +12,12 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from itertools import chain
 from pathlib import Path
-from typing import TYPE_CHECKING, TextIO
+from typing import TYPE_CHECKING, Any, TextIO
 
 import numpy as np
 
 from lib.audio.reader import probe
-from lib.config import Audio, Infer, Settings, get_config
+from lib.config import Audio, Infer, Settings, get_config, seconds_of
 from lib.console import progress_of_sound, say
 from lib.digests import digest_code, digest_known_file, digest_of
 from lib.errors import AudioError, EarshotError, Problem, SettingsError
@@ -320,11 +320,10 @@ class Analyzer:
         says. show: print the scores of the first recording's first window, and stop. Returns a Problem for each
         recording that cannot be read or is odd. Raises EarshotError if nothing can be analyzed.
         """
-        infer = self.cfg.infer.model_copy()
-        infer.formats = _formats(rtype)
+        changes: dict[str, Any] = {"formats": _formats(rtype)}
         if start_seconds:
-            infer.start_seconds = start_seconds  # type: ignore[assignment]
-        infer = infer.checked()
+            changes["start_seconds"] = _seconds(start_seconds)
+        infer = self.cfg.infer.model_copy(update=changes).checked()
         recordings, problems = recordings_of(input_path)
         if show:
             self._show(next(iter(recordings.values())), infer)
@@ -346,6 +345,13 @@ class Analyzer:
             raise EarshotError(f"{recording}: is over before {infer.start_seconds:g} s; start earlier")
         say(f"{recording}, from {infer.start_seconds:g} s:")
         predictor.show_scores(predictor.score_windows(first.windows.spectrograms)[0], None)
+
+
+def _seconds(value: float | str) -> float:
+    try:
+        return float(seconds_of(value))
+    except ValueError as error:
+        raise SettingsError(f"start_seconds = {value!r}: {error}") from None
 
 
 def _formats(rtype: str) -> list[str]:

@@ -146,3 +146,12 @@ def test_masks_larger_than_the_window_are_no_error():
     x, y = batch()
     result, _ = augmented(x, y, freq_masks=2, freq_mask_bands=500, time_masks=2, time_mask_seconds=30.0)
     assert result.shape == x.shape
+
+
+def test_sounds_are_mixed_before_the_exponent_of_levels_is_applied():
+    audio = AUDIO.model_copy(update={"db_power": 2.0})
+    (x, y), (background, _) = batch(), batch(2)
+    values = {"mixup": 1.0, "background_mix": 1.0, "gain_db": 3.0}
+    plain, _ = augmented(x, y, background, **values)
+    raised, _ = augmented(x**2, y, background**2, audio=audio, **values)
+    torch.testing.assert_close(raised, plain**2, atol=1e-4, rtol=0)

@@ -15,13 +15,8 @@ from tests.database.builders import PITCHES, tones
 
 def describe(audio: Audio, names: str | list[str] = "abc", **changes) -> Description:
     classes = [{"name": name, "code": name.upper(), "alt_name": "", "alt_code": ""} for name in names]
-    values: dict = {
-        "classes": classes,
-        "backbone": "cnn",
-        "dropout": 0.1,
-        "multi_label": True,
-        "training": {"seed": 1, "epochs": 2},
-    }
+    values: dict = {"classes": classes, "backbone": "cnn", "dropout": 0.1, "multi_label": True}
+    values["training"] = {"seed": 1, "epochs": 2}
     return Description(audio=audio, **(values | changes))
 
 
