@@ -13,7 +13,7 @@ def ensemble(
     trials: int = 200,
     scores: str | None = None,
     output: str | None = None,
-    report: str = "metrics/ensemble.csv",
+    report: str = "data/ensemble.csv",
     keep: str = ".cache/scores",
     params: str = "params.yaml",
     **overrides,
