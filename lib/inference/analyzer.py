@@ -285,7 +285,7 @@ def _score_writer(name: str, file: TextIO, job: _Job, length: float) -> "Callabl
 
 def _settled(label: Label) -> Label:
     """A label rounded as it is kept, so that files made now and files made of what is kept are the same."""
-    return Label(label.name, round(label.start_time, 4), round(label.end_time, 4), float(f"{label.score:.6g}"))
+    return Label(label.name, round(label.start_time, 3), round(label.end_time, 3), float(f"{label.score:.6g}"))
 
 
 class Analyzer:

@@ -67,8 +67,8 @@ class Scorer(nn.Module):
         self.scaling = _scaling(description)
 
     def forward(self, spectrograms: Tensor) -> tuple[Tensor, ...]:
-        """Scores (n, n_classes) of spectrograms (n, height, width), those of frames (n, n_frames, n_classes) if the head
-        knows of frames, and embeddings (n, dim).
+        """Scores (n, n_classes) of spectrograms (n, height, width), if the head knows of frames those of frames
+        (n, n_frames, n_classes), and embeddings (n, dim).
         """
         logits, frame_logits = self.model.forward_frames(spectrograms)
         frames = () if frame_logits is None else (self._scores(frame_logits).transpose(1, 2),)
@@ -118,8 +118,8 @@ class OnnxRecognizer:
             raise EarshotError(f"{path}: is no exported model that can be used ({reason}); export it anew") from None
 
     def run(self, spectrograms: np.ndarray) -> dict[str, np.ndarray]:
-        """The outputs by name: SCORES (n, n_classes), FRAME_SCORES (n, n_frames, n_classes) if the head knows of frames,
-        EMBEDDINGS (n, dim). spectrograms: float32 (n, height, width) in 0..1.
+        """The outputs by name: SCORES (n, n_classes), if the head knows of frames FRAME_SCORES
+        (n, n_frames, n_classes), EMBEDDINGS (n, dim). spectrograms: float32 (n, height, width) in 0..1.
         """
         names = [port.name for port in self._session.get_outputs()]
         return dict(zip(names, self._session.run(names, {INPUT: spectrograms}), strict=True))
@@ -171,9 +171,10 @@ def _graph(scorer: Scorer, description: Description, checkpoint: str | Path) -> 
                 output_names=[name for name in meanings if name != INPUT],
                 dynamic_shapes={INPUT: {0: torch.export.Dim("n", min=1)}},
             )
-    except Exception as error:  # of many kinds, one inside of the other; what the first says tells most
-        lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-        reason = lines[0] if lines else type(error).__name__
+    except Exception as error:  # of many kinds; the innermost says what it was about
+        while (inner := error.__cause__ or error.__context__) is not None:
+            error = inner  # type: ignore[assignment]
+        reason = next((line.strip() for line in str(error).splitlines() if line.strip()), type(error).__name__)
         fault = f"its backbone {description.backbone!r} cannot be exported ({reason})"
         raise EarshotError(f"{checkpoint}: {fault}; train with another") from None
     assert program is not None

@@ -23,8 +23,6 @@ SPECTROGRAMS = next(cut_windows(level_frames([SAMPLES], AUDIO), AUDIO, 0.7, 5)).
 SED = {"head": "sed", "sed_fps": 8.0}
 KINDS = {
     "multi-label": {},
-    "single-label": {"multi_label": False},
-    "sed": SED,
     "single-label sed": SED | {"multi_label": False},
     "timm": {"backbone": "resnet10t"},
 }
@@ -71,13 +69,23 @@ def test_stored_platt_scaling_is_in_the_graph(changes, tmp_path):
     np.testing.assert_allclose(run(tmp_path / "model.onnx")[0], scaled, atol=1e-4)
 
 
-def test_file_stands_alone(tmp_path):
-    save_random_model(tmp_path / "model.pt", AUDIO, ["Frösche", "b"], calibration=Calibration(thresholds={"b": 0.7}))
-    export_onnx(tmp_path / "model.pt", tmp_path / "model.onnx")
-    session = onnxruntime.InferenceSession(str(tmp_path / "model.onnx"))
-    assert [(port.name, port.shape) for port in session.get_inputs()] == [("spectrograms", ["n", 16, 40])]
-    assert [(port.name, port.shape) for port in session.get_outputs()] == [
+@pytest.fixture(scope="module")
+def sed(tmp_path_factory):
+    """A folder with an exported model of two classes and frames."""
+    folder = tmp_path_factory.mktemp("sed")
+    calibration = Calibration(thresholds={"b": 0.7})
+    save_random_model(folder / "model.pt", AUDIO, ["Frösche", "b"], calibration=calibration, **SED)
+    export_onnx(folder / "model.pt", folder / "model.onnx")
+    return folder
+
+
+def test_file_stands_alone(sed):
+    session = onnxruntime.InferenceSession(str(sed / "model.onnx"))
+    ports = {port.name: port.shape for port in (*session.get_inputs(), *session.get_outputs())}
+    assert list(ports.items()) == [
+        ("spectrograms", ["n", 16, 40]),
         ("scores", ["n", 2]),
+        ("frame_scores", ["n", 4, 2]),
         ("embeddings", ["n", 192]),
     ]
     meta = session.get_modelmeta().custom_metadata_map
@@ -85,16 +93,22 @@ def test_file_stands_alone(tmp_path):
     assert json.loads(meta["thresholds"]) == {"b": 0.7}
     audio = json.loads(meta["audio"])
     assert (audio["sampling_rate"], audio["spec_width"], audio["hop_length"]) == (4000, 40, 50)
-    assert OnnxRecognizer(tmp_path / "model.onnx").description == load_checkpoint(tmp_path / "model.pt")[1]
+    assert OnnxRecognizer(sed / "model.onnx").description == load_checkpoint(sed / "model.pt")[1]
 
 
-def test_file_says_nothing_of_the_machine_and_is_the_same_each_time(tmp_path):
-    save_random_model(tmp_path / "model.pt", AUDIO, **SED)
-    for name in ("1.onnx", "2.onnx"):
-        export_onnx(tmp_path / "model.pt", tmp_path / name)
-    content = (tmp_path / "1.onnx").read_bytes()
-    assert content == (tmp_path / "2.onnx").read_bytes()
+def test_file_says_nothing_of_the_machine_and_is_the_same_each_time(sed):
+    export_onnx(sed / "model.pt", sed / "again.onnx")
+    content = (sed / "model.onnx").read_bytes()
+    assert content == (sed / "again.onnx").read_bytes()
     assert b".py" not in content and b"/lib/" not in content
+
+
+def test_model_that_cannot_be_exported_is_one_line(tmp_path, monkeypatch):
+    save_random_model(tmp_path / "model.pt", AUDIO)
+    monkeypatch.setattr(export_module.Scorer, "forward", lambda self, spectrograms: spectrograms.tolist())
+    with pytest.raises(EarshotError, match=r"model\.pt: its backbone 'cnn' cannot be exported") as caught:
+        export_onnx(tmp_path / "model.pt", tmp_path / "model.onnx")
+    assert "\n" not in str(caught.value) and "\x1b" not in str(caught.value)
 
 
 def test_file_whose_scores_differ_is_not_left(tmp_path, monkeypatch):
