@@ -47,7 +47,7 @@ def stream_windows(
     streams = [
         _windows_from(piece, audio, hop, offset, batch) for piece, offset in zip(pieces, offsets or [0.0], strict=True)
     ]
-    for group, windows in _in_turn(streams, final := [0.0] * len(streams), hop):
+    for group, windows in _in_turn(streams, final := [-hop] * len(streams), hop):
         yield Batch(group, _later(windows, start), min(final) + start)
 
 

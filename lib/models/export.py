@@ -106,6 +106,7 @@ class OnnxRecognizer:
     def __init__(self, path: str | Path) -> None:
         import onnxruntime
 
+        self.path = Path(path)
         options = onnxruntime.SessionOptions()
         options.log_severity_level = 4  # what goes wrong is raised as well
         try:
@@ -114,15 +115,20 @@ class OnnxRecognizer:
                 self._session.get_modelmeta().custom_metadata_map["description"]
             )
         except Exception as error:  # ONNX Runtime's own have no base class of theirs
-            reason = (str(error).splitlines() or [type(error).__name__])[0]
-            raise EarshotError(f"{path}: is no exported model that can be used ({reason}); export it anew") from None
+            fault = f"is no exported model that can be used ({_first_line(error)})"
+            raise EarshotError(f"{path}: {fault}; export it anew") from None
 
     def run(self, spectrograms: np.ndarray) -> dict[str, np.ndarray]:
         """The outputs by name: SCORES (n, n_classes), if the head knows of frames FRAME_SCORES
         (n, n_frames, n_classes), EMBEDDINGS (n, dim). spectrograms: float32 (n, height, width) in 0..1.
+        Raises EarshotError if the graph does not take them.
         """
         names = [port.name for port in self._session.get_outputs()]
-        return dict(zip(names, self._session.run(names, {INPUT: spectrograms}), strict=True))
+        try:
+            return dict(zip(names, self._session.run(names, {INPUT: spectrograms}), strict=True))
+        except Exception as error:
+            reason = _first_line(error)
+            raise EarshotError(f"{self.path}: cannot take spectrograms {spectrograms.shape} ({reason})") from None
 
     def ports(self) -> tuple[list[Port], list[Port]]:
         """What goes in, and what comes out."""
@@ -157,6 +163,10 @@ def export_onnx(checkpoint: str | Path, output: str | Path, real: np.ndarray | N
         return Exported(Path(output), *written.ports(), difference, n_random, 0 if real is None else len(real))
 
 
+def _first_line(error: BaseException) -> str:
+    return next((line.strip() for line in str(error).splitlines() if line.strip()), type(error).__name__)
+
+
 def _graph(scorer: Scorer, description: Description, checkpoint: str | Path) -> bytes:
     audio = description.audio
     example = torch.zeros(2, audio.spec_height, audio.spec_width)  # of one, a graph would be made for one alone
@@ -174,8 +184,7 @@ def _graph(scorer: Scorer, description: Description, checkpoint: str | Path) -> 
     except Exception as error:  # of many kinds; the innermost says what it was about
         while (inner := error.__cause__ or error.__context__) is not None:
             error = inner  # type: ignore[assignment]
-        reason = next((line.strip() for line in str(error).splitlines() if line.strip()), type(error).__name__)
-        fault = f"its backbone {description.backbone!r} cannot be exported ({reason})"
+        fault = f"its backbone {description.backbone!r} cannot be exported ({_first_line(error)})"
         raise EarshotError(f"{checkpoint}: {fault}; train with another") from None
     assert program is not None
     proto = program.model_proto

@@ -117,6 +117,16 @@ def test_mixup_of_several_labels_keeps_both_in_full():
     assert (mixed - x).min() > -10 * np.log10(2) / AUDIO.top_db - 1e-5 and (mixed != x).any()
 
 
+def test_windows_that_stay_alone_are_neither_mixed_nor_mixed_into_others():
+    x, y = batch()
+    alone = torch.arange(N) % 2 == 0
+    for seed in range(10):
+        torch.manual_seed(seed)
+        mixed, targets = Augmentation(Train(**OFF | {"mixup": 1.0}), AUDIO)(x, y, None, alone)
+        assert torch.equal(mixed[alone], x[alone]) and torch.equal(targets[alone], y[alone])
+        assert not targets[~alone][:, alone].any()
+
+
 def test_mixup_of_exclusive_labels_shares_them():
     x, y = batch()
     _, targets = augmented(x, y, mixup=1.0, multi_label=False)

@@ -1,6 +1,6 @@
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from lib.errors import SettingsError
@@ -29,6 +29,7 @@ def maps(draw):
     return frames, sorted(draw(st.lists(st.integers(0, n), max_size=5)))
 
 
+@settings(deadline=None)
 @given(windows())
 def test_global_frames_are_the_mean_of_the_windows_that_cover_them(case):
     scores, starts, seconds, fps = case
@@ -57,6 +58,7 @@ def test_without_windows_or_sound_there_are_no_frames():
     assert to_global_frames(np.zeros((1, 3, 4)), np.array([0.0]), 0.0, 2.0).shape == (0, 3)
 
 
+@settings(deadline=None)
 @given(windows(), st.integers(0, 20))
 def test_grid_gives_the_same_frames_piece_by_piece(case, first):
     scores, starts, seconds, fps = case
@@ -87,6 +89,7 @@ def labels_of(frames, cuts=(), **settings):
     return sorted(labels, key=lambda label: (label.name, label.start_time))
 
 
+@settings(deadline=None)
 @given(maps())
 def test_labels_are_as_long_as_frames_score_high_enough(case):
     frames, cuts = case
@@ -103,6 +106,7 @@ def test_labels_are_as_long_as_frames_score_high_enough(case):
     assert labels_of(frames, cuts) == expected
 
 
+@settings(deadline=None)
 @given(maps(), st.sampled_from([0.25, 0.4, 1.0, 1.6]), st.sampled_from([None, 0.0, 0.5, 0.9]))
 def test_labels_of_fixed_length_score_the_maximum_or_quantile_of_their_frames(case, length, quantile):
     frames, cuts = case

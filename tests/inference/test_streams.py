@@ -3,7 +3,7 @@ from itertools import pairwise
 import numpy as np
 import pytest
 import soundfile
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from lib.audio.spectrogram import recording_windows, recording_windows_at
@@ -48,6 +48,7 @@ def test_what_is_no_recording_is_an_error(tmp_path):
         next(stream_windows(tmp_path / "text.wav", AUDIO, 0.25, 4))
 
 
+@settings(deadline=None, max_examples=40)
 @given(
     offsets=st.lists(st.sampled_from([0.0, 0.1, 0.25, 0.4, 0.5, 0.9, 5.0]), min_size=1, max_size=4),
     hop=st.sampled_from([0.25, 0.5, 0.8]),

@@ -104,11 +104,22 @@ def test_file_says_nothing_of_the_machine_and_is_the_same_each_time(sed):
 
 
 def test_model_that_cannot_be_exported_is_one_line(tmp_path, monkeypatch):
+    def forward(self, spectrograms):
+        raise RuntimeError("it has no such operator\nand more")
+
     save_random_model(tmp_path / "model.pt", AUDIO)
-    monkeypatch.setattr(export_module.Scorer, "forward", lambda self, spectrograms: spectrograms.tolist())
-    with pytest.raises(EarshotError, match=r"model\.pt: its backbone 'cnn' cannot be exported") as caught:
+    monkeypatch.setattr(export_module.Scorer, "forward", forward)
+    with pytest.raises(
+        EarshotError, match=r"model\.pt: its backbone 'cnn' cannot be exported .*no such operator"
+    ) as caught:
         export_onnx(tmp_path / "model.pt", tmp_path / "model.onnx")
     assert "\n" not in str(caught.value) and "\x1b" not in str(caught.value)
+
+
+def test_spectrograms_of_another_size_are_one_line(sed):
+    with pytest.raises(EarshotError, match=r"model\.onnx: cannot take spectrograms \(1, 16, 41\)") as caught:
+        OnnxRecognizer(sed / "model.onnx").run(np.zeros((1, 16, 41), np.float32))
+    assert "\n" not in str(caught.value)
 
 
 def test_file_whose_scores_differ_is_not_left(tmp_path, monkeypatch):

@@ -155,6 +155,14 @@ def test_a_store_that_breaks_during_training_costs_a_line_and_evaluate_fills_the
     assert pipeline.epochs(run) == [1, 2, 3] and run.info.status == "FINISHED"
 
 
+def test_epochs_of_several_folds_are_counted_on(pipeline):
+    rows = "".join(f"{fold},{epoch},0.{fold}{epoch}\n" for fold in (1, 2) for epoch in (1, 2))
+    (pipeline.folder / "metrics/train.csv").write_text(f"fold,epoch,train_loss\n{rows}")
+    complete_run(pipeline.settings())
+    (run,) = pipeline.runs()
+    assert pipeline.epochs(run) == [1, 2, 3, 4] and run.data.metrics["train_loss"] == 0.22
+
+
 def test_a_stage_outside_of_the_pipeline_is_not_tracked(pipeline, monkeypatch):
     complete_run(pipeline.settings())
     monkeypatch.delenv("DVC_STAGE")

@@ -1,10 +1,14 @@
 """The class Trainer, as its reference documents it."""
 
+import json
+
+import pandas as pd
 import pytest
 
 from lib import Trainer, get_config, load_from_checkpoint
 from lib.errors import EarshotError, SettingsError
 from lib.inference.predictor import Predictor
+from stages.train import train as train_stage
 from tests.training.builders import Killed, with_settings
 
 
@@ -72,3 +76,18 @@ def test_defaults_are_those_of_the_project():
     assert str(trainer.database) == "data/training.db"
     assert str(trainer.path) == "data/models/model.pt"
     assert trainer.settings == get_config().train
+
+
+def test_stage_writes_a_row_for_each_epoch_of_each_fold_and_their_mean(folder, tmp_path):
+    content = {"train": with_settings(epochs=2, epoch_windows=0, num_folds=2).model_dump()}
+    (tmp_path / "params.yaml").write_text(json.dumps(content))  # YAML holds JSON
+    files = {"model": "models/model.pt", "metrics": "train.json", "curves": "train.csv", "state": "state"}
+    paths = {name: str(tmp_path / file) for name, file in files.items()}
+    train_stage(database=str(folder / "training.db"), params=str(tmp_path / "params.yaml"), **paths)
+    curves, metrics = pd.read_csv(paths["curves"]), json.loads((tmp_path / "train.json").read_text())
+    assert curves[["fold", "epoch"]].values.tolist() == [[1, 1], [1, 2], [2, 1], [2, 2]]
+    last = curves[curves.epoch == 2].val_loss
+    assert metrics["val_loss"] == pytest.approx(last.mean(), abs=2e-6)
+    assert metrics["val_loss_std"] == pytest.approx(last.std(), abs=2e-6)
+    assert sorted(p.name for p in (tmp_path / "models").glob("*.pt")) == ["model-f1.pt", "model-f2.pt"]
+    assert not list(tmp_path.glob("state*"))
