@@ -84,7 +84,8 @@ def test_every_stage_tells_its_arguments(name, run_stage):
     assert inspect.getdoc(stage).splitlines()[0] in output + errors
     for parameter in inspect.signature(stage).parameters.values():
         if parameter.kind is not parameter.VAR_KEYWORD:
-            assert f"--{parameter.name}=" in output + errors
+            flag = parameter.name.upper() if parameter.default is parameter.empty else f"--{parameter.name}="
+            assert flag in output + errors
     described = inspect.getdoc(stage).partition("Args:")[2]
     assert all(f"\n    {parameter}: " in described for parameter in inspect.signature(stage).parameters)
 
