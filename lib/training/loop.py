@@ -135,7 +135,8 @@ class Learner:
         settings = self.task.settings
         for group in self.optimizer.param_groups:
             group["lr"] = rate
-        logits, frame_logits = self.model.forward_frames(x)
+        with self.fabric.autocast():  # which Fabric itself sees to in forward alone
+            logits, frame_logits = self.model.forward_frames(x)
         frame_logits = None if frame_logits is None else frame_logits.float()
         loss = recognition_loss(
             logits.float(), frame_logits, y, settings.multi_label, settings.frame_loss_weight, **self._loss_options

@@ -288,3 +288,12 @@ def test_saved_models_replace_those_of_an_earlier_training_and_nothing_else(ever
     ]
     assert load_checkpoint(path)[1] == outcome.description
     save_checkpoint(path, mine, mine.description)
+
+
+def test_training_computes_with_the_precision_that_is_set(windows):
+    (task,), _ = make_tasks(windows, with_settings(precision="bf16"))
+    learner, seen = Learner(task), []
+    learner.model.module.backbone.register_forward_hook(lambda module, x, features: seen.append(features.dtype))
+    x, y = next(learner.batches(0))
+    learner.step(x, y, 0.001)
+    assert seen == [torch.bfloat16]
