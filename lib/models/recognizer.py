@@ -1,6 +1,7 @@
 """The recognizer: spectrograms in, a score for each class out."""
 
 from itertools import pairwise
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -27,16 +28,17 @@ class Recognizer(nn.Module):
         n_classes = len(description.classes)
         self.head = HEADS[description.head](self.backbone.num_features, n_classes, description.dropout)
 
-    def forward(self, spectrograms: Tensor) -> Tensor:
-        """Logits (n, n_classes) of spectrograms (n, height, width) in 0..1."""
-        return self.forward_frames(spectrograms)[0]
+    def forward(self, spectrograms: Tensor, frames: bool = False) -> Any:
+        """Logits (n, n_classes) of spectrograms (n, height, width) in 0..1; with `frames`, what forward_frames gives."""
+        logits = self.head(self._features(spectrograms), self.description.n_frames)
+        return logits if frames else logits[0]
 
     def forward_frames(self, spectrograms: Tensor) -> tuple[Tensor, Tensor | None]:
         """Logits (n, n_classes), and those of frames (n, n_classes, n_frames) if the head knows of frames, else None.
 
         n_frames: sed_fps of them a second, evenly over the window.
         """
-        return self.head(self._features(spectrograms), self.description.n_frames)
+        return self(spectrograms, frames=True)
 
     def embed(self, spectrograms: Tensor) -> Tensor:
         """Embeddings (n, num_features) of spectrograms (n, height, width) in 0..1."""

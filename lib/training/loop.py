@@ -104,7 +104,6 @@ class Learner:
         model = model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.model: Any
         self.model, self.optimizer = self.fabric.setup(model, _optimizer(model, settings))
-        self.model.mark_forward_method("forward_frames")
         self._augment = Augmentation(settings, task.windows.audio)
         counts = torch.from_numpy(task.windows.labels[task.training].sum(axis=0))
         weights = weigh_classes(counts, settings.class_weight_exponent)
@@ -135,8 +134,7 @@ class Learner:
         settings = self.task.settings
         for group in self.optimizer.param_groups:
             group["lr"] = rate
-        with self.fabric.autocast():  # which Fabric itself sees to in forward alone
-            logits, frame_logits = self.model.forward_frames(x)
+        logits, frame_logits = self.model(x, frames=True)
         frame_logits = None if frame_logits is None else frame_logits.float()
         loss = recognition_loss(
             logits.float(), frame_logits, y, settings.multi_label, settings.frame_loss_weight, **self._loss_options
