@@ -7,8 +7,9 @@ names the key, the value and what is allowed.
 
 import difflib
 import re
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self, TypeVar
+from typing import Annotated, Any, Literal, Self, TypeVar, get_args
 
 import yaml
 from pydantic import (
@@ -37,8 +38,11 @@ Seed = Annotated[int, Field(ge=0, lt=2**32)]
 Text = Annotated[str, BeforeValidator(lambda value: str(value) if type(value) in (int, float) else value)]
 """Names may look like numbers, such as 2024."""
 Item = TypeVar("Item")
+Kind = TypeVar("Kind", bound="Section")
 Listed = Annotated[list[Item], BeforeValidator(lambda value: _listed(value))]
 """A list, which may be written as one value or with commas between: `raven, json`."""
+Plain = BeforeValidator(lambda value: _plain(value))
+"""Tuples, ranges and arrays, as code gives them, are lists, as in params.yaml."""
 Seconds = Annotated[float, BeforeValidator(lambda value: seconds_of(value)), Field(ge=0)]
 """A time, which may be written as m:ss or h:mm:ss: `1:11` is 71 seconds."""
 
@@ -53,10 +57,7 @@ class Section(BaseModel):
 
     def checked(self) -> Self:
         """A copy whose values are known to fit together. Raises SettingsError."""
-        try:
-            return type(self).model_validate(self.model_dump())
-        except ValidationError as error:
-            raise SettingsError("\n".join(_lines(error.errors(), type(self)))) from None
+        return _validated(type(self), self.model_dump())
 
 
 class DataSet(Section):
@@ -205,6 +206,7 @@ class Infer(Section):
     csv_min_score: Fraction = 0.001
     merge_labels: bool = True
     segment_len: Positive | None = None
+    quantile: Fraction | None = None
     label_field: Literal["names", "codes", "alt_names", "alt_codes"] = "names"
     formats: Listed[str] = ["audacity"]
     exclude: Text | None = None
@@ -264,16 +266,21 @@ class Parameter(Section):
 
     name: str
     type: Literal["categorical", "int", "float"] = "categorical"
-    choices: list[Any] | None = None
-    bounds: Annotated[list[float], Field(min_length=2, max_length=2)] | None = None
-    step: Positive | None = None
+    choices: Annotated[list[Any] | None, Plain] = None
+    bounds: Annotated[list[float] | None, Plain] = None
+    step: Annotated[Positive | None, Plain] = None
+
+    @field_validator("choices")
+    @classmethod
+    def _each_once(cls, value: list[Any] | None) -> list[Any] | None:
+        return value and list({repr(choice): choice for choice in value}.values())
 
     @model_validator(mode="after")
     def _has_values(self) -> "Parameter":
         if self.type == "categorical" and not self.choices:
             raise ValueError(f"{self.name}: give choices, a list of the values to try")
         if self.type != "categorical":
-            if self.bounds is None or self.step is None:
+            if self.bounds is None or len(self.bounds) != 2 or self.step is None:
                 raise ValueError(f"{self.name}: give bounds, [lowest, highest], and step")
             if self.bounds[0] > self.bounds[1]:
                 raise ValueError(f"{self.name}: bounds must be [lowest, highest]")
@@ -286,7 +293,7 @@ class Tune(Section):
     runs: Count = 1
     storage: str = "sqlite:///data/tuning.db"
     study: str = "earshot"
-    space: list[Parameter] = []
+    space: Annotated[list[Parameter], Plain] = []
 
 
 class Tracking(Section):
@@ -367,10 +374,19 @@ def load_settings(
         raise SettingsError(f"{path}: holds no sections; it must be a mapping of {', '.join(Settings.model_fields)}")
     for key, value in (overrides or {}).items():
         _override(content, key, value, section)
-    try:
-        return Settings.model_validate(content)
-    except ValidationError as error:
-        raise SettingsError("\n".join(f"{path}: {line}" for line in _lines(error.errors()))) from None
+    return _validated(Settings, content, f"{path}: ")
+
+
+def with_changes(settings: Settings, changes: Mapping[str, Any], prefix: str = "") -> Settings:
+    """A copy of settings with other values, keyed `section.key`, that are known to fit together.
+
+    Raises SettingsError, a line a fault, each with the prefix before it.
+    """
+    content = settings.model_dump()
+    for name, value in changes.items():
+        section, _, key = name.partition(".")
+        content[section][key] = value
+    return _validated(Settings, content, prefix)
 
 
 def _override(content: dict, key: str, value: Any, section: str | None) -> None:
@@ -418,44 +434,75 @@ def seconds_of(value: Any) -> Any:
     return sum(float(part) * 60**i for i, part in enumerate(reversed(value.strip().split(":"))))
 
 
+def read_seconds(name: str, value: Any) -> float:
+    """Seconds of a number or of a text as seconds_of takes it, given as `name`. Raises SettingsError."""
+    try:
+        return float(seconds_of(value))
+    except ValueError as error:
+        raise SettingsError(f"{name} = {value!r}: {error}") from None
+
+
 def _one_of(value: str, allowed: list[str]) -> str:
     if value not in allowed:
         raise ValueError(f"must be one of {', '.join(allowed)}")
     return value
 
 
-def _lines(faults: list[Any], model: type[Section] | None = None) -> list[str]:
+def _plain(value: Any) -> Any:
+    if hasattr(value, "tolist"):
+        value = value.tolist()
+    return [_plain(item) for item in value] if isinstance(value, list | tuple | range) else value
+
+
+def _validated(model: type[Kind], content: Any, prefix: str = "") -> Kind:
+    """A section of these values. Raises SettingsError, a line a fault, each with the prefix before it."""
+    try:
+        return model.model_validate(content)
+    except ValidationError as error:
+        raise SettingsError("\n".join(prefix + line for line in _lines(error.errors(), model))) from None
+
+
+def _lines(faults: list[Any], model: type[Section]) -> list[str]:
     """Validation faults of pydantic as `key = value: what is allowed`, one line a key."""
     lines: dict[str, str] = {}
     for fault in faults:
-        key = ".".join(_names(fault["loc"], model or Settings))
-        line = _line(key, fault)
+        key, section = _place(fault["loc"], model)
+        line = _line(key, section, fault)
         if key in lines and fault["type"] != "value_error":  # one of several types that the key may have
             line = f"{lines[key]}, or {line.partition(': ')[2].removeprefix('must be ')}"
         lines[key] = line
     return list(lines.values())
 
 
-def _names(location: tuple, model: type[Section]) -> list[str]:
-    """The part of a fault's location that names a key: pydantic appends the member of a union that did not fit."""
+def _place(location: tuple, model: type[Section]) -> tuple[str, type[Section]]:
+    """The key that a fault's location names, and its section: pydantic appends the member of a union that did not fit.
+
+    Of a list of sections the key holds the place: `tune.space.0.step`.
+    """
     names: list[str] = []
     for part in location:
         names.append(str(part))
-        field = model.model_fields.get(part)
-        if field is None or not (isinstance(field.annotation, type) and issubclass(field.annotation, Section)):
+        if isinstance(part, int):
+            continue
+        kind = model.model_fields[part].annotation if part in model.model_fields else None
+        inner = next(
+            (each for each in (kind, *get_args(kind)) if isinstance(each, type) and issubclass(each, Section)), None
+        )
+        if inner is None:
             break
-        model = field.annotation
-    return names
+        model = inner
+    return ".".join(names), model
 
 
-def _line(key: str, fault: dict) -> str:
+def _line(key: str, section: type[Section], fault: dict) -> str:
     value, kind = fault["input"], fault["type"]
     if kind == "extra_forbidden":
-        *section, name = key.split(".")
-        allowed = list(_model_of(section).model_fields)
-        close = difflib.get_close_matches(name, allowed, n=1)
+        allowed = list(section.model_fields)
+        close = difflib.get_close_matches(key.rpartition(".")[2], allowed, n=1)
         hint = f"did you mean {close[0]}? " if close else ""
         return f"{key} = {value!r}: unknown key; {hint}allowed: {', '.join(allowed)}"
+    if kind == "model_type":
+        return f"{key} = {value!r}: must be a mapping of {', '.join(section.model_fields)}"
     if kind == "missing":
         return f"{key}: missing; add it"
     message = fault["msg"].removeprefix("Value error, ")

@@ -183,4 +183,6 @@ def table_text(columns: dict[str, list]) -> str:
 def _cell(value: object) -> str:
     if value is None or value != value:  # as NaN is
         return "-"
-    return f"{value:.2f}" if isinstance(value, float) else str(value)
+    if not isinstance(value, float):
+        return str(value)
+    return f"{value:.2f}" if value == 0 or abs(value) >= 0.1 else f"{value:.2g}"

@@ -2,6 +2,8 @@
 
 from typing import NamedTuple
 
+from lib.files import printable
+
 
 class EarshotError(Exception):
     """An error that a user can mend. A stage prints its message as one line and exits with status 1."""
@@ -13,6 +15,11 @@ class SettingsError(EarshotError):
 
 class AudioError(EarshotError):
     """A recording cannot be read."""
+
+    def problem(self, subject: object) -> "Problem":
+        """This error as a Problem of a recording that the run passed over; subject: its path, as it is to be shown."""
+        reason, _, action = str(self).rpartition("; ")
+        return Problem(printable(str(subject)), reason, action)
 
 
 class DataSetError(EarshotError):

@@ -19,8 +19,9 @@ def calibrate(
     """Fit Platt scaling, and find the score of each class from which on it is as precise as wanted.
 
     Use recordings that the model was not trained with, and in which sounds are as common as where it will listen.
-    Scores that infer has scaled already are taken as they were before. The output folder gets calibration.json and a
-    plot. With a model of several checkpoints, each stores what was fitted to the mean of their scores.
+    Scores that infer has scaled already are taken as they were before; run it without a place, which changes scores
+    for good. The output folder gets calibration.json and a plot. Several models together are not scaled: each stores
+    thresholds of the mean of their scores, as they are.
 
     Args:
         labels: folder that the infer stage wrote, or one of unmerged Audacity label files with all scores.
@@ -40,7 +41,6 @@ def calibrate(
             raise SettingsError(f"--{name} {value}: must be a number in 0..1")
     if recordings and not annotations:
         raise SettingsError("--recordings goes with --annotations; without it, data.test is used")
-    from dataclasses import replace
     from pathlib import Path
 
     from lib.models.description import read_description
@@ -48,20 +48,23 @@ def calibrate(
 
     checkpoints = {path: read_description(path) for path in model_files(model)} if model else {}
     from lib.evaluation.calibration import calibrate as fit
-    from lib.evaluation.calibration import label_scaling, plot_calibration, unscale
-    from lib.evaluation.plots import save
+    from lib.evaluation.calibration import read_units
+    from lib.evaluation.plots import plot_calibration, save
     from lib.files import write_json
 
-    scaling = label_scaling(labels)
-    units, problems = _units(settings, labels, annotations, recordings, output)
+    units, origin, problems = read_units(labels, settings, annotations, recordings)
     show_problems(problems)
-    if scaling != (1.0, 0.0):
-        units = replace(units, scores=unscale(units.scores, *scaling))
-        print(f"{labels}: scores are scaled by {scaling[0]:.4g}, {scaling[1]:.4g} already, which was undone first")
+    if origin.scaled:
+        scaling = f"{origin.coefficient:.4g}, {origin.intercept:.4g}"
+        print(f"{labels}: scores are scaled by {scaling} already, which was undone first")
+    if checkpoints and origin.models not in (0, len(checkpoints)):
+        fault = f"{labels}: scores are of {origin.models} models, and --model has {len(checkpoints)}"
+        raise EarshotError(f"{fault}; give --model those that made the labels")
+    alone = max(origin.models, len(checkpoints)) < 2
     try:
-        calibrated = fit(units, precision, cutoff)
+        calibrated = fit(units, precision, cutoff, alone)
     except ValueError as error:
-        raise EarshotError(f"{labels}: {error}; lower --cutoff, or test with more recordings") from None
+        raise EarshotError(f"{labels}: {error}; lower --cutoff, or use more recordings") from None
     stored = {path: calibrated.for_model(description) for path, description in checkpoints.items()}
 
     folder, pair = Path(output), (calibrated.coefficient, calibrated.intercept)
@@ -72,7 +75,8 @@ def calibrate(
     write_json(folder / "calibration.json", content | {"thresholds": calibrated.thresholds})
     table = calibrated.classes[["class", "threshold", "precision", "recall", "positives"]]
     print(table.rename(columns={"positives": "n"}).to_string(index=False, float_format="%.3f", na_rep="-"))
-    print(f"\ncoefficient {pair[0]:.4f}, intercept {pair[1]:.4f}; thresholds are of scaled scores -> {output}")
+    of = f"coefficient {pair[0]:.4f}, intercept {pair[1]:.4f}; thresholds are of scaled scores"
+    print(f"\n{of if alone else 'several models: thresholds are of the mean of unscaled scores'} -> {output}")
     show_problems(calibrated.unreached(precision))
     if stored:
         from lib.models.checkpoint import set_calibration
@@ -80,24 +84,6 @@ def calibrate(
         for path, calibration in stored.items():
             set_calibration(path, calibration)
             print(f"stored with {path}")
-
-
-def _units(settings, labels: str, annotations: str | None, recordings: str | None, output: str) -> tuple:
-    """Truth and scores of all segments, and problems."""
-    if annotations:
-        from pathlib import Path
-
-        from lib.evaluation.testers import PerSegmentTester
-
-        tester = PerSegmentTester(annotations, recordings or str(Path(annotations).parent), labels, output, 0)
-        return tester.units, tester.problems
-    from lib.datasets.contents import read_data_set
-    from lib.evaluation.predictions import read_predictions
-    from lib.evaluation.units import segment_units
-
-    contents = read_data_set(settings.data.test)
-    units, problems = segment_units(contents, read_predictions(labels), settings.evaluate.min_seconds)
-    return units, [*contents.problems, *problems]
 
 
 if __name__ == "__main__":

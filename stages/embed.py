@@ -35,28 +35,24 @@ def embed(
     settings = load_settings(params, overrides, section="infer")
     if (recordings is None) == (database is None):
         raise SettingsError("give either --recordings or --database: what to embed")
-    if database is not None:
-        from lib.inference.database_embeddings import embed_database
-
-        n = embed_database(database, model, settings, spec_group, class_name)
-        print(f"{n} spectrograms -> {database}")
-        return
     from pathlib import Path
 
-    from lib.inference.embedding_store import EmbeddingStore
-    from lib.inference.embeddings import embed_recordings, write_table
+    from lib.curation.database_embeddings import embed_database
+    from lib.curation.embeddings import embed_recordings, write_table
     from lib.inference.inputs import recordings_of
 
-    found, problems = recordings_of(str(recordings))
-    show_problems(problems)
+    if recordings is None:
+        print(f"{embed_database(str(database), model, settings, spec_group, class_name)} spectrograms -> {database}")
+        return
+    found, problems = recordings_of(recordings)
     done = embed_recordings(found, model, settings, Path(output))
-    show_problems(done.problems)
-    print(f"{done.recordings - done.failed} of {done.recordings} recordings ({done.new} new), ", end="")
-    with EmbeddingStore(output) as store:
-        print(f"{done.windows} windows of {store.seconds:g} s, {store.manifest['dim']} dimensions -> {output}")
-        if table is not None:
-            print(f"{write_table(store, table)} rows -> {table}")
-    if done.failed == done.recordings or (settings.infer.strict and done.failed):
+    show_problems([*problems, *done.problems])
+    n_ok = done.recordings - done.failed
+    windows = f"{done.windows} windows of {done.seconds:g} s, {done.dim} dimensions"
+    print(f"{n_ok} of {done.recordings} recordings ({done.new} new), {windows} -> {output}")
+    if table is not None:
+        print(f"{write_table(output, table)} rows -> {table}")
+    if not n_ok or (settings.infer.strict and done.failed):
         raise EarshotError(f"{output}: {done.failed} of {done.recordings} recordings could not be read; see above")
 
 

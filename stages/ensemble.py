@@ -1,7 +1,7 @@
 """Find the checkpoints that are best together: checkpoints + a labelled test set in → a table, and their copies."""
 
 from lib.config import load_settings
-from lib.console import progress, run_stage, show_problems
+from lib.console import run_stage, show_problems
 from lib.errors import SettingsError
 
 
@@ -11,6 +11,8 @@ def ensemble(
     smaller: bool = False,
     metric: str = "macro_pr_auc",
     trials: int = 200,
+    recordings: str | None = None,
+    annotations: str | None = None,
     scores: str | None = None,
     output: str | None = None,
     report: str = "data/ensemble.csv",
@@ -18,7 +20,10 @@ def ensemble(
     params: str = "params.yaml",
     **overrides,
 ) -> None:
-    """Find the ensemble of checkpoints that is best on data.test.
+    """Find the ensemble of checkpoints that is best on data.test, or on other recordings.
+
+    What is chosen on the test set looks better on it than it is: keep recordings apart to choose by, give them with
+    --recordings and --annotations, and test what comes of it on others.
 
     Args:
         models: folder of checkpoints, or several, separated by commas.
@@ -27,10 +32,13 @@ def ensemble(
         metric: what is compared: macro_pr_auc, micro_pr_auc, macro_roc_auc, micro_roc_auc, precision, recall, f1,
             best_f1 or accuracy.
         trials: how many ensembles of a size to try; where there are no more, all are tried.
-        scores: instead of models, folders that infer wrote for data.test, one for each model, separated by commas.
+        recordings: folder of recordings to compare ensembles by, with --annotations; default: data.test.
+        annotations: CSV file that says what is in them (recording, class, start_time, end_time).
+        scores: instead of models, folders that infer wrote for these recordings, one for each model, separated by
+            commas.
         output: empty folder to copy the best checkpoints to, which is then a model for infer.
         report: CSV file with all ensembles that were tried, best first, and intervals of the best of each size.
-        keep: folder in which each model's scores are kept, for another run.
+        keep: folder in which each model's scores are kept for another run, up to 30 days after the last one.
         params: settings file.
         overrides: any setting, as --key (of evaluate) or --section.key; for example --data.test.path DIR.
     """
@@ -39,9 +47,11 @@ def ensemble(
         raise SettingsError("size and trials must be at least 1")
     if scores and output:
         raise SettingsError("output needs models; scores are of models that are not given")
+    if (recordings is None) != (annotations is None):
+        raise SettingsError("--recordings and --annotations go together; give both or neither")
     from pathlib import Path
 
-    from lib.datasets.contents import read_data_set
+    from lib.datasets.contents import read_annotated, read_data_set
     from lib.evaluation import ensembles
     from lib.evaluation.model_scores import read_scores, score_models
     from lib.files import write_text
@@ -55,30 +65,21 @@ def ensemble(
     if len(files) < size:
         raise SettingsError(f"size = {size}: only {len(files)} models are there; give more or a smaller size")
 
-    contents = read_data_set(settings.data.test)
-    found, problems = (read_scores if scores else score_models)(files, contents, settings, keep)
-    show_problems([*contents.problems, *problems])
-    chosen, sizes = settings.evaluate, range(1 if smaller else size, size + 1)
-    trial = ensembles.search(
-        len(files), sizes, trials, lambda models: ensembles.evaluate_ensemble(found, models, metric, chosen.threshold)
-    )
-    total = ensembles.n_trials(len(files), sizes, trials)
-    tried = ensembles.ranked(progress(trial, "ensemble", total, unit="ensembles"))
-    leaders = {len(entry.models): entry.models for entry in reversed(tried)}.values()
-    intervals = {
-        models: ensembles.interval_of(found, models, metric, chosen.threshold, chosen.bootstrap, chosen.seed)
-        for models in leaders
-    }
-    table = ensembles.ensemble_table(tried, found.names, intervals)
+    test = read_annotated(recordings, annotations) if recordings and annotations else read_data_set(settings.data.test)
+    scored, problems = (read_scores if scores else score_models)(files, test, settings, keep)
+    show_problems([*test.problems, *problems])
+    sizes = range(1 if smaller else size, size + 1)
+    found = ensembles.find(scored, sizes, metric, trials, settings.evaluate)
+    table = ensembles.ensemble_table(found, scored.names)
     write_text(report, table.to_csv(index=False, float_format="%.6g", lineterminator="\n"))
-    best = tried[0]
+    best = found.tried[0]
     if output:
         ensembles.copy_models([files[index] for index in best.models], Path(output))
-    low, high = intervals[best.models]
-    print(f"{len(tried)} ensembles of {len(files)} models -> {report}")
+    low, high = found.intervals[best.models]
+    print(f"{len(found.tried)} ensembles of {len(files)} models -> {report}")
     print(f"best {metric}: {best.score:.4f} ({low:.3f} to {high:.3f})" + (f" -> {output}" if output else ""))
     for index in best.models:
-        print(f"  {found.names[index]}")
+        print(f"  {scored.names[index]}")
 
 
 if __name__ == "__main__":

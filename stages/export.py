@@ -1,7 +1,16 @@
 """Write models as ONNX files, for devices and programs that have no torch: data/models -> data/onnx."""
 
+from typing import TYPE_CHECKING
+
 from lib.config import load_settings
 from lib.console import run_stage, show_problems
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    import numpy as np
+
+    from lib.config import Audio
 
 
 def export(
@@ -18,14 +27,14 @@ def export(
     Args:
         model: checkpoint, or folder of checkpoints, each of which becomes a file.
         output: folder to write <checkpoint>.onnx to.
-        recordings: a recording, folder or list (.txt), the first of which is compared; default: data.test.
+        recordings: a recording, folder or list (.txt), the first of which is compared; default: the first of data.test
+            that can be read.
         params: settings file.
         overrides: any setting.
     """
     settings = load_settings(params, overrides, section="infer")
     from pathlib import Path
 
-    from lib.audio.spectrogram import recording_windows
     from lib.errors import EarshotError
     from lib.inference.inputs import data_set_recordings, recordings_of
     from lib.models.description import read_description
@@ -40,10 +49,7 @@ def export(
         if recordings:
             raise
     for checkpoint in model_files(model):
-        audio, real = read_description(checkpoint).audio, None
-        if found:
-            path = next(iter(found.values()))
-            real = next(recording_windows(path, audio, audio.spec_duration / 2, 32)).spectrograms
+        real = _spectrograms(list(found.values()), read_description(checkpoint).audio, bool(recordings))
         exported = export_onnx(checkpoint, Path(output) / f"{checkpoint.stem}.onnx", real)
         print(f"{checkpoint} -> {exported.path} ({exported.path.stat().st_size / 1e6:.1f} MB)")
         for what, ports in (("input", exported.inputs), ("output", exported.outputs)):
@@ -52,6 +58,20 @@ def export(
                 print(f"  {what:<7} {port.name:<13} {port.type} ({shape}): {port.meaning}")
         compared = f"{exported.n_random} random and {exported.n_real} real spectrograms"
         print(f"  largest difference from torch on {compared}: {exported.difference:.1e}")
+
+
+def _spectrograms(recordings: "list[Path]", audio: "Audio", strict: bool) -> "np.ndarray | None":
+    """Spectrograms of the first of the recordings; unless strict, of the first that can be read, if there is one."""
+    from lib.audio.spectrogram import recording_windows
+    from lib.errors import AudioError
+
+    for path in recordings:
+        try:
+            return next(recording_windows(path, audio, audio.spec_duration / 2, 32)).spectrograms
+        except AudioError as error:
+            if strict:
+                raise AudioError(f"{path}: {error}") from None
+    return None
 
 
 if __name__ == "__main__":

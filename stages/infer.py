@@ -36,7 +36,7 @@ def infer(
     found, problems = recordings_of(recordings) if recordings else data_set_recordings(settings.data.test)
     show_problems(problems)
     place = occurrence_filter(settings.infer, occurrences)
-    rows, n_new, problems = analyze(found, model, settings.infer, Path(output), place, bool(recordings))
+    rows, n_new, problems = analyze(found, model, settings, Path(output), place, bool(recordings))
     show_problems(problems)
     n_ok = sum(row["status"] == "ok" for row in rows)
     n_labels = sum(int(row["labels"]) for row in rows)

@@ -52,35 +52,29 @@ def plot(
     if not 0 <= overlap < settings.audio.spec_duration or power <= 0 or context < 0 or max < 0:
         raise SettingsError("overlap must be below audio.spec_duration, power above 0, context and max not below 0")
 
-    from itertools import islice
     from pathlib import Path
 
-    from lib.config import DataSet
-    from lib.datasets.contents import read_data_set
     from lib.evaluation import spectrograms
-    from lib.inference.inputs import recordings_of
 
-    style, folder = spectrograms.Style(settings.audio, power, bare), Path(output)
     problems: list[Problem] = []
-    if errors is not None:
-        table = spectrograms.read_errors("metrics/report/errors.csv" if errors == "True" else errors, max or None)
-        contents = read_data_set(settings.data.test)
-        total, least = len(table), settings.evaluate.min_seconds
-        drawn = spectrograms.draw_errors(table, contents, style, folder, problems, context, least)
-    elif class_name is not None:
-        total, drawn = spectrograms.draw_class(database, class_name, spec_group, folder, style, max or None)
-    else:
-        found, problems = recordings_of(str(recordings))
-        table = read_data_set(DataSet(path=annotations)).annotations if annotations else None
-        marks = spectrograms.Marks(table, Path(labels) if labels else None)
-        hop = settings.audio.spec_duration - overlap
-        if whole:
-            total, drawn = len(found), spectrograms.draw_whole(found, style, folder, marks, problems)
-        else:
-            total = spectrograms.count_windows(found, settings.audio, hop)
-            drawn = spectrograms.draw_windows(found, style, hop, folder, marks, problems)
-        total = min(total, max) if max else total
-    n = sum(1 for _ in progress(islice(drawn, max or None) if errors is None else drawn, "plot", total, "pictures"))
+    total, drawn = spectrograms.pictures(
+        settings,
+        spectrograms.Style(settings.audio, power, bare),
+        Path(output),
+        problems,
+        max or None,
+        errors="metrics/report/errors.csv" if errors == "True" else errors,
+        context=context,
+        class_name=class_name,
+        database=database,
+        spec_group=spec_group,
+        recordings=recordings,
+        whole=whole,
+        overlap=overlap,
+        annotations=annotations,
+        labels=labels,
+    )
+    n = sum(1 for _ in progress(drawn, "plot", total, "pictures"))
     show_problems(problems)
     print(f"{n} pictures -> {output}")
 

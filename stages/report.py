@@ -47,7 +47,7 @@ def report(
     from lib.files import write_text
 
     for name, table in tables.items():
-        text = table.to_csv(index=False, float_format="%.3f", lineterminator="\n")
+        text = table.to_csv(index=False, float_format="%.9g", lineterminator="\n")
         write_text(Path(output) / f"{name}.csv", text)
     print(f"\n{len(tables)} tables -> {output}")
 

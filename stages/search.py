@@ -1,10 +1,8 @@
 """Search by example: a sound -> the most similar windows of recordings, as a table and as pictures."""
 
-from lib.config import load_settings
-from lib.console import progress, run_stage, show_problems
+from lib.config import load_settings, read_seconds
+from lib.console import run_stage, show_problems
 from lib.errors import SettingsError
-
-RESULTS = "results.csv"
 
 
 def search(
@@ -50,51 +48,21 @@ def search(
         raise SettingsError("give --recordings or --database, not both: what to search")
     if max < 1:
         raise SettingsError(f"--max {max}: must be 1 or more")
-    first, last = _seconds("start", start), _seconds("end", end)
-    import time
+    first = None if start is None else read_seconds("--start", start)
+    last = None if end is None else read_seconds("--end", end)
     from pathlib import Path
 
-    from lib.inference.database_embeddings import DatabaseEmbeddings
-    from lib.inference.embedding_store import WINDOWS_A_PIECE, EmbeddingStore
-    from lib.inference.embeddings import check_model, embed_recordings
-    from lib.inference.inputs import recordings_of
-    from lib.inference.predictor import Predictor
-    from lib.inference.search import make_query, show_matches, write_matches
-    from lib.inference.search import search as find
-    from lib.inference.search_images import remove_images, write_images
+    from lib.curation.search import show_matches
+    from lib.curation.search_run import find, open_source, write_found
 
-    names, folder = None, Path(output)
-    if recordings is not None:
-        names, problems = recordings_of(recordings)
-        show_problems([*problems, *embed_recordings(names, model, settings, Path(store)).problems])
-    with DatabaseEmbeddings(database, spec_group, class_name) if database else EmbeddingStore(store, names) as source:
-        if isinstance(source, EmbeddingStore):
-            check_model(source, model)
-        wanted = make_query(query, source, Predictor(model, settings.infer.device, settings), first, last)
-        total, began = source.count(), time.monotonic()
-        pieces = progress(source.pieces(), "search", 1 + total // WINDOWS_A_PIECE, "blocks")
-        matches = find(source, pieces, wanted, max, distinct)
-        seconds = time.monotonic() - began
-        remove_images(folder, folder / RESULTS)
-        write_matches(folder / RESULTS, matches)
-        if plot:
-            done = progress(write_images(matches, source, folder), "plot", len(matches), "pictures")
-            show_problems(problem for problem in done if problem)
-    print(show_matches(matches))
-    print(f"{len(matches)} of {total:,} windows, in {seconds:.2f} s ({total / seconds:,.0f} windows/s) -> {output}")
-
-
-def _seconds(flag: str, text: str | None) -> float | None:
-    """Seconds of a time like 83.5, 1:23.5 or 1:02:03."""
-    if text is None:
-        return None
-    try:
-        parts = [float(part) for part in str(text).split(":")]
-    except ValueError:
-        parts = [-1.0]
-    if any(part < 0 for part in parts) or len(parts) > 3:
-        raise SettingsError(f"--{flag} {text}: is no time; give seconds, m:ss or h:mm:ss")
-    return sum(part * 60**place for place, part in enumerate(reversed(parts)))
+    source, problems = open_source(store, recordings, database, spec_group, class_name, model, settings)
+    show_problems(problems)
+    with source:
+        found = find(source, query, first, last, model, settings, max, distinct)
+        show_problems(write_found(found, source, Path(output), plot))
+    print(show_matches(found.matches))
+    speed = f"{found.seconds:.2f} s ({found.windows / found.seconds:,.0f} windows/s)"
+    print(f"{len(found.matches)} of {found.windows:,} windows, in {speed} -> {output}")
 
 
 if __name__ == "__main__":

@@ -2,6 +2,7 @@
 
 from lib.config import load_settings
 from lib.console import run_stage, say, show_problems
+from lib.errors import SettingsError
 
 
 def train(
@@ -37,9 +38,12 @@ def train(
     from lib.training.state import epochs_done, remove_state, training_fingerprint
     from lib.training.trainer import describe, save_models, train
 
+    folder, start = Path(model).parent, settings.train.load_checkpoint
+    if start and Path(start).resolve().is_relative_to(folder.resolve()):
+        fault = f"train.load_checkpoint = {start!r}: lies in {folder}, which DVC empties before it trains"
+        raise SettingsError(f"{fault}; copy it and its .json elsewhere")
     windows = StoredWindows(database, settings.train.spec_group)
     fingerprint = training_fingerprint(database, settings.train)
-    folder = Path(model).parent
     with training_run(settings, fingerprint, models=folder, epochs_done=epochs_done(state, fingerprint)) as log:
 
         def on_epoch(step: int, figures: dict[str, float]) -> None:

@@ -43,12 +43,11 @@ def tune(
     settings = load_settings(params, overrides, section="tune")
     if (recordings is None) != (annotations is None):
         raise SettingsError("--recordings and --annotations go together; give both or neither")
-    from lib.training.space import plan, read_space
+    from lib.training.space import read_space
     from lib.training.tuner import check_metric
 
     metric, parameters = settings.tune.metric, read_space(settings.tune.space)
     check_metric(metric)
-    plan(parameters, settings.tune.trials, settings.tune.study, settings)  # what is wrong with it is said at once
     from pathlib import Path
 
     from lib.datasets.contents import read_annotated, read_data_set
@@ -59,9 +58,7 @@ def tune(
 
     test = read_annotated(recordings, annotations) if recordings and annotations else read_data_set(settings.data.test)
     chosen_model, chosen_classes = (Path(path) if path else None for path in (model, classes))
-    source = choose_source(
-        parameters, settings, chosen_model, Path(database), str(extract).lower() == "true", chosen_classes
-    )
+    source = choose_source(parameters, settings, chosen_model, Path(database), extract, chosen_classes)
     found = search(
         *(settings, test, source, Path(output), Path(output) / "work", parameters),
         on_trial=lambda trial: say(describe(trial, metric)),

@@ -151,6 +151,8 @@ class Audio:
         """
         if self._signal is None:
             return None, None
+        if not np.isfinite(start_times).all():
+            raise SettingsError("start_times: one is no finite number; give seconds")
         given = {
             "spec_duration": spec_duration,
             "freq_scale": freq_scale,

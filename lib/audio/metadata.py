@@ -20,8 +20,13 @@ UTC = datetime.UTC
 GUANO_BYTES = 2**20
 """A chunk that claims to be larger than this is not read as GUANO."""
 
-# Year, month and day with the same separator or none; digits may follow only as the time of day, HHMM or HHMMSS.
-DATE = re.compile(r"(?<!\d)((?:19|20)\d\d)([-_]?)(\d\d)\2(\d\d)(?=\D|$|\d{4}(?!\d)|\d{6}(?!\d))", re.ASCII)
+# Year, month and day with the same separator or none; digits may follow only as the time of day, HHMM or HHMMSS. Right
+# behind a letter, eight digits without a time of day are rather an ID, such as XC19981230.
+DATE = re.compile(
+    r"(?<!\d)(?:(?<![A-Za-z])|(?=\d{4}[-_]|\d{8}[-_T ]?\d{4}))"
+    r"((?:19|20)\d\d)([-_]?)(\d\d)\2(\d\d)(?=\D|$|\d{4}(?!\d)|\d{6}(?!\d))",
+    re.ASCII,
+)
 TIME = re.compile(
     r"(?:[-_ T]|(?<=\d))([01]\d|2[0-3])([-_:.]?)([0-5]\d)(?:\2([0-5]\d))?(?:[.,]\d+)?(Z|[+-]\d\d:?\d\d)?(?!\d)",
     re.ASCII,

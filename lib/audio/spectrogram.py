@@ -166,7 +166,7 @@ def cut_windows(frames: Iterable[np.ndarray], audio: Audio, hop: float, batch: i
         while n_windows(seconds, audio.spec_duration, hop) > k + batch:  # one more follows, so these are whole
             yield cut(batch)
             k += batch
-            skipped = round(k * hop * rate) - first
+            skipped = min(round(k * hop * rate) - first, held.shape[1])  # hops may be longer than windows
             held, first = held[:, skipped:], first + skipped
     n = n_windows(seconds, audio.spec_duration, hop)
     missing = round((n - 1) * hop * rate) + width - first - held.shape[1]

@@ -24,6 +24,7 @@ from lib.config import Audio, Extract
 from lib.console import progress
 from lib.database import schema
 from lib.database.codec import encode
+from lib.database.files import WRITING
 from lib.datasets.contents import Contents
 from lib.digests import digest_code, digest_known_file, digest_of
 from lib.errors import AudioError, EarshotError, Problem
@@ -41,6 +42,9 @@ BYTES_A_COMMIT = 64 * 2**20
 END_TOLERANCE = 0.1
 """Seconds by which an annotation may outlast its recording before it is worth a word."""
 
+SHORT = 0.1
+"""Part of a window below which the length of a recording is worth a word."""
+
 
 class Window(NamedTuple):
     """A window to store: start (s), names of the classes that sound in it, encoded spectrogram."""
@@ -52,7 +56,11 @@ class Window(NamedTuple):
 
 @dataclass
 class Report:
-    """What the database holds after an extraction; `failed` and `warnings` tell what it lacks."""
+    """What the database holds after an extraction; `failed` and `warnings` tell what it lacks.
+
+    Recordings that were inserted by hand count too. In the digest they are by path, offsets, classes and sizes of their
+    spectrograms, the others by the content of their rows.
+    """
 
     recordings: int = 0
     windows: int = 0
@@ -106,8 +114,7 @@ def extract(
             connection.commit()
             _shrink(connection)
     except DatabaseError as error:
-        action = "check that you may write there, that it has room and that nothing else is using it"
-        raise EarshotError(f"{database}: cannot be written ({error.orig}); {action}") from None
+        raise EarshotError(f"{database}: cannot be written ({error.orig}); {WRITING}") from None
     problems += [problem for task in tasks for problem in task.problems]
     report.warnings = [str(problem) for problem in problems]
     if settings.strict and (lost := [str(problem) for problem in problems if problem.lost]):
@@ -133,9 +140,9 @@ def _store_all(
             size = _store(connection, task, windows, ids)
         except AudioError as error:
             _forget(connection, [task.name])
-            reason, _, action = str(error).rpartition("; ")
-            task.problems.append(Problem(printable(str(task.path)), reason, action))
-            report.failed.append({"recording": task.name, "reason": reason})
+            problem = error.problem(task.path)
+            task.problems.append(problem)
+            report.failed.append({"recording": task.name, "reason": problem.reason})
             continue
         if size is None:
             continue
@@ -208,6 +215,8 @@ def _windows(task: _Task, audio: Audio, settings: Extract, fixed: str) -> Iterat
         yield chosen
     if loudest == 0:
         task.note("is silent from start to end")
+    if task.seconds < SHORT * audio.spec_duration:
+        task.note(f"lasts {task.seconds:.2g} s only, less than a tenth of a window")
     _note_events_outside(task)
 
 
@@ -340,11 +349,18 @@ def _summarize(connection: Connection, report: Report) -> None:
         .order_by(schema.class_.c.Name)
     )
     report.windows_per_class = {name: windows for name, windows in connection.execute(per_class)}
-    rows = select(schema.recording.c.Name, schema.recording.c.Digest).order_by(schema.recording.c.Name)
+    recording, segment, value = schema.recording.c, schema.segment, schema.spec_value
+    rows = select(recording.Name, recording.Digest).where(recording.Key.is_not(None)).order_by(recording.Name)
     class_ = schema.class_.c
     columns = class_.Name, class_.Code, class_.AltName, class_.AltCode, schema.category.c.Name
     classes = select(*columns).join(schema.category, class_.CategoryID == schema.category.c.ID).order_by(class_.Name)
-    report.digest = digest_of([[list(row) for row in connection.execute(query)] for query in (rows, classes)])
+    by_hand = select(recording.Path, segment.c.Offset, class_.Name, func.length(value.c.Value))
+    by_hand = by_hand.join_from(schema.recording, segment).join(value, value.c.SegmentID == segment.c.ID)
+    by_hand = by_hand.outerjoin(schema.segment_class, schema.segment_class.c.SegmentID == segment.c.ID)
+    by_hand = by_hand.outerjoin(schema.class_).join(schema.spec_group, value.c.SpecGroupID == schema.spec_group.c.ID)
+    by_hand = by_hand.where(recording.Key.is_(None), schema.spec_group.c.Name == schema.DEFAULT)
+    queries = rows, classes, by_hand.order_by(recording.Path, segment.c.Offset, class_.Name)
+    report.digest = digest_of([[list(row) for row in connection.execute(query)] for query in queries])
 
 
 def _shrink(connection: Connection) -> None:

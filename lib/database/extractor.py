@@ -4,6 +4,7 @@ For whole data sets with annotations there is lib.database.extraction; this is f
 that somebody picked: listed in a CSV file, or as pictures left over in a folder.
 """
 
+import filecmp
 import logging
 import re
 import shutil
@@ -14,12 +15,15 @@ from typing import NamedTuple
 from lib import config
 from lib.audio import reader
 from lib.audio.spectrogram import recording_windows, recording_windows_at
+from lib.audio.windows import window_starts
 from lib.console import progress
 from lib.database import schema
 from lib.database.codec import encode
+from lib.database.extraction import SHORT
 from lib.database.provider import TrainingDataProvider
-from lib.database.spec_groups import WINDOWS_AT_ONCE, claim_group, problem_of, reading
+from lib.database.spec_groups import WINDOWS_AT_ONCE, claim_group, reading
 from lib.database.training_database import TrainingDatabase
+from lib.datasets.label_files import Finder
 from lib.datasets.tables import read_csv
 from lib.errors import AudioError, EarshotError, Problem, SettingsError
 from lib.files import atomic, printable
@@ -28,7 +32,7 @@ from lib.parallel import map_streams, n_workers
 SAME_OFFSET = 0.005
 """Seconds, at most, between the offsets of what counts as one segment: names of pictures are rounded to hundredths."""
 PICTURE = re.compile(r"(?:\d+~)?(.+)[-_](\d+(?:\.\d+)?)(?:-seg\d+)?(?:~\d+(?:\.\d+)?)?")
-"""`NAME-OFFSET`, as plots are called; `RANK~NAME-OFFSET~DISTANCE`, as results of a search are."""
+"""`NAME-OFFSET`, as plots and results of a search are called; `RANK~NAME-OFFSET~SCORE`, as errors are."""
 PICTURE_SUFFIXES = frozenset({".png", ".jpg", ".jpeg"})
 
 logger = logging.getLogger(__name__)
@@ -78,12 +82,17 @@ class Extractor:
     def extract_all(self, dir_path: str | Path) -> int:
         """Extract all windows of the recordings in a folder and its subfolders.
 
-        Recordings of which the group has windows of this class already are skipped. Returns the number of spectrograms
-        inserted. Raises EarshotError if there is no such folder.
+        Recordings of which the group has all windows as ones of this class already are skipped. Returns the number of
+        spectrograms inserted. Raises EarshotError if there is no such folder.
         """
-        stored = self.db.get_spectrogram_by_class(self.class_name, include_value=False, spec_group=self.spec_group)
-        known = {row.recording_id for row in stored}
-        paths = {row.path for row in self.db.get_recording_by_class(self.class_name) if row.id in known}
+        stored: dict[int, _Recording] = {}
+        rows = self.db.get_spectrogram_by_class(self.class_name, include_value=False, spec_group=self.spec_group)
+        for row in rows:
+            if row.recording_id not in stored:
+                stored[row.recording_id] = self._known(row.recording_id)
+            stored[row.recording_id].add(row.offset, row.segment_id)
+        recordings = self.db.get_recording_by_class(self.class_name)
+        paths = {row.path for row in recordings if row.id in stored and self._is_whole(stored[row.id], row.seconds)}
         files = [file.resolve() for file in reader.recording_files(dir_path)]
         return self._insert_all([_Task(file, file, None) for file in files if printable(str(file)) not in paths])
 
@@ -104,12 +113,13 @@ class Extractor:
     def extract_by_image(self, rec_dir: str | Path, spec_dir: str | Path, dest_dir: str | Path | None = None) -> int:
         """Extract the windows of which there are pictures in a folder.
 
-        The pictures (PNG or JPEG) are those that the verbs plot and search write, `NAME-OFFSET.png` or
-        `RANK~NAME-OFFSET~DISTANCE.png`; delete those that are not wanted first.
+        The pictures (PNG or JPEG) are those that the verbs plot and search write, `NAME-OFFSET.png`, or plot --errors,
+        `RANK~NAME-OFFSET~SCORE.png`; delete those that are not wanted first.
 
         Args:
             rec_dir: folder of the recordings.
-            spec_dir: folder of the pictures.
+            spec_dir: folder of the pictures. Those in its subfolders count, too; where several recordings share a name,
+                the one is meant whose folder is called so.
             dest_dir: copy the recordings that are used to this folder, and let the database refer to them there.
 
         Returns the number of spectrograms inserted. Raises EarshotError if a folder is missing.
@@ -117,11 +127,14 @@ class Extractor:
         if not Path(spec_dir).is_dir():
             raise EarshotError(f"{spec_dir}: no such folder; give the one that holds the pictures")
         chosen = []
-        for file in sorted(Path(spec_dir).iterdir()):
+        for file in sorted(Path(spec_dir).rglob("*")):
             if file.suffix.lower() in PICTURE_SUFFIXES:
                 match = PICTURE.fullmatch(file.stem)
                 name, offset = match.groups() if match else (file.stem, "")
+                name = (file.relative_to(spec_dir).parent / name).as_posix()
                 chosen.append((name, offset, printable(str(file))))
+        if not chosen:
+            self._pass_over([Problem(str(spec_dir), "holds no pictures", "give the folder that plot or search wrote")])
         return self._insert_chosen(rec_dir, chosen, dest_dir)
 
     def insert_spectrograms(self, recording_path: str | Path, offsets: Iterable[float]) -> int:
@@ -144,13 +157,15 @@ class Extractor:
         if not Path(rec_dir).is_dir():
             raise EarshotError(f"{rec_dir}: no such folder; give the one that holds the recordings")
         files, problems = reader.find_recordings(rec_dir)
-        by_file_name = {printable(file.name): name for name, file in files.items()}
+        finder = Finder(files)
         offsets: dict[str, set[float]] = {}
         for name, text, place in chosen:
-            name = name if name in files else by_file_name.get(name, name)
+            name = name if name in files else finder.named(name, Path(place))
             offset = _seconds(text)
             if offset is None:
                 problems.append(Problem(place, "names no offset", "give seconds from the start of the recording"))
+            elif name not in files and finder.is_shared(name):
+                problems.append(Problem(place, f"several recordings are called {name}", "give the folder, too"))
             elif name not in files:
                 problems.append(
                     Problem(place, f"no such recording ({name})", f"add it to {rec_dir} or correct the name")
@@ -174,14 +189,11 @@ class Extractor:
                 with self.db.transaction():
                     n_inserted += self._insert(task, windows)
             except AudioError as error:
-                self._pass_over([problem_of(task.source, error)])
+                self._pass_over([error.problem(task.source)])
         return n_inserted
 
     def _windows(self, task: "_Task") -> Iterator["_Window"]:
         """The windows of a recording, compressed. Raises AudioError."""
-        if task.place != task.source and not task.place.exists():
-            with atomic(task.place) as part:
-                shutil.copyfile(task.source, part)
         with reading():
             yield from self._read(task)
 
@@ -210,26 +222,38 @@ class Extractor:
             n_inserted += self._insert_window(recording, offset, value)
         if recording is not None:
             self.db.update_recording(recording.id, "Seconds", seconds)
+            _copy(task.source, task.place)
+            if seconds < SHORT * self.audio.spec_duration:
+                reason = f"lasts {seconds:.2g} s only, less than a tenth of a window"
+                self._pass_over([Problem(printable(str(task.source)), reason, "check the file", lost=False)])
         return n_inserted
+
+    def _known(self, id: int) -> "_Recording":
+        return _Recording(id, min(SAME_OFFSET, self.audio.spec_duration / 100))
+
+    def _is_whole(self, recording: "_Recording", seconds: float) -> bool:
+        """Whether the recording has all the windows that extract_all makes of it."""
+        starts = window_starts(seconds, self.audio.spec_duration, self.audio.spec_duration - self.overlap)
+        return len(starts) > 0 and all(recording.segment_at(start) is not None for start in starts)
 
     def _recording(self, place: Path, seconds: float) -> "_Recording":
         filename = printable(place.name)
         source = self._provider.source_id(filename, self.src_name)
         id = self._provider.recording_id(self.class_name, filename, printable(str(place)), source, seconds)
-        recording = _Recording(id, min(SAME_OFFSET, self.audio.spec_duration / 100))
+        recording = self._known(id)
         for segment in self.db.get_segment({"RecordingID": id}):
             recording.add(segment.offset, segment.id)
         return recording
 
     def _insert_window(self, recording: "_Recording", offset: float, value: bytes) -> bool:
         """Insert what is missing of a segment, its class and its spectrogram; returns whether the latter was."""
-        segment = recording.segment_at(offset)
-        if segment is None:
-            segment = self.db.insert_segment(recording.id, offset)
+        known = recording.segment_at(offset)
+        segment = self.db.insert_segment(recording.id, offset) if known is None else known
+        if known is None:
             recording.add(offset, segment)
-        if not self.db.get_segment_class_count({"SegmentID": segment, "ClassID": self._class_id}):
+        if known is None or not self.db.get_segment_class_count({"SegmentID": segment, "ClassID": self._class_id}):
             self.db.insert_segment_class(segment, self._class_id)
-        if self.db.get_specvalue_count({"SegmentID": segment, "SpecGroupID": self._group_id}):
+        if known is not None and self.db.get_specvalue_count({"SegmentID": segment, "SpecGroupID": self._group_id}):
             return False
         self.db.insert_specvalue(value, self._group_id, segment)
         return True
@@ -274,6 +298,22 @@ class _Recording:
             if abs(there - offset) <= self._tolerance:
                 return segment
         return None
+
+
+def _copy(source: Path, place: Path) -> None:
+    """Copy a recording to its place, if it is not there. Raises AudioError if the place is another's."""
+    if source == place:
+        return
+    try:
+        if not place.exists():
+            with atomic(place) as part:
+                shutil.copyfile(source, part)
+        elif not filecmp.cmp(source, place, shallow=False):
+            action = "rename one of them, or choose another dest_dir"
+            raise AudioError(f"{printable(str(place))} is another recording; {action}")
+    except OSError as error:
+        action = "check that dest_dir is a folder that you may write to, and that it has room"
+        raise EarshotError(f"{printable(str(place))}: cannot be written ({error.strerror}); {action}") from None
 
 
 def _seconds(text: str) -> float | None:

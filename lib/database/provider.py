@@ -51,14 +51,16 @@ class TrainingDataProvider:
         """ID of a recording, which is inserted if missing.
 
         It is there if the source has a file of that name at the same path, or one in which that class sounds and which
-        has been moved from its path since. Recordings of the extract stage, which would forget what is added to them,
-        do not count.
+        has been moved from its path since, and then gets the new one. Recordings of the extract stage, which would
+        forget what is added to them, do not count.
         """
         named = {"Name": Path(filename).stem, "SourceID": source_id, "FileName": filename, "Key": None}
+        if id := _first_id(self.db.get_recording(named | {"Path": str(path)})):
+            return id
         for recording in self.db.get_recording(named):
             sounding = {"RecordingID": recording.id, "ClassName": class_name}
-            moved = not Path(recording.path).is_file() and self.db.get_segment_class_count(sounding)
-            if recording.path == str(path) or moved:
+            if not Path(recording.path).is_file() and self.db.get_segment_class_count(sounding):
+                self.db.update_recording(recording.id, "Path", str(path))
                 return recording.id
         return self.db.insert_recording(source_id, filename, path, seconds)
 

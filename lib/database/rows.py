@@ -7,14 +7,29 @@ import re
 import textwrap
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import cache
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, Self
 
-from sqlalchemy import Column, ColumnElement, LargeBinary, Select, Table, delete, func, insert, select, text, update
-from sqlalchemy.exc import IntegrityError, SQLAlchemyError
+import numpy as np
+from sqlalchemy import (
+    Column,
+    ColumnElement,
+    Engine,
+    LargeBinary,
+    Select,
+    Table,
+    delete,
+    func,
+    insert,
+    select,
+    text,
+    update,
+)
+from sqlalchemy.exc import IntegrityError, OperationalError, SQLAlchemyError
 
-from lib.database import schema
+from lib.database.files import WRITING
 from lib.errors import EarshotError
 
 Filters = dict[str, Any] | None
@@ -37,6 +52,7 @@ def attribute_of(column: str) -> str:
     return name
 
 
+@cache
 def filters_of(table: Table) -> dict[str, ColumnElement | tuple[Column, Column]]:
     """What rows of a table can be filtered by: its columns, and columns of the rows that it refers to.
 
@@ -58,9 +74,14 @@ def filters_of(table: Table) -> dict[str, ColumnElement | tuple[Column, Column]]
     return found
 
 
-def get_rows(table: Table) -> Callable[..., Rows]:
+def plain(value: Any) -> Any:
+    """A value as SQLite stores it right: it takes NumPy's numbers for bytes."""
+    return value.item() if isinstance(value, np.generic) else value
+
+
+def get_rows(table: Table, order: str = "ID") -> Callable[..., Rows]:
     def get(self: "Database", filters: Filters = None) -> Rows:
-        return self._rows(table, filters)
+        return self._rows(table, filters, order=order)
 
     attributes = ", ".join(attribute_of(column.name) for column in table.columns)
     _described(get, table, f"Rows of the {table.name} table.", f"A SimpleNamespace for each row: {attributes}.")
@@ -88,7 +109,8 @@ def delete_rows(table: Table) -> Callable[..., int]:
 def update_rows(table: Table) -> Callable[..., None]:
     def change(self: "Database", id: int, field: str, value: Any) -> None:
         column = self._column(table, field)
-        if not self._write(update(table).filter_by(ID=id).values({column.name: value})).rowcount:
+        statement = update(table).filter_by(ID=plain(id)).values({column.name: plain(value)})
+        if not self._write(statement).rowcount:
             raise EarshotError(f"{self.db_path}: {table.name} has no row with ID {id}; look it up first")
 
     change.__doc__ = f"""Change one value in the {table.name} table.
@@ -128,13 +150,15 @@ def _named(method: Callable, name: str) -> Callable:
 class Database:
     """An open database file, and what can be done with the rows of any of its tables.
 
-    db_path: SQLite file. create: make it where it is missing. A file of another version is never replaced.
+    db_path: SQLite file, which `engine` opens. Methods raise EarshotError, or the kind of it that `_error` names.
     """
 
-    def __init__(self, db_path: str | Path, create: bool) -> None:
+    _error: type[EarshotError] = EarshotError
+
+    def __init__(self, db_path: str | Path, engine: Engine) -> None:
         self.db_path = db_path
-        self._engine = schema.connect(db_path, create=create, replace=False)
-        self._connection = self._engine.connect()
+        self._engine = engine
+        self._connection = engine.connect()
         self._together = False
 
     def __enter__(self) -> Self:
@@ -160,9 +184,9 @@ class Database:
         self._together = True
         try:
             yield
-            self._connection.commit()
+            self._commit()
         except BaseException:
-            self._connection.rollback()
+            self._rollback()
             raise
         finally:
             self._together = False
@@ -172,18 +196,19 @@ class Database:
         for statement in ("ANALYZE", "PRAGMA optimize"):
             self._write(text(statement))
 
-    def _rows(self, table: Table, filters: Filters, *columns: Any) -> Rows:
+    def _rows(self, table: Table, filters: Filters, *columns: Any, order: str = "ID") -> Rows:
         query = select(*(columns or (table,))).where(*self._conditions(table, filters))
-        return self.select(query.order_by(table.c.Name if table is schema.class_ else table.c.ID))
+        return self.select(query.order_by(table.c[order]))
 
     def select(self, query: Select) -> Rows:
-        """What a query of the tables in lib.database.schema gives: a SimpleNamespace a row."""
+        """What a query of the tables gives: a SimpleNamespace a row."""
         names = [attribute_of(column.name) for column in query.selected_columns]
         return [SimpleNamespace(**dict(zip(names, row, strict=True))) for row in self._run(query)]
 
     def _conditions(self, table: Table, filters: Filters) -> list[ColumnElement[bool]]:
         conditions = []
         for name, value in (filters or {}).items():
+            value = plain(value)
             column = self._column(table, name, joined=True)
             if isinstance(column, tuple):
                 reference, column = column
@@ -201,37 +226,55 @@ class Database:
         raise EarshotError(f"{self.db_path}: {table.name} has no column {name}; it has {', '.join(allowed)}")
 
     def _insert(self, table: Table, **values: Any) -> int:
-        return self._write(insert(table).values(values)).lastrowid
+        return self._write(insert(table).values({name: plain(value) for name, value in values.items()})).lastrowid
 
-    def _write(self, statement: Any) -> Any:
-        result = self._run(statement)
+    def _write(self, statement: Any, rows: list[dict] | None = None) -> Any:
+        """Run a statement that changes something. rows: values to run it with, once for each."""
+        result = self._run(statement, rows)
         if not self._together:
-            self._connection.commit()
+            self._commit()
         return result
 
-    def _run(self, statement: Any) -> Any:
+    def _commit(self) -> None:
+        with self._errors():
+            self._connection.commit()
+
+    def _run(self, statement: Any, rows: list[dict] | None = None) -> Any:
+        with self._errors():
+            return self._connection.execute(statement, rows)
+
+    @contextmanager
+    def _errors(self) -> Iterator[None]:
         try:
-            return self._connection.execute(statement)
-        except IntegrityError as error:
-            self._undo()
-            raise EarshotError(f"{self.db_path}: {_broken_rule(error)}") from None
+            yield
         except SQLAlchemyError as error:
             if self._connection.closed:
-                raise EarshotError(f"{self.db_path}: was closed; open it again") from None
-            self._undo()
-            reason = getattr(error, "orig", None) or error
-            raise EarshotError(f"{self.db_path}: {reason}; check the values, and that the file is whole") from None
+                raise self._error(f"{self.db_path}: was closed; open it again") from None
+            if not self._together:
+                self._rollback()
+            raise self._error(f"{self.db_path}: {_fault(error)}") from None
 
-    def _undo(self) -> None:
-        if not self._together:
-            self._connection.rollback()
+    def _rollback(self) -> None:
+        self._connection.rollback()
+        if not self._connection.closed:  # where a commit has failed, SQLAlchemy takes the transaction for ended
+            self._connection.connection.rollback()
 
 
-def _broken_rule(error: IntegrityError) -> str:
-    rule, _, columns = str(error.orig).partition(" constraint failed")
+def _fault(error: SQLAlchemyError) -> str:
+    """What is wrong, and what to do about it."""
+    reason = getattr(error, "orig", None) or error
+    if isinstance(error, IntegrityError):
+        return _broken_rule(str(reason))
+    if isinstance(error, OperationalError):  # it is locked, full or may only be read
+        return f"{reason}; {WRITING}"
+    return f"{reason}; check the values, and that the file is whole"
+
+
+def _broken_rule(reason: str) -> str:
+    rule, _, columns = reason.partition(" constraint failed")
     what = columns.removeprefix(": ")
     return {
         "UNIQUE": f"a row with that value of {what} stands there already; use it, or choose another value",
         "NOT NULL": f"{what} must have a value; give one",
         "FOREIGN KEY": "the row that it refers to does not exist; insert that one first",
-    }.get(rule, str(error.orig))
+    }.get(rule, reason)

@@ -8,31 +8,14 @@ made with the settings of a SpecGroup.
 import json
 from pathlib import Path
 
-from sqlalchemy import (
-    Column,
-    Engine,
-    Float,
-    ForeignKey,
-    Index,
-    Integer,
-    LargeBinary,
-    MetaData,
-    Table,
-    Text,
-    create_engine,
-    event,
-    text,
-)
+from sqlalchemy import Column, Engine, Float, ForeignKey, Index, Integer, LargeBinary, MetaData, Table, Text, text
 from sqlalchemy.exc import DatabaseError
-from sqlalchemy.pool import NullPool
-from sqlalchemy.schema import CreateIndex, CreateTable
 
 from lib.config import Audio
+from lib.database import files
 from lib.errors import EarshotError
 
-VERSION = 2
-APPLICATION = 0x45415254
-"""SQLite's application_id of a training database: a file without it is somebody else's."""
+VERSION = 3
 DEFAULT = "default"
 """Name of the source, category and spectrogram group that are used where none is named."""
 
@@ -56,6 +39,7 @@ spec_group = Table(
     _id(),
     Column("Name", Text, nullable=False, unique=True),
     Column("Settings", Text),  # audio settings as JSON
+    Column("EmbeddedBy", Text),  # what made the embeddings of its spectrograms, as JSON
 )
 class_ = Table(
     "Class",
@@ -110,6 +94,8 @@ spec_value = Table(
     Index("ix_SpecValue_SegmentID_SpecGroupID", "SegmentID", "SpecGroupID", unique=True),
 )
 
+FILE = files.Kind("training database", metadata, 0x45415254, VERSION, "run the extract stage")
+
 
 def settings_text(audio: Audio) -> str:
     """Audio settings as SpecGroup.Settings holds them; equal ones give equal texts."""
@@ -120,53 +106,29 @@ def connect(path: str | Path, create: bool = False, replace: bool = True) -> Eng
     """An engine for the database file, whose connections enforce foreign keys.
 
     create: make the file and its tables where they are missing. replace: with create, make a file of another VERSION
-    anew; without it, such a file is an error, since somebody may have filled it by hand.
+    anew, if it holds nothing but what the extract stage makes; without it, such a file is an error.
     Raises EarshotError if the file is missing (without create) or is no training database of this version.
     """
     path = Path(path)
-    if not create and not path.is_file():
-        raise EarshotError(f"{path}: no such file; run the extract stage first")
-    if create:
-        path.parent.mkdir(parents=True, exist_ok=True)
-    engine = _engine(path)
+    if create and replace and path.is_file():
+        _remove_other_version(path)
+    return files.connect(path, FILE, create)
+
+
+def _remove_other_version(path: Path) -> None:
+    """Remove a database of another version. Raises EarshotError if it may hold what the extract stage cannot make."""
+    engine = files.engine_of(path)
+    header = files.header_of(engine, path, FILE)
+    if not header.tables or not header.is_of(FILE) or header.version == VERSION:
+        return
+    by_hand = 'SELECT EXISTS (SELECT 1 FROM Recording WHERE "Key" IS NULL)'
+    other_groups = f"EXISTS (SELECT 1 FROM SpecGroup WHERE Name <> '{DEFAULT}')"
     try:
         with engine.connect() as connection:
-            ours = connection.execute(text("PRAGMA application_id")).scalar() == APPLICATION
-            version = connection.execute(text("PRAGMA user_version")).scalar()
-            tables = connection.execute(text("SELECT count(*) FROM sqlite_master")).scalar()
-    except DatabaseError as error:
-        action = "remove it and run the extract stage" if path.is_file() else "check that you may write there"
-        raise EarshotError(f"{path}: cannot be opened ({error.orig}); {action}") from None
-    if tables and not ours:
-        raise EarshotError(f"{path}: is another database; give a file of its own")
-    if version == VERSION:
-        return engine
-    if tables and not (create and replace):
-        action = "run the extract stage to make it anew, or give another file"
-        raise EarshotError(f"{path}: is a training database of another version; {action}")
-    if not create:
-        raise EarshotError(f"{path}: is an empty database; run the extract stage")
-    if tables:
-        engine.dispose()
-        path.unlink()
-        engine = _engine(path)
-    with engine.begin() as connection:
-        for table in metadata.sorted_tables:  # one by one: create_all makes the indexes in an order that varies
-            connection.execute(CreateTable(table))
-            for index in sorted(table.indexes, key=lambda index: str(index.name)):
-                connection.execute(CreateIndex(index))
-        connection.execute(text(f"PRAGMA application_id = {APPLICATION}"))
-        connection.execute(text(f"PRAGMA user_version = {VERSION}"))
-    return engine
-
-
-def _engine(path: Path) -> Engine:
-    engine = create_engine(f"sqlite:///{path}", poolclass=NullPool)
-
-    @event.listens_for(engine, "connect")
-    def _configure(connection, _record) -> None:
-        connection.execute("PRAGMA foreign_keys = ON")
-        connection.execute("PRAGMA synchronous = NORMAL")
-        connection.execute("PRAGMA cache_size = -65536")
-
-    return engine
+            precious = connection.execute(text(f"{by_hand} OR {other_groups}")).scalar_one()
+    except DatabaseError:  # it has other tables
+        precious = True
+    if precious:
+        reason = "is a training database of another version with recordings or spectrogram groups added by hand"
+        raise EarshotError(f"{path}: {reason}; give another file, or remove this one if you can do without it")
+    path.unlink()

@@ -18,7 +18,6 @@ from lib.database import schema
 from lib.database.codec import encode
 from lib.database.training_database import TrainingDatabase
 from lib.errors import AudioError, EarshotError, Problem
-from lib.files import printable
 from lib.parallel import map_streams, n_workers
 
 WINDOWS_AT_ONCE = 64
@@ -101,7 +100,7 @@ def reextract(
                 for segment, value in zip(task.segments, values, strict=True):
                     db.insert_specvalue(value, group, segment)
         except AudioError as error:
-            problems.append(problem_of(task.path, error))
+            problems.append(error.problem(task.path))
         else:
             n_made += len(task.segments)
     return n_made, problems
@@ -133,9 +132,3 @@ def reading() -> Iterator[None]:
         yield
     except OSError as error:
         raise AudioError(f"cannot be read ({error.strerror}); check the path and its permissions") from None
-
-
-def problem_of(path: Path, error: AudioError) -> Problem:
-    """A recording that was passed over, and why."""
-    reason, _, action = str(error).rpartition("; ")
-    return Problem(printable(str(path)), reason, action)

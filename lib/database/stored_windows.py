@@ -1,18 +1,21 @@
 """The windows of a training database, read one batch at a time."""
 
+import logging
 import os
 import sqlite3
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
-from sqlalchemy import select
+from sqlalchemy import func, select
 from sqlalchemy.exc import DatabaseError
 
 from lib.config import Audio
 from lib.database import schema
 from lib.database.codec import decode
-from lib.errors import EarshotError
+from lib.errors import EarshotError, Problem
+
+logger = logging.getLogger(__name__)
 
 
 class StoredWindows:
@@ -20,7 +23,8 @@ class StoredWindows:
 
     classes: table of name, code, alt_name, alt_code, sorted by name. labels: bool (n_windows, n_classes).
     recording: (n_windows,) index into `recordings`, their names. audio: the settings that the spectrograms were made
-    with. Raises EarshotError if the database holds no windows.
+    with. Raises EarshotError if the database holds no windows. Segments without a spectrogram in the group are left
+    out, with a line in the log: a group may hold a choice of them, or lack recordings that are gone.
     """
 
     def __init__(self, database: str | Path, spec_group: str = schema.DEFAULT) -> None:
@@ -51,9 +55,13 @@ class StoredWindows:
                 .where(value.c.SpecGroupID == found.ID)
                 .order_by(recording.c.Name, segment.c.Offset)
             ).all()
+            n_segments = connection.execute(select(func.count()).select_from(segment)).scalar_one()
             pairs = connection.execute(select(schema.segment_class.c.SegmentID, schema.segment_class.c.ClassID)).all()
         if not windows:
             raise EarshotError(f"{database}: holds no windows; run the extract stage")
+        if n_lacking := n_segments - len(windows):
+            reason = f"group {spec_group} lacks {n_lacking} of {n_segments} segments"
+            logger.warning(Problem(str(database), reason, f"to add them, run extract --spec_group {spec_group}"))
         names, segments, self._values = (np.array(column) for column in zip(*windows, strict=True))
         self.recordings, self.recording = np.unique(names, return_inverse=True)
         self.classes = pd.DataFrame([row[1:] for row in classes], columns=["name", "code", "alt_name", "alt_code"])

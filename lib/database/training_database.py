@@ -24,7 +24,7 @@ class TrainingDatabase(Database):
     """
 
     def __init__(self, db_path: str | Path = "data/training.db", create: bool = True) -> None:
-        super().__init__(db_path, create)
+        super().__init__(db_path, schema.connect(db_path, create, replace=False))
         for table in (schema.category, schema.source, schema.spec_group) if create else ():
             if not self._rows(table, {"Name": schema.DEFAULT}):
                 self._insert(table, Name=schema.DEFAULT)
@@ -47,7 +47,7 @@ class TrainingDatabase(Database):
         """Insert a category of classes, such as `bird`; returns its ID."""
         return self._insert(schema.category, Name=name)
 
-    get_class = get_rows(schema.class_)
+    get_class = get_rows(schema.class_, order="Name")
     get_class_count = count_rows(schema.class_)
     update_class = update_rows(schema.class_)
     delete_class = delete_rows(schema.class_)

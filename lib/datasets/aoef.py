@@ -6,7 +6,7 @@ first tag. A clip without sound events whose tags have such a term is annotated 
 are found by their file names.
 """
 
-import json
+import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -24,6 +24,7 @@ TYPES = ("annotation_set", "annotation_project", "evaluation_set")
 CLASS_TERMS = ("class", "label", "species", "common name", "scientific taxon name", "scientific name", "event")
 """By which a tag tells the class: names of terms, in lower case, the first before the others."""
 KEYS = {"dwc:scientificName": "scientific name", "dwc:vernacularName": "common name", "dwc:species": "species"}
+TYPE = re.compile(rb'"collection_type"\s*:\s*"(\w+)"')
 HEAD = 2**16
 
 
@@ -100,9 +101,7 @@ def _points(coordinates: Sequence) -> list[Sequence[float]]:
 def _is_annotation_file(file: Path) -> bool:
     try:
         with file.open("rb") as content:
-            if b"collection_type" not in content.read(HEAD):
-                return False
-        content_type = json.loads(file.read_bytes())["data"]["collection_type"]
-    except (OSError, ValueError, KeyError, TypeError):
+            match = TYPE.search(content.read(HEAD))
+    except OSError:
         return False
-    return content_type in TYPES
+    return match is not None and match[1].decode() in TYPES

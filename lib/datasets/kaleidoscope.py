@@ -39,7 +39,7 @@ def rows_of(file: Path, finder: Finder) -> list[Row]:
         start, end = _times(fields.get("offset", "0"), fields["duration"])
         row = {
             "recording": finder.named(path, file),
-            "class": next((fields[name] for name in CLASS if fields.get(name)), ""),
+            "class": field_of(fields, CLASS),
             "start_time": start,
             "end_time": end,
             "confidence": "" if fields.get("manual id") else field_of(fields, ("confidence", "score")),

@@ -100,6 +100,10 @@ class Finder:
         candidates = [one for one in candidates if one[1].name == file_name] or candidates
         return _nearest(candidates, folders) or _nearest(candidates, list(label_file.parts[:-1])) or stem
 
+    def is_shared(self, stem: str) -> bool:
+        """Whether several recordings are called so."""
+        return len(self._by_stem.get(stem, ())) > 1
+
     def labelled(self, label_file: Path) -> str | None:
         """The recording that an annotation file is called after, or None."""
         stem = printable(label_file.stem)
@@ -166,5 +170,5 @@ def annotation_table(rows: list[Row]) -> pd.DataFrame:
 
 
 def field_of(fields: dict[str, str], names: tuple[str, ...]) -> str:
-    """The first of these fields that is there, or nothing."""
-    return next((fields[name] for name in names if name in fields), "")
+    """The first of these fields that says something, or nothing."""
+    return next((fields[name] for name in names if fields.get(name)), "")

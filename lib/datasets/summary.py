@@ -68,9 +68,11 @@ def _durations(contents: Contents) -> tuple[dict[str, float], list[Problem]]:
     for name, path in contents.recordings.items():
         try:
             seconds = reader.probe(path).seconds
-        except (AudioError, OSError) as error:
-            reason, _, action = str(error).rpartition("; ")
-            problems.append(Problem(printable(str(path)), reason or action, action if reason else "check the file"))
+        except AudioError as error:
+            problems.append(error.problem(path))
+            continue
+        except OSError as error:
+            problems.append(Problem(printable(str(path)), f"cannot be read ({error.strerror})", "check the file"))
             continue
         if seconds > 0:
             durations[name] = seconds

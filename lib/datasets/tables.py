@@ -89,7 +89,8 @@ def checked_annotations(
     faults = [
         (rows["start_time"].isna() | rows["end_time"].isna(), "a time is not a number", "give seconds"),
         (rows["start_time"] < 0, "starts before the recording", "start_time counts seconds from its start"),
-        (rows["end_time"] <= rows["start_time"], "ends before it starts", "mend start_time or end_time"),
+        (rows["end_time"] == rows["start_time"], "has no duration", "give it one: an end_time behind its start_time"),
+        (rows["end_time"] < rows["start_time"], "ends before it starts", "mend start_time or end_time"),
         (~rows["recording"].isin(recordings), "no such recording", "add the file or correct the name"),
         (rows["class"].isna(), "unknown class", "correct it or add it to classes.csv"),
         (rows.duplicated(key), "stands above already", "remove the repeated row"),

@@ -8,10 +8,20 @@ its labels, 0 where it has none.
 from dataclasses import dataclass
 
 import numpy as np
-import pandas as pd
 
+from lib.errors import DataSetError, Problem
 from lib.evaluation.labels import SAME, Labels
-from lib.evaluation.units import Units
+from lib.evaluation.truths import Truths
+from lib.evaluation.units import Units, positions
+
+
+@dataclass(frozen=True)
+class Sources:
+    """What a tester reads: labels, annotations, and recording -> duration (s) where it needs that."""
+
+    labels: Labels
+    truths: Truths
+    seconds: dict[str, float]
 
 
 @dataclass(frozen=True)
@@ -36,21 +46,30 @@ class Evidence:
     seconds: np.ndarray
 
 
+@dataclass(frozen=True)
+class Assembled:
+    """Units, the labels that their scores are from, and what was odd about bringing them together."""
+
+    units: Units
+    evidence: Evidence
+    problems: list[Problem]
+
+
 def assemble(
     recordings: list[str],
     parts: Parts,
     size: float,
     hop: float,
-    labels: Labels,
-    classes: list[str],
+    sources: Sources,
     present: tuple[Parts, np.ndarray],
-    others: set[str],
-) -> tuple[Units, Evidence]:
+    problems: list[Problem],
+) -> Assembled:
     """Units with the labels that their scores are from.
 
-    parts: the units, sorted. size: their length (s), inf: all of a recording. hop: seconds from one to the next.
-    classes: columns, sorted. present: parts and columns where a class is. others: recordings that hold other classes.
+    recordings: names. parts: the units, sorted. size: their length (s), inf: all of a recording. hop: seconds from one
+    to the next. present: parts and columns where a class is. problems: of the recordings.
     """
+    labels, classes = sources.labels, sources.labels.classes
     truth = np.zeros((len(parts.index), len(classes)), dtype=bool)
     where, column = present
     truth[find(parts, where), column] = True
@@ -81,9 +100,30 @@ def assemble(
         end_time=start_time + size,
         truth=truth,
         scores=scores,
-        others=np.array([name in others for name in recordings], dtype=bool),
+        others=np.array([name in sources.truths.others for name in recordings], dtype=bool),
     )
-    return units, evidence
+    return Assembled(units, evidence, problems)
+
+
+def listened(sources: Sources, path: str) -> tuple[list[str], list[Problem]]:
+    """Names of the annotated recordings that can be evaluated, sorted, and what is odd about any.
+
+    path: of the annotations. Raises DataSetError if there are none.
+    """
+    labelled = set(sources.labels.table["recording"].unique())
+    names, problems = [], []
+    for name in sorted(sources.truths.annotations):
+        if name in sources.labels.failed:
+            reason = f"left out of the test: {sources.labels.failed[name] or 'could not be analyzed'}"
+            problems.append(Problem(name, reason, "mend it and run inference again"))
+            continue
+        names.append(name)
+        if name not in labelled:
+            reason = "has no labels: all that is annotated in it counts as missed"
+            problems.append(Problem(name, reason, "check that it was analyzed", lost=False))
+    if not names:
+        raise DataSetError(f"{path}: none of its recordings can be tested; see the label folder")
+    return names, problems
 
 
 def find(parts: Parts, wanted: Parts) -> np.ndarray:
@@ -93,12 +133,6 @@ def find(parts: Parts, wanted: Parts) -> np.ndarray:
     sought = wanted.recording * span + wanted.index
     position = np.minimum(np.searchsorted(keys, sought), len(keys) - 1)
     return np.where((wanted.recording >= 0) & (keys[position] == sought), position, -1)
-
-
-def positions(column: pd.Series, names: list[str]) -> np.ndarray:
-    """Positions in names of a categorical column's values, -1 where there is none."""
-    codes = pd.Index(names, dtype=object).get_indexer(pd.Index(column.cat.categories, dtype=object))
-    return codes[column.cat.codes.to_numpy()] if len(column) else np.zeros(0, dtype=np.int64)
 
 
 def _own_end(recording: np.ndarray, column: np.ndarray, start: np.ndarray, end: np.ndarray) -> np.ndarray:

@@ -1,24 +1,28 @@
 """How far scores are probabilities, and what scores to trust: Platt scaling and thresholds of classes, shown.
 
-The fit is in lib.models.calibration. A reliability diagram has, for scores in equal bins of 0..1, how often the class
-was there over the mean score (Niculescu-Mizil and Caruana, Predicting good probabilities with supervised learning,
-2005); where scores are probabilities, it is the diagonal.
+The fit is in lib.models.calibration. Of an ensemble there is none: infer scales each model's scores and then takes the
+mean, which is not what scaling the mean gives. Thresholds of an ensemble are of the mean of scores as they are.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
-import yaml
-from matplotlib.figure import Figure
 
+from lib.config import Settings
+from lib.datasets.contents import read_data_set
 from lib.errors import DataSetError, EarshotError, Problem
-from lib.evaluation.plots import BLUE, GREY, ORANGE
+from lib.evaluation.per_segment import PerSegmentTester
+from lib.evaluation.predictions import read_manifest, read_predictions
 from lib.evaluation.tester_statistics import rates
-from lib.evaluation.units import Units
+from lib.evaluation.units import Units, segment_units
+from lib.inference.scaling import AS_IT_IS
 from lib.models.calibration import apply_platt, choose_thresholds, fit_platt
 from lib.models.description import Calibration, Description
+
+HAIR = 1e-4
+"""How far below a score a threshold may be that takes it."""
 
 
 @dataclass(frozen=True)
@@ -62,79 +66,89 @@ class Calibrated:
         return Calibration(coefficient=self.coefficient, intercept=self.intercept, thresholds=thresholds)
 
 
-def calibrate(units: Units, precision: float, cutoff: float = 0.4) -> Calibrated:
+def calibrate(units: Units, precision: float, cutoff: float = 0.4, scale: bool = True) -> Calibrated:
     """Fit scaling to the pairs of units and classes with scores of at least cutoff, and choose thresholds.
 
-    precision: that each class shall have at its threshold, 0..1. Raises ValueError with too few scores for a fit.
+    precision: that each class shall have at its threshold, 0..1. scale: False leaves scores as they are. Raises
+    ValueError with too few scores for a fit, or where it would turn them upside down.
     """
-    coefficient, intercept = fit_platt(units.scores.ravel(), units.truth.ravel(), cutoff)
-    scaled = apply_platt(units.scores, coefficient, intercept)
-    thresholds = choose_thresholds(units.truth, scaled, precision)
+    pair = fit_platt(units.scores.ravel(), units.truth.ravel(), cutoff) if scale else AS_IT_IS
+    if pair[0] <= 0:
+        raise ValueError("scores do not rise with the truth")
     rows = []
-    for column, threshold in enumerate(thresholds):
-        truth, score = units.truth[:, column : column + 1], scaled[:, column : column + 1]
-        here = rates(truth, score, np.array([threshold]))
-        known = np.isfinite(threshold)
-        found = (here.class_precision[0, 0], here.class_recall[0, 0]) if known else (np.nan, np.nan)
-        rows.append((units.classes[column], int(truth.sum()), threshold, *found))
-    table = pd.DataFrame(rows, columns=["class", "positives", "threshold", "precision", "recall"])
-    return Calibrated(coefficient, intercept, table)
+    for column, lowest in enumerate(choose_thresholds(units.truth, units.scores, precision)):
+        name, truth, scores = units.classes[column], units.truth[:, [column]], units.scores[:, [column]]
+        found = [np.nan] * 3
+        if np.isfinite(lowest):
+            at = _just_below(scores, lowest)
+            here = rates(truth, scores, np.array([at]))
+            found = [apply_platt(np.array([at]), *pair)[0], here.class_precision[0, 0], here.class_recall[0, 0]]
+        rows.append((name, int(truth.sum()), *found))
+    return Calibrated(*pair, pd.DataFrame(rows, columns=["class", "positives", "threshold", "precision", "recall"]))
 
 
-def label_scaling(folder: str | Path) -> tuple[float, float]:
-    """Coefficient and intercept by which the scores in a folder of labels are scaled already; 1 and 0: they are not.
+def _just_below(scores: np.ndarray, score: float) -> float:
+    """A threshold that takes the same scores: they are rounded in files, which must not bring any below it."""
+    below = scores[scores < score].max(initial=0)
+    return max((score + below) / 2, score - HAIR)
 
-    Raises DataSetError where several models were scaled differently, which nothing can undo.
+
+@dataclass(frozen=True)
+class Origin:
+    """Where the scores in a folder of labels come from: how many models, 0 if that is unknown, and by which Platt
+    scaling they are scaled already; 1 and 0: they are not.
     """
-    path = Path(folder) / "manifest.yaml"
+
+    models: int
+    coefficient: float
+    intercept: float
+
+    @property
+    def scaled(self) -> bool:
+        return (self.coefficient, self.intercept) != AS_IT_IS
+
+
+def read_origin(folder: str | Path) -> Origin:
+    """Origin of a folder of labels, by its manifest.yaml, if there is one.
+
+    Raises DataSetError where scores were changed in a way that cannot be undone.
+    """
+    manifest, path = read_manifest(folder), Path(folder) / "manifest.yaml"
+    if manifest.get("occurrences") or manifest.get("excluded"):
+        fault = "scores are lowered by the place, or those of some classes left out"
+        raise DataSetError(f"{path}: {fault}; run infer without a place and without infer.exclude")
     try:
-        scaling = (yaml.safe_load(path.read_text(encoding="utf-8")) or {}).get("scaling") or {}
-        pairs = {(float(coefficient), float(intercept)) for coefficient, intercept in scaling.values()}
-    except FileNotFoundError:
-        return 1.0, 0.0
-    except (AttributeError, TypeError, ValueError, yaml.YAMLError):
+        scaling = (manifest.get("scaling") or {}).values()
+        pairs = [(float(coefficient), float(intercept)) for coefficient, intercept in scaling]
+    except (AttributeError, TypeError, ValueError):
         raise DataSetError(f"{path}: its scaling cannot be read; run inference again") from None
-    if len(pairs) > 1:
+    if len(pairs) > 1 and set(pairs) != {AS_IT_IS}:
         action = "run infer with --scaling_coefficient 1 --scaling_intercept 0"
-        raise DataSetError(f"{path}: scores are the mean of models with different scalings; {action}")
-    return next(iter(pairs), (1.0, 0.0))
+        raise DataSetError(f"{path}: scores are the mean of scaled scores of several models; {action}")
+    return Origin(len(pairs), *(pairs or [AS_IT_IS])[0])
+
+
+def read_units(
+    labels: str, settings: Settings, annotations: str | None = None, recordings: str | None = None
+) -> tuple[Units, Origin, list[Problem]]:
+    """Truth and unscaled scores of all segments of data.test, where the scores come from, and problems.
+
+    labels: folder. annotations: instead of data.test, a CSV file as PerSegmentTester reads it; recordings: the folder
+    that it is about, by default its own. Raises DataSetError.
+    """
+    origin = read_origin(labels)
+    if annotations:
+        tester = PerSegmentTester(annotations, recordings or str(Path(annotations).parent), labels, "", 0)
+        units, problems = tester.units, tester.problems
+    else:
+        contents = read_data_set(settings.data.test)
+        units, problems = segment_units(contents, read_predictions(labels), settings.evaluate.min_seconds)
+        problems = [*contents.problems, *problems]
+    return replace(units, scores=unscale(units.scores, origin.coefficient, origin.intercept)), origin, problems
 
 
 def unscale(scores: np.ndarray, coefficient: float, intercept: float) -> np.ndarray:
     """Scores before a Platt scaling, of scaled ones; what has no score (0) keeps none."""
+    if (coefficient, intercept) == AS_IT_IS:
+        return scores
     return np.where(scores > 0, apply_platt(scores, 1 / coefficient, -intercept / coefficient), 0).astype(scores.dtype)
-
-
-def reliability(truth: np.ndarray, scores: np.ndarray, n_bins: int = 15) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Mean score, share of truth and number (m,) of the samples (n,) in each of n_bins equal bins that has any."""
-    scores = np.asarray(scores, dtype=np.float64).ravel()
-    place = np.searchsorted(np.linspace(0, 1, n_bins + 1)[1:-1], scores)
-    number = np.bincount(place, minlength=n_bins)
-    used = number > 0
-    sums = (np.bincount(place, weights=values, minlength=n_bins) for values in (scores, np.asarray(truth).ravel()))
-    mean, share = (total[used] / number[used] for total in sums)
-    return mean, share, number[used]
-
-
-def plot_calibration(
-    truth: np.ndarray, scores: np.ndarray, coefficient: float, intercept: float, n_bins: int = 15
-) -> Figure:
-    """Reliability of scores (n,) as they are and scaled, above the number of samples in each bin."""
-    scores = np.asarray(scores).ravel()
-    figure = Figure(figsize=(7, 7), layout="constrained")
-    above, below = figure.subplots(2, 1, sharex=True, height_ratios=[3, 1])
-    above.plot([0, 1], [0, 1], color=GREY, linestyle="--", linewidth=1, label="scores that are probabilities")
-    scaled = apply_platt(scores.astype(np.float64), coefficient, intercept)
-    label = f"scaled (coefficient {coefficient:.2f}, intercept {intercept:.2f})"
-    for values, color, name in ((scores, ORANGE, "as scored"), (scaled, BLUE, label)):
-        mean, share, _ = reliability(truth, values, n_bins)
-        above.plot(mean, share, marker="o", markersize=5, color=color, label=name)
-        counts, edges = np.histogram(values, n_bins, (0, 1))
-        below.stairs(counts, edges, color=color, linewidth=1.6)
-    above.set(ylim=(-0.02, 1.02), ylabel="Share in which the class is there", title="Reliability of the scores")
-    above.legend(loc="upper left")
-    below.set(xlim=(-0.01, 1.01), xlabel="Score", ylabel="Pairs", yscale="log")
-    for axes in (above, below):
-        axes.grid(alpha=0.3)
-    figure.align_ylabels()
-    return figure

@@ -17,6 +17,8 @@ from typing import NamedTuple
 import numpy as np
 import pandas as pd
 
+from lib.config import Evaluate
+from lib.console import progress
 from lib.errors import EarshotError, SettingsError
 from lib.evaluation import metrics
 from lib.evaluation.model_scores import ModelScores
@@ -90,6 +92,23 @@ def interval_of(
     return figures.get(f"{metric}_low", np.nan), figures.get(f"{metric}_high", np.nan)
 
 
+class Found(NamedTuple):
+    """Ensembles that were tried, best first, and bounds of the 95 % intervals of the best of each size."""
+
+    tried: list[Ensemble]
+    intervals: dict[tuple[int, ...], tuple[float, float]]
+
+
+def find(models: ModelScores, sizes: range, metric: str, trials: int, settings: Evaluate) -> Found:
+    """Search the ensembles of these sizes, showing progress. trials: of each size; settings: of the evaluation."""
+    count, threshold = len(models.names), settings.threshold
+    steps = search(count, sizes, trials, lambda chosen: evaluate_ensemble(models, chosen, metric, threshold))
+    tried = ranked(progress(steps, "ensemble", n_trials(count, sizes, trials), unit="ensembles"))
+    leaders = {len(entry.models): entry.models for entry in reversed(tried)}.values()
+    resampled = settings.bootstrap, settings.seed
+    return Found(tried, {best: interval_of(models, best, metric, threshold, *resampled) for best in leaders})
+
+
 def n_trials(n_models: int, sizes: Iterable[int], trials: int) -> int:
     """How many ensembles `search` tries, at most."""
     total = 0
@@ -152,14 +171,12 @@ def ranked(ensembles: Iterable[Ensemble]) -> list[Ensemble]:
     return sorted(ensembles, key=lambda ensemble: (-ensemble.score, len(ensemble.models), ensemble.models))
 
 
-def ensemble_table(
-    ensembles: list[Ensemble], names: list[str], intervals: dict[tuple[int, ...], tuple[float, float]]
-) -> pd.DataFrame:
+def ensemble_table(found: Found, names: list[str]) -> pd.DataFrame:
     """ensemble.csv: size, score, low and high (of those with an interval), found_by, checkpoints, in that order."""
     nothing = (np.nan, np.nan)
     rows = [
-        (len(models), score, *intervals.get(models, nothing), found_by, "; ".join(names[index] for index in models))
-        for models, score, found_by in ensembles
+        (len(models), score, *found.intervals.get(models, nothing), found_by, "; ".join(names[i] for i in models))
+        for models, score, found_by in found.tried
     ]
     return pd.DataFrame(rows, columns=["size", "score", "low", "high", "found_by", "checkpoints"])
 

@@ -32,8 +32,10 @@ from lib.errors import Problem
 from lib.evaluation import bootstrap
 from lib.evaluation.matching import OFFSET_FRACTION, Events, Pairs, events, match, onsets, overlaps
 from lib.evaluation.metrics import Counts
-from lib.evaluation.predictions import AGAIN, Predictions, label_file, read_labels
+from lib.evaluation.predictions import AGAIN, Predictions
 from lib.evaluation.units import shortened
+from lib.inference.labels import Label
+from lib.inference.output import label_table, read_labels
 
 if TYPE_CHECKING:
     from lib.datasets.contents import Contents
@@ -82,7 +84,7 @@ def measure_events(
     for 95 % intervals. A recording without a table of labels is left out and reported.
     """
     folder = Path(folder)
-    present = [name for name in recordings if label_file(folder, name).is_file()]
+    present = [name for name in recordings if label_table(folder, name).is_file()]
     problems = _without_labels(sorted(set(recordings) - set(present)))
     annotations, whole, odd = _annotated(contents, predictions, present)
     tallies = [
@@ -136,7 +138,9 @@ def _tally(
 ) -> _Tally:
     """Match the events of some of the recordings."""
     n_classes = len(predictions.classes)
-    labels = pd.concat([read_labels(folder, name).assign(recording=name) for name in names[part]])
+    rows = [(name, *label) for name in names[part] for label in read_labels(folder, name)]
+    labels = pd.DataFrame(rows, columns=["recording", *Label._fields])
+    labels = labels.astype({"start_time": float, "end_time": float})
     column = pd.Index(predictions.classes).get_indexer(predictions.known(labels["name"]))
     if unknown := sorted(set(labels["name"][column < 0])):
         reason = f"labels are of classes that manifest.yaml does not hold: {shortened(unknown)}"

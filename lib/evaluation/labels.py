@@ -5,6 +5,9 @@ label files, `<recording>.txt` or `<recording>_<anything>.txt`, of lines `start,
 table goes before label files: in them, labels may be merged and low scores left out. A `manifest.yaml` tells which
 classes the model knows, by what names, how long a segment is and what neighbours share; where it does not, the labels
 tell.
+
+Labels call classes by one field: name, code, alt_name or alt_code. Other names are understood where they mean one
+class: subspecies may share an alt_name, which then says nothing.
 """
 
 import csv
@@ -15,12 +18,13 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-import yaml
 
 from lib.errors import DataSetError, Problem
+from lib.evaluation.predictions import RECORDING_COLUMNS, read_manifest, read_recordings
+from lib.evaluation.units import shortened
+from lib.inference.labels import LABEL_FIELDS, class_fields
 
 COLUMNS = ["recording", "name", "start_time", "end_time", "score"]
-FIELDS = ["name", "code", "alt_name", "alt_code"]
 SAME = 0.01  # s; times in label files are rounded
 UNMERGED = "run inference with a threshold of 0 and without merging labels"
 
@@ -49,41 +53,35 @@ class Labels:
 def read_labels(folder: str | Path, recordings: Collection[str] = (), entries: Iterable[dict[str, str]] = ()) -> Labels:
     """Read a folder of labels.
 
-    recordings: names that are known, by which to tell whose a label file is. entries: dicts of FIELDS of classes, which
-    add names to those of manifest.yaml. Raises DataSetError where there are no labels, or where they are not those of
-    segments of one length on one grid; single lines that cannot be used become problems.
+    recordings: names that are known, by which to tell whose a label file is. entries: dicts of name, code, alt_name and
+    alt_code of classes, which add names to those of manifest.yaml. Raises DataSetError where there are no labels, or
+    where they are not those of segments of one length on one grid; single lines that cannot be used, and names that
+    several classes share, become problems.
     """
     folder = Path(folder)
     if not folder.is_dir():
         raise DataSetError(f"{folder}: no such folder of labels; run inference first, or correct the path")
-    manifest = _read_manifest(folder / "manifest.yaml")
+    manifest = read_manifest(folder)
     path = _find_table(folder)
     table, problems = _read_table(path) if path else _read_label_files(folder, set(recordings))
     listed = manifest.get("classes") if isinstance(manifest.get("classes"), list) else []
     trained = [entry for entry in listed if isinstance(entry, dict)]  # type: ignore[union-attr]
-    names = list(table["name"].cat.categories)
-    aliases = _aliases([*trained, *entries], names)
-    known = {aliases[label] for entry in trained for label in _called(entry)}
-    table["name"] = _renamed(table["name"], aliases)
-    classes = sorted(known | set(table["name"].cat.categories))
+    known = [*map(_texts, trained), *map(_texts, entries)]
+    called = _called(known, set(table["name"].cat.categories))
+    meanings = _meanings(known, called)
+    table["name"] = _renamed(table["name"], meanings)
+    classes = {*called[: len(trained)], *table["name"].cat.categories} - {""}
     if not classes:
         raise DataSetError(f"{folder}: holds no labels; {UNMERGED}")
+    aliases = {label: name for label, (name, *others) in meanings.items() if name in classes and not others}
+    if shared := sorted(label for label, names in meanings.items() if len(names) > 1 and names & classes):
+        reason = f"these names mean several classes, and so none: {shortened(shared)}"
+        problems.append(Problem(str(folder), reason, "call those classes by other names", lost=False))
     segment_len, overlap = _spacing(table, manifest, folder)
     seconds, failed = _read_durations(folder / "recordings.csv")
     own = "segment_len" in manifest
-    return Labels(table, classes, aliases, segment_len, overlap, own, seconds, failed, problems)
-
-
-def _read_manifest(path: Path) -> dict[str, Any]:
-    try:
-        manifest = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        return {}
-    except (UnicodeDecodeError, yaml.YAMLError):
-        manifest = None
-    if not isinstance(manifest, dict):
-        raise DataSetError(f"{path}: is no YAML mapping; run inference again, or remove it")
-    return manifest
+    aliases |= {name: name for name in classes}
+    return Labels(table, sorted(classes), aliases, segment_len, overlap, own, seconds, failed, problems)
 
 
 def _find_table(folder: Path) -> Path | None:
@@ -187,31 +185,41 @@ def _unusable(path: Path, line: int, number: int) -> Problem:
     return Problem(f"{path}:{line}", reason, "mend it, or run inference again")
 
 
-def _called(entry: dict[str, Any]) -> list[str]:
-    return [entry[field] for field in FIELDS if isinstance(entry.get(field), str) and entry[field]]
+def _texts(entry: dict[str, Any]) -> dict[str, str]:
+    """What a class is called, as far as it is text."""
+    return {key: entry[key] for key in LABEL_FIELDS.values() if isinstance(entry.get(key), str) and entry[key]}
 
 
-def _aliases(entries: list[dict[str, Any]], names: list[str]) -> dict[str, str]:
-    """Whatever a class may be called -> what the labels call it, or would call it if there were any of it."""
-    used = set(names)
-    field = max(FIELDS, key=lambda field: sum(entry.get(field) in used for entry in entries))
-    aliases = {name: name for name in names}
-    for entry in entries:
-        called = _called(entry)
-        known = [aliases[label] for label in called if label in aliases]
-        name = next(iter(known), None) or entry.get(field) or next(iter(called), "")
-        for label in called:
-            aliases.setdefault(label, name)
-    return aliases
+def _called(entries: list[dict[str, str]], used: set[str]) -> list[str]:
+    """What the labels call, or would call, the class of each entry. used: names of classes in the labels.
+
+    Entries of one name are one class, which is called as the first of them says.
+    """
+    fields = class_fields(entries)
+    called = max(fields.values(), key=lambda labels: sum(label in used for label in labels))
+    first: dict[str, str] = {}
+    return [first.setdefault(entry.get("name", label), label) for entry, label in zip(entries, called, strict=True)]
 
 
-def _renamed(column: pd.Series, aliases: dict[str, str]) -> pd.Series:
+def _meanings(entries: list[dict[str, str]], called: list[str]) -> dict[str, set[str]]:
+    """Whatever a class may be called -> what the labels call the classes that it means.
+
+    What the labels call a class means that one alone, whatever else is called so.
+    """
+    meanings: dict[str, set[str]] = {}
+    for entry, name in zip(entries, called, strict=True):
+        for label in entry.values():
+            meanings.setdefault(label, set()).add(name)
+    return meanings | {name: {name} for name in called}
+
+
+def _renamed(column: pd.Series, meanings: dict[str, set[str]]) -> pd.Series:
     """A column of categories with those that no row has dropped, and each called by its name."""
     column = column.cat.remove_unused_categories()
-    names = [aliases.get(name, name) for name in column.cat.categories]
+    found = {name: meanings.get(name, {name}) for name in column.cat.categories}
+    names = [next(iter(meant)) if len(meant) == 1 else name for name, meant in found.items()]
     unique = sorted(set(names))
-    position = np.array([unique.index(name) for name in names], dtype=np.int64)
-    codes = position[column.cat.codes.to_numpy()] if len(column) else np.zeros(0, dtype=np.int64)
+    codes = pd.Index(unique, dtype=object).get_indexer(pd.Index(names, dtype=object))[column.cat.codes.to_numpy()]
     return pd.Series(pd.Categorical.from_codes(codes, pd.Index(unique, dtype=object)), index=column.index)
 
 
@@ -252,14 +260,10 @@ def _hop(table: pd.DataFrame) -> float:
 
 def _read_durations(path: Path) -> tuple[dict[str, float], dict[str, str]]:
     """Durations (s) and failures that the infer stage has listed."""
-    columns = ["recording", "seconds", "status", "reason"]
-    if not path.is_file() or not set(columns) <= set(_header(path)):
+    if not path.is_file() or not set(RECORDING_COLUMNS) <= set(_header(path)):
         return {}, {}
-    rows = pd.read_csv(path, usecols=columns, dtype=str, keep_default_na=False, encoding="utf-8-sig")
-    rows["seconds"] = pd.to_numeric(rows["seconds"], errors="coerce")
-    failed = rows[rows["status"] != "ok"]
-    known = rows[rows["seconds"] > 0]
+    rows = read_recordings(path)
     return (
-        dict(zip(known["recording"], known["seconds"], strict=True)),
-        dict(zip(failed["recording"], failed["reason"], strict=True)),
+        rows.loc[rows["seconds"] > 0, "seconds"].to_dict(),
+        rows.loc[rows["status"] != "ok", "reason"].to_dict(),
     )

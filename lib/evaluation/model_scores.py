@@ -5,22 +5,27 @@ so that memory does not grow with the number of models. A run that was stopped g
 """
 
 import json
-from collections.abc import Iterator
+import os
+import time
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 import pandas as pd
 
 from lib.audio.spectrogram import recording_windows
-from lib.config import Settings
+from lib.audio.windows import n_windows
+from lib.config import Audio, Settings
 from lib.console import progress
 from lib.digests import digest_code, digest_file, digest_known_file, digest_of
 from lib.errors import AudioError, EarshotError, Problem
 from lib.evaluation.predictions import Predictions, read_predictions
 from lib.evaluation.units import Units, segment_units
-from lib.files import atomic, printable, write_json
+from lib.files import atomic, write_json
+from lib.inference.manifest import SCORED_BY
 from lib.models.description import Description, read_description
 from lib.parallel import map_streams, n_workers
 
@@ -28,11 +33,18 @@ if TYPE_CHECKING:
     from lib.datasets.contents import Contents
     from lib.inference.predictor import Predictor
 
-CODE = (
-    *("audio/reader.py", "audio/spectrogram.py", "audio/windows.py", "inference/networks.py", "inference/predictor.py"),
-    *("inference/scaling.py", "models/backbones.py", "models/heads.py", "models/recognizer.py"),
-)
-"""What scores are made by: after a change there, models are scored anew."""
+KEPT = 30 * 24 * 3600
+"""Seconds for which scores are kept after their last use."""
+
+Index = dict[str, dict[str, Any]]
+"""What became of each recording, in the order of the scores: seconds, status (`ok` or `failed`) and reason."""
+
+
+class Grid(NamedTuple):
+    """Windows that are scored: settings of the spectrograms, and seconds from one to the next."""
+
+    audio: Audio
+    hop: float
 
 
 @dataclass(frozen=True)
@@ -50,29 +62,35 @@ def score_models(
     """Score the recordings of a test set with each of some checkpoints.
 
     settings: infer and evaluate are used. folder: where scores are kept. Recordings that cannot be read are left out
-    and reported. Raises EarshotError if the models have not the same classes and audio settings.
+    and reported, and tried again another time. Raises EarshotError if the models have not the same classes and audio
+    settings.
     """
-    description = _common_description(models)
-    folder = Path(folder)
-    folder.mkdir(parents=True, exist_ok=True)
+    description, folder = _common_description(models), _cleared(folder)
     recordings = dict(sorted(contents.recordings.items()))
     digests = {name: digest_known_file(path) for name, path in recordings.items()}
     chosen = settings.infer
     scaling = [chosen.scaling_coefficient, chosen.scaling_intercept]
-    settled = [digests, chosen.overlap, chosen.precision, *scaling, digest_code(*CODE)]
+    settled = [digests, chosen.overlap, chosen.precision, *scaling, digest_code(*SCORED_BY)]
     files = [folder / f"{digest_of([digest_file(model), *settled])}.f32" for model in models]
-    missing = [(model, file) for model, file in zip(models, files, strict=True) if not _is_complete(file)]
-    steps = _score_all(missing, recordings, description, settings)
+    grid = Grid(description.audio, description.audio.spec_duration - chosen.overlap)
+    can_be_read = cache(lambda name: _can_be_read(recordings[name], grid))
+    missing = [pair for pair in zip(models, files, strict=True) if not _is_complete(pair[1], can_be_read)]
+    steps = _score_all(missing, recordings, grid, settings)
     total = len(models) * len(recordings)
     for _ in progress(steps, "score", total, done=total - len(missing) * len(recordings)):
         pass
 
-    index = json.loads(_index_file(files[0]).read_text(encoding="utf-8"))
-    predictions = _without_scores(description, settings.infer.overlap, index)
+    indexes = [_read_index(file) for file in files]
+    common = {
+        name: next((index[name] for index in indexes if index[name]["status"] != "ok"), indexes[0][name])
+        for name in recordings
+    }
+    predictions = _without_scores(description, chosen.overlap, common)
     units, problems = segment_units(contents, predictions, settings.evaluate.min_seconds)
-    shape = units.truth.shape
-    scores = [np.memmap(file, np.float32, "r", shape=shape) for file in files]
-    return ModelScores([str(model) for model in models], units, list(scores)), problems
+    scores = [
+        _scores_of(file, index, common, grid, len(units.classes)) for file, index in zip(files, indexes, strict=True)
+    ]
+    return ModelScores([str(model) for model in models], units, scores), problems
 
 
 def read_scores(
@@ -82,22 +100,45 @@ def read_scores(
 
     folder: where scores are kept.
     """
-    Path(folder).mkdir(parents=True, exist_ok=True)
+    folder = _cleared(folder)
     first: Units | None = None
     scores, problems = [], []
     for source in folders:
         units, found = segment_units(contents, read_predictions(source), settings.evaluate.min_seconds)
         if first is None:
             first, problems = units, found
-        elif units.classes != first.classes or not np.array_equal(units.start_time, first.start_time):
-            fault = f"has other classes, recordings or windows than {folders[0]}"
-            raise EarshotError(f"{source}: {fault}; run infer with the same recordings and infer.overlap")
-        file = Path(folder) / f"{digest_of([digest_file(source / 'scores.csv'), str(source.resolve())])}.f32"
+        elif fault := _difference(first, units):
+            action = "run infer with the same recordings and infer.overlap"
+            raise EarshotError(f"{source}: does not fit {folders[0]}: {fault}; {action}")
+        file = folder / f"{digest_of([digest_file(source / 'scores.csv'), str(source.resolve())])}.f32"
         with atomic(file) as part:
             units.scores.tofile(part)
         scores.append(np.memmap(file, np.float32, "r", shape=units.scores.shape))
     assert first is not None
     return ModelScores([str(source) for source in folders], first, list(scores)), problems
+
+
+def _difference(units: Units, others: Units) -> str:
+    """Where the rows and columns of two tests differ first; empty if they do not."""
+    named = {"class": (units.classes, others.classes), "recording": (units.recordings, others.recordings)}
+    for what, (one, other) in named.items():
+        if one != other:
+            return f"{what} {min({*one} ^ {*other}, default=one[0])} is not in both, or not in the same place"
+    for index, name in enumerate(units.recordings):
+        if not np.array_equal(*(one.start_time[one.recording == index] for one in (units, others))):
+            return f"recording {name} has other windows"
+    return ""
+
+
+def _cleared(folder: str | Path) -> Path:
+    """A folder for scores, there and without those that nobody has used for KEPT."""
+    folder = Path(folder)
+    folder.mkdir(parents=True, exist_ok=True)
+    for file in folder.glob(f"{'[0-9a-f]' * 32}.f32"):
+        if file.stat().st_atime < time.time() - KEPT:
+            file.unlink()
+            _index_file(file).unlink(missing_ok=True)
+    return folder
 
 
 def _common_description(models: list[Path]) -> Description:
@@ -110,7 +151,7 @@ def _common_description(models: list[Path]) -> Description:
 
 
 def _score_all(
-    models: list[tuple[Path, Path]], recordings: dict[str, Path], description: Description, settings: Settings
+    models: list[tuple[Path, Path]], recordings: dict[str, Path], grid: Grid, settings: Settings
 ) -> Iterator[None]:
     """Write the scores of each (model, file), and yield after each recording."""
     if not models:
@@ -121,23 +162,24 @@ def _score_all(
     leave_room_for_reading()
     for model, file in models:
         predictor = Predictor(str(model), device=settings.infer.device, cfg=settings)
-        yield from _score(predictor, file, recordings, description, settings)
+        yield from _score(predictor, file, recordings, grid, settings)
 
 
 def _score(
-    predictor: "Predictor", file: Path, recordings: dict[str, Path], description: Description, settings: Settings
+    predictor: "Predictor", file: Path, recordings: dict[str, Path], grid: Grid, settings: Settings
 ) -> Iterator[None]:
-    hop, batch = description.audio.spec_duration - settings.infer.overlap, settings.infer.batch_size
+    batch = settings.infer.batch_size
     streams = map_streams(
-        lambda path: recording_windows(path, description.audio, hop, batch),
+        lambda path: recording_windows(path, grid.audio, grid.hop, batch),
         recordings.values(),
         n_workers(settings.infer.workers),
     )
-    index: dict[str, dict] = {}
+    index: Index = {}
+    _index_file(file).unlink(missing_ok=True)  # a run that is killed leaves none that does not fit
     with atomic(file) as part, part.open("wb") as out:
-        for name, (path, windows) in zip(recordings, streams, strict=True):
+        for name, (_, windows) in zip(recordings, streams, strict=True):
             begin = out.tell()
-            entry: dict[str, Any] = {"path": printable(str(path)), "seconds": None, "status": "ok", "reason": ""}
+            entry: dict[str, Any] = {"seconds": None, "status": "ok", "reason": ""}
             try:
                 for _, spectrograms, seconds in windows:
                     scores, _ = predictor.get_block_scores(spectrograms)
@@ -152,18 +194,44 @@ def _score(
     write_json(_index_file(file), index)
 
 
-def _is_complete(file: Path) -> bool:
-    return file.is_file() and _index_file(file).is_file()
+def _is_complete(file: Path, can_be_read: Callable[[str], bool]) -> bool:
+    """Whether a model's scores are there, of all recordings that can be read by now."""
+    if not (file.is_file() and _index_file(file).is_file()):
+        return False
+    return not any(entry["status"] != "ok" and can_be_read(name) for name, entry in _read_index(file).items())
+
+
+def _can_be_read(path: Path, grid: Grid) -> bool:
+    try:
+        for _ in recording_windows(path, grid.audio, grid.hop, 1):
+            pass
+    except AudioError:
+        return False
+    return True
+
+
+def _scores_of(file: Path, index: Index, common: Index, grid: Grid, n_classes: int) -> np.ndarray:
+    """A model's scores, float32 (n, n_classes), of the recordings that all models could read."""
+    os.utime(file, (time.time(), file.stat().st_mtime))
+    read = [name for name, entry in index.items() if entry["status"] == "ok"]
+    counts = [n_windows(index[name]["seconds"], grid.audio.spec_duration, grid.hop) for name in read]
+    scores = np.memmap(file, np.float32, "r", shape=(sum(counts), n_classes))
+    kept = np.repeat([common[name]["status"] == "ok" for name in read], counts)
+    return scores if kept.all() else scores[kept]
+
+
+def _read_index(file: Path) -> Index:
+    return json.loads(_index_file(file).read_text(encoding="utf-8"))
 
 
 def _index_file(file: Path) -> Path:
     return file.with_suffix(".json")
 
 
-def _without_scores(description: Description, overlap: float, index: dict[str, dict]) -> Predictions:
+def _without_scores(description: Description, overlap: float, index: Index) -> Predictions:
     """What infer would have written of the recordings, without any score."""
     empty = pd.DataFrame({"recording": [], "name": [], "start_time": [], "score": []})
-    table = pd.DataFrame.from_dict(index, orient="index", columns=["path", "seconds", "status", "reason"])
+    table = pd.DataFrame.from_dict(index, orient="index", columns=["seconds", "status", "reason"])
     return Predictions(
         scores=empty.astype({"recording": "category", "name": "category", "start_time": float, "score": np.float32}),
         recordings=table.astype({"seconds": float}).rename_axis("recording"),

@@ -1,15 +1,14 @@
 """A test by annotated blocks of recordings, such as minutes."""
 
-from functools import cached_property
 from typing import Any
 
 import numpy as np
 
 from lib.evaluation import tester_reports
-from lib.evaluation.assembly import Evidence, Parts, assemble
-from lib.evaluation.tester import Tester
+from lib.evaluation import tester_statistics as statistics
+from lib.evaluation.assembly import Assembled, Parts, Sources, assemble, listened
+from lib.evaluation.tester import Tester, derived
 from lib.evaluation.truths import read_blocks
-from lib.evaluation.units import Units
 
 
 class PerBlockTester(Tester):
@@ -39,7 +38,7 @@ class PerBlockTester(Tester):
         self.block_size = block_size
         self.gen_pr_table = gen_pr_table
 
-    @cached_property
+    @derived
     def segments_per_recording(self) -> dict[str, list[int]]:
         """Indexes of the annotated blocks of each recording, from 0."""
         return {name: [block - 1 for block in blocks] for name, blocks in self.annotations.items()}
@@ -47,39 +46,42 @@ class PerBlockTester(Tester):
     def get_pr_table(self) -> dict[str, Any]:
         """Precision and recall at the thresholds 0.01, 0.02, ... 1.00, and at every score.
 
-        Lists at the 100 thresholds: annotated_thresholds, annotated_precisions_blocks, annotated_precisions_seconds,
-        annotated_recalls, trained_thresholds, trained_precisions, trained_recalls. Arrays at every score, as of
-        scikit-learn's precision_recall_curve: *_thresholds_fine, *_precisions_fine and *_recalls_fine for annotated and
-        trained.
+        Lists at the 100 thresholds: annotated_thresholds; annotated_precisions_blocks and annotated_recalls, by blocks;
+        annotated_precisions_seconds, by seconds of labels; trained_thresholds; trained_precisions and trained_recalls,
+        by blocks. Arrays at every score, by blocks, as of scikit-learn's precision_recall_curve: *_thresholds_fine,
+        *_precisions_fine and *_recalls_fine for annotated and trained.
         """
-        return self._threshold_table("annotated_precisions_blocks")
+        table = self._threshold_table()
+        return table | {"annotated_precisions_blocks": self._rates()[0].precision.tolist()}
 
     def produce_reports(self) -> None:
         """Write the report files to output_dir: tables and pictures, listed in lib.evaluation.tester_reports."""
-        table = None
-        if self.gen_pr_table:
-            table = self.pr_table_dict | {"annotated_precisions": self.pr_table_dict["annotated_precisions_blocks"]}
-        size = float(self.block_size)
-        tester_reports.write_parts(self.output_dir, self._findings(), tester_reports.BLOCKS, size, table)
+        columns, size = self._report_columns() if self.gen_pr_table else None, float(self.block_size)
+        tester_reports.write_parts(self.output_dir, self._findings(), tester_reports.BLOCKS, size, columns)
 
-    def _assemble(self) -> tuple[Units, Evidence]:
-        names = self._listened()
-        blocks = [(owner, block - 1) for owner, name in enumerate(names) for block in sorted(self.annotations[name])]
-        column = {name: number for number, name in enumerate(self.trained_classes)}
+    def _report_columns(self) -> tester_reports.Columns:
+        annotated, trained = self._rates()
+        seconds = statistics.seconds_precision(*self._seconds(statistics.THRESHOLDS))
+        return {
+            "annotated": {
+                "recall (blocks)": annotated.recall,
+                "precision (blocks)": annotated.precision,
+                "precision (seconds)": seconds,
+            },
+            "trained": {"recall (blocks)": trained.recall, "precision (blocks)": trained.precision},
+        }
+
+    def _assemble(self, sources: Sources) -> Assembled:
+        names, problems = listened(sources, self.annotation_path)
+        annotations, size = sources.truths.annotations, float(self.block_size)
+        blocks = [(owner, block - 1) for owner, name in enumerate(names) for block in sorted(annotations[name])]
+        column = {name: number for number, name in enumerate(sources.labels.classes)}
         present = [
             (owner, block - 1, column[label])
             for owner, name in enumerate(names)
-            for block, classes in self.annotations[name].items()
+            for block, classes in annotations[name].items()
             for label in classes
         ]
         owners, indexes, columns = np.reshape(np.array(present, dtype=np.int64), (-1, 3)).T
-        return assemble(
-            names,
-            Parts(*np.array(blocks, dtype=np.int64).T),
-            float(self.block_size),
-            float(self.block_size),
-            self.labels,
-            self.trained_classes,
-            (Parts(owners, indexes), columns),
-            self._truths.others,
-        )
+        parts = Parts(*np.array(blocks, dtype=np.int64).T)
+        return assemble(names, parts, size, size, sources, (Parts(owners, indexes), columns), problems)

@@ -7,10 +7,9 @@ import numpy as np
 
 from lib.evaluation import tester_reports
 from lib.evaluation import tester_statistics as statistics
-from lib.evaluation.assembly import Evidence, Parts, assemble
+from lib.evaluation.assembly import Assembled, Parts, Sources, assemble, listened
 from lib.evaluation.tester import Tester
 from lib.evaluation.truths import read_recordings
-from lib.evaluation.units import Units
 
 
 class PerRecordingTester(Tester):
@@ -57,7 +56,7 @@ class PerRecordingTester(Tester):
 
     def produce_reports(self) -> None:
         """Write the report files to output_dir: tables and a picture, listed in lib.evaluation.tester_reports."""
-        right, wrong = tester_reports.seconds_by_recording(self._assembled[1], self.units, self.threshold)
+        right, wrong = tester_reports.seconds_by_recording(self._assembled.evidence, self.units, self.threshold)
         tester_reports.write_recordings(
             self.output_dir,
             self._findings(),
@@ -67,19 +66,12 @@ class PerRecordingTester(Tester):
             self.recording_dir,
         )
 
-    def _assemble(self) -> tuple[Units, Evidence]:
-        names = self._listened()
-        column = {name: number for number, name in enumerate(self.trained_classes)}
-        present = [(owner, column[label]) for owner, name in enumerate(names) for label in self.annotations[name]]
+    def _assemble(self, sources: Sources) -> Assembled:
+        names, problems = listened(sources, self.annotation_path)
+        column = {name: number for number, name in enumerate(sources.labels.classes)}
+        held = sources.truths.annotations
+        present = [(owner, column[label]) for owner, name in enumerate(names) for label in held[name]]
         owners, columns = np.reshape(np.array(present, dtype=np.int64), (-1, 2)).T
-        nothing = np.zeros(len(names), dtype=np.int64)
-        return assemble(
-            names,
-            Parts(np.arange(len(names)), nothing),
-            math.inf,
-            math.inf,
-            self.labels,
-            self.trained_classes,
-            (Parts(owners, np.zeros_like(owners)), columns),
-            self._truths.others,
-        )
+        parts = Parts(np.arange(len(names)), np.zeros(len(names), dtype=np.int64))
+        where = Parts(owners, np.zeros_like(owners))
+        return assemble(names, parts, math.inf, math.inf, sources, (where, columns), problems)

@@ -1,7 +1,6 @@
 """A test by annotated sounds, and the calibration of scores."""
 
 import math
-from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -14,13 +13,12 @@ from lib.console import say
 from lib.errors import AudioError, DataSetError, Problem
 from lib.evaluation import tester_reports
 from lib.evaluation import tester_statistics as statistics
-from lib.evaluation.assembly import Evidence, Parts, assemble, positions
-from lib.evaluation.calibration import plot_calibration
-from lib.evaluation.labels import SAME
-from lib.evaluation.plots import save
-from lib.evaluation.tester import Tester
+from lib.evaluation.assembly import Assembled, Parts, Sources, assemble, listened
+from lib.evaluation.labels import SAME, Labels
+from lib.evaluation.plots import plot_calibration, save
+from lib.evaluation.tester import SUFFIXES, Tester, derived
 from lib.evaluation.truths import read_sounds
-from lib.evaluation.units import Units, outside, segment_ranges, spread
+from lib.evaluation.units import outside, positions, segment_ranges, spread
 from lib.models.calibration import fit_platt
 
 MINUTE = 60.0
@@ -87,25 +85,21 @@ class PerSegmentTester(Tester):
         return _reference_segments(start_time, end_time, self.segment_len, self.overlap, min_seconds)
 
     def get_recording_info(self) -> dict[str, float]:
-        """Make recording_duration anew and return it."""
-        self.__dict__.pop("recording_duration", None)
+        """Read everything anew and return recording_duration."""
+        self._read_anew()
         return self.recording_duration
 
-    @cached_property
+    @derived
     def recording_duration(self) -> dict[str, float]:
         """Recording -> duration (s), of recording_dir and of the folder that the infer stage wrote."""
-        known = dict(self.labels.seconds)
-        for name, path in self._files.items():
-            if name not in known and (seconds := _duration(path)) is not None:
-                known[name] = seconds
-        return dict(sorted(known.items()))
+        return self._sources.seconds
 
     @property
     def recordings(self) -> list[str]:
         """Names of all recordings whose duration is known, sorted."""
         return list(self.recording_duration)
 
-    @cached_property
+    @derived
     def segments_per_recording(self) -> dict[str, list[int]]:
         """Indexes of the segments of each recording of the test."""
         sizes = np.bincount(self.units.recording, minlength=len(self.units.recordings))
@@ -125,21 +119,20 @@ class PerSegmentTester(Tester):
     def get_pr_table(self) -> dict[str, Any]:
         """Precision and recall at the thresholds 0.01, 0.02, ... 1.00, and at every score.
 
-        Lists at the 100 thresholds: annotated_thresholds, annotated_precisions_minutes (a unit is a minute of a
-        recording), annotated_precisions_seconds, annotated_recalls, trained_thresholds, trained_precisions,
-        trained_recalls. Arrays at every score, as of scikit-learn's precision_recall_curve: *_thresholds_fine,
-        *_precisions_fine and *_recalls_fine for annotated and trained.
+        Lists at the 100 thresholds: annotated_thresholds; annotated_precisions_minutes, by minutes of recordings, each
+        with the highest score and the truth of the segments that start in it; annotated_precisions_seconds, by seconds
+        of labels; annotated_recalls, trained_precisions and trained_recalls, by segments; trained_thresholds. Arrays at
+        every score, by segments, as of scikit-learn's precision_recall_curve: *_thresholds_fine, *_precisions_fine and
+        *_recalls_fine for annotated and trained.
         """
-        table = self._threshold_table("annotated_precisions_minutes")
         minutes = statistics.rates(*self._minutes(), statistics.THRESHOLDS)
-        return table | {"annotated_precisions_minutes": minutes.precision.tolist()}
+        return self._threshold_table() | {"annotated_precisions_minutes": minutes.precision.tolist()}
 
     def produce_reports(self) -> None:
         """Write the report files to output_dir: tables and pictures, listed in lib.evaluation.tester_reports."""
-        findings = self._findings()
-        here = statistics.rates(self.y_true_annotated, self.y_pred_annotated, statistics.THRESHOLDS)
-        table = self.pr_table_dict | {"annotated_precisions": here.precision.tolist()}
-        tester_reports.write_parts(self.output_dir, findings, tester_reports.SEGMENTS, self._hop, table)
+        rates = zip(SUFFIXES, self._rates(), strict=True)
+        columns = {suffix: {"precision": here.precision, "recall": here.recall} for suffix, here in rates}
+        tester_reports.write_parts(self.output_dir, self._findings(), tester_reports.SEGMENTS, self._hop, columns)
 
     def do_calibration(self) -> tuple[float, float]:
         """Fit Platt scaling to the scores of at least the cutoff, print coefficient and intercept, and plot it.
@@ -178,78 +171,87 @@ class PerSegmentTester(Tester):
         first = np.flatnonzero(np.diff(keys, prepend=-1))
         return np.maximum.reduceat(self.y_true_annotated, first), np.maximum.reduceat(self.y_pred_annotated, first)
 
-    def _assemble(self) -> tuple[Units, Evidence]:
-        names = self._timed(self._listened())
-        seconds = np.array([self.recording_duration[name] for name in names])
-        counts = self._counts(names, seconds)
-        where, column = self._sounds(names, seconds, counts)
+    def _durations(self, labels: Labels, files: dict[str, Path]) -> dict[str, float]:
+        known = dict(labels.seconds)
+        for name, path in files.items():
+            if name not in known and (seconds := _duration(path)) is not None:
+                known[name] = seconds
+        return dict(sorted(known.items()))
+
+    def _assemble(self, sources: Sources) -> Assembled:
+        names, odd = listened(sources, self.annotation_path)
+        names, missing = self._timed(names, sources.seconds)
+        seconds = np.array([sources.seconds[name] for name in names])
+        counts, late = _counts(names, seconds, sources.labels, self.label_dir)
+        where, column, outer = _sounds(names, seconds, counts, sources)
         parts = Parts(np.repeat(np.arange(len(names)), counts), np.concatenate([np.arange(n) for n in counts]))
-        return assemble(
-            names,
-            parts,
-            self.segment_len,
-            self._hop,
-            self.labels,
-            self.trained_classes,
-            (where, column),
-            self._truths.others,
-        )
+        length, hop = sources.labels.segment_len, _hop(sources.labels)
+        return assemble(names, parts, length, hop, sources, (where, column), [*odd, *missing, *late, *outer])
 
-    def _timed(self, names: list[str]) -> list[str]:
-        """Those of the recordings whose duration is known."""
-        for name in names:
-            if name not in self.recording_duration:
-                reason = f"is annotated, but {self.recording_dir or 'recording_dir'} holds no such recording"
-                self._odd.append(Problem(name, reason, "add the file or correct the name"))
-        timed = [name for name in names if name in self.recording_duration]
+    def _timed(self, names: list[str], seconds: dict[str, float]) -> tuple[list[str], list[Problem]]:
+        """Those of the recordings whose duration is known, and a problem for each other one."""
+        place = self.recording_dir or "recording_dir"
+        timed = [name for name in names if name in seconds]
         if not timed:
-            fault = f"none of its recordings can be read from {self.recording_dir or 'recording_dir'}"
+            fault = f"none of its recordings can be read from {place}"
             raise DataSetError(f"{self.annotation_path}: {fault}; give their folder, and names without suffix")
-        return timed
+        reason = f"is annotated, but {place} holds no such recording"
+        missing = [name for name in names if name not in seconds]
+        return timed, [Problem(name, reason, "add the file or correct the name") for name in missing]
 
-    def _counts(self, names: list[str], seconds: np.ndarray) -> np.ndarray:
-        """Numbers of segments: as our infer stage makes them, else those with more than segment_len - 1 s of sound.
 
-        If there are labels of later ones, within the recording, those count, too.
-        """
-        length, hop = self.segment_len, self._hop
-        if self.labels.own:
-            counts = np.array([max(1, n_windows(value, length, hop)) for value in seconds])
-        else:
-            counts = np.maximum(np.ceil((seconds - length + 1) / hop - 1e-9), 1).astype(np.int64)
-        owner = positions(self.labels.table["recording"], names)
-        start = self.labels.table["start_time"].to_numpy()[owner >= 0]
-        owner = owner[owner >= 0]
-        off = np.abs(start - np.rint(start / hop) * hop) > 2 * SAME
-        if off.any():
-            row = int(np.argmax(off))
-            where = f"{self.label_dir}: the label of {names[owner[row]]} at {start[row]:g} s"
-            fault = f"does not start at a multiple of {hop:g} s, as segments do"
-            raise DataSetError(f"{where} {fault}; run inference from the start, with a threshold of 0")
-        late = start > seconds[owner] + SAME
-        for index in np.unique(owner[late]):
-            reason = f"has labels beyond its end ({seconds[index]:g} s)"
-            self._odd.append(Problem(names[index], reason, "see that labels and recordings belong together"))
-        np.maximum.at(counts, owner[~late], np.rint(start[~late] / hop).astype(np.int64) + 1)
-        return counts
+def _hop(labels: Labels) -> float:
+    return labels.segment_len - labels.overlap
 
-    def _sounds(self, names: list[str], seconds: np.ndarray, counts: np.ndarray) -> tuple[Parts, np.ndarray]:
-        """In which segments which classes are."""
-        column = {name: number for number, name in enumerate(self.trained_classes)}
-        rows = [
-            (owner, sound.start_time, sound.end_time, column[sound.class_code])
-            for owner, name in enumerate(names)
-            for sound in self.annotations[name]
-        ]
-        recording, start, end, found = np.reshape(np.array(rows, dtype=np.float64), (-1, 4)).T
-        recording, found = recording.astype(np.int64), found.astype(np.int64)
-        inside = start < seconds[recording]
-        end = np.maximum(start, np.minimum(end, seconds[recording]))
-        first, last = segment_ranges(start, end, self.segment_len, self.overlap, MIN_SECONDS, counts[recording])
-        inside &= first <= last
-        self._odd.extend(outside(names, seconds, recording[~inside], start[~inside]))
-        event, segment = spread(np.where(inside, first, 0), np.where(inside, last, -1))
-        return Parts(recording[event], segment), found[event]
+
+def _counts(names: list[str], seconds: np.ndarray, labels: Labels, folder: str) -> tuple[np.ndarray, list[Problem]]:
+    """Numbers of segments: as our infer stage makes them, else those with more than segment_len - 1 s of sound.
+
+    If there are labels of later ones, within the recording, those count, too.
+    """
+    length, hop = labels.segment_len, _hop(labels)
+    if labels.own:
+        counts = np.array([max(1, n_windows(value, length, hop)) for value in seconds])
+    else:
+        counts = np.maximum(np.ceil((seconds - length + 1) / hop - 1e-9), 1).astype(np.int64)
+    owner = positions(labels.table["recording"], names)
+    start = labels.table["start_time"].to_numpy()[owner >= 0]
+    owner = owner[owner >= 0]
+    off = np.abs(start - np.rint(start / hop) * hop) > 2 * SAME
+    if off.any():
+        row = int(np.argmax(off))
+        where = f"{folder}: the label of {names[owner[row]]} at {start[row]:g} s"
+        fault = f"does not start at a multiple of {hop:g} s, as segments do"
+        raise DataSetError(f"{where} {fault}; run inference from the start, with a threshold of 0")
+    late = start > seconds[owner] + SAME
+    np.maximum.at(counts, owner[~late], np.rint(start[~late] / hop).astype(np.int64) + 1)
+    problems = []
+    for index in np.unique(owner[late]):
+        reason = f"has labels beyond its end ({seconds[index]:g} s)"
+        problems.append(Problem(names[index], reason, "see that labels and recordings belong together"))
+    return counts, problems
+
+
+def _sounds(
+    names: list[str], seconds: np.ndarray, counts: np.ndarray, sources: Sources
+) -> tuple[Parts, np.ndarray, list[Problem]]:
+    """In which segments which classes are, and a problem for each recording with sounds outside of all segments."""
+    labels = sources.labels
+    column = {name: number for number, name in enumerate(labels.classes)}
+    rows = [
+        (owner, sound.start_time, sound.end_time, column[sound.class_code])
+        for owner, name in enumerate(names)
+        for sound in sources.truths.annotations[name]
+    ]
+    recording, start, end, found = np.reshape(np.array(rows, dtype=np.float64), (-1, 4)).T
+    recording, found = recording.astype(np.int64), found.astype(np.int64)
+    inside = start < seconds[recording]
+    end = np.maximum(start, np.minimum(end, seconds[recording]))
+    first, last = segment_ranges(start, end, labels.segment_len, labels.overlap, MIN_SECONDS, counts[recording])
+    inside &= first <= last
+    event, segment = spread(np.where(inside, first, 0), np.where(inside, last, -1))
+    problems = outside(names, seconds, recording[~inside], start[~inside])
+    return Parts(recording[event], segment), found[event], problems
 
 
 def _reference_segments(

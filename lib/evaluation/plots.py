@@ -18,6 +18,7 @@ from matplotlib.ticker import FuncFormatter, MaxNLocator, NullFormatter
 
 from lib.audio.reader import probe, stream
 from lib.evaluation.results import Confusion, Curve
+from lib.models.calibration import apply_platt
 
 BLUE, ORANGE, GREEN, PINK, SKY, RED = "#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#D55E00"
 COLORS = [ORANGE, GREEN, PINK, SKY, RED, "#8A6D00", "#5E3C99", "#7F7F7F"]
@@ -302,3 +303,71 @@ def short(names: Iterable[str]) -> list[str]:
     """Names that fit beside a picture; a dollar sign would start a formula."""
     cut = (name if len(name) <= NAME_WIDTH else name[: NAME_WIDTH - 1] + "…" for name in names)
     return [name.replace("$", r"\$") for name in cut]
+
+
+def reliability(truth: np.ndarray, scores: np.ndarray, n_bins: int = 15) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Mean score, share of truth and number (m,) of the samples (n,) in each of n_bins equal bins that has any."""
+    scores = np.asarray(scores, dtype=np.float64).ravel()
+    place = np.searchsorted(np.linspace(0, 1, n_bins + 1)[1:-1], scores)
+    number = np.bincount(place, minlength=n_bins)
+    used = number > 0
+    sums = (np.bincount(place, weights=values, minlength=n_bins) for values in (scores, np.asarray(truth).ravel()))
+    mean, share = (total[used] / number[used] for total in sums)
+    return mean, share, number[used]
+
+
+def plot_calibration(
+    truth: np.ndarray, scores: np.ndarray, coefficient: float, intercept: float, n_bins: int = 15
+) -> Figure:
+    """Reliability of scores (n,) as they are and scaled, above the number of samples in each bin."""
+    scores = np.asarray(scores).ravel()
+    figure = Figure(figsize=(7, 7), layout="constrained")
+    above, below = figure.subplots(2, 1, sharex=True, height_ratios=[3, 1])
+    above.plot([0, 1], [0, 1], color=GREY, linestyle="--", linewidth=1, label="scores that are probabilities")
+    scaled = apply_platt(scores.astype(np.float64), coefficient, intercept)
+    label = f"scaled (coefficient {coefficient:.2f}, intercept {intercept:.2f})"
+    for values, color, name in ((scores, ORANGE, "as scored"), (scaled, BLUE, label)):
+        mean, share, _ = reliability(truth, values, n_bins)
+        above.plot(mean, share, marker="o", markersize=5, color=color, label=name)
+        counts, edges = np.histogram(values, n_bins, (0, 1))
+        below.stairs(counts, edges, color=color, linewidth=1.6)
+    above.set(ylim=(-0.02, 1.02), ylabel="Share in which the class is there", title="Reliability of the scores")
+    above.legend(loc="upper left")
+    below.set(xlim=(-0.01, 1.01), xlabel="Score", ylabel="Pairs", yscale="log")
+    for axes in (above, below):
+        axes.grid(alpha=0.3)
+    figure.align_ylabels()
+    return figure
+
+
+def plot_lines(x: np.ndarray, lines: dict[str, np.ndarray], xlabel: str, title: str) -> Figure:
+    """Values in 0..1 over others in 0..1. lines: label -> values, of the length of x."""
+    figure = Figure(figsize=(9, 4.4), layout="constrained")
+    axes = figure.subplots()
+    for color, (label, values) in zip([BLUE, *COLORS], lines.items(), strict=False):
+        axes.plot(x, values, color=color, label=label, linewidth=1.8)
+    axes.set(xlim=(-0.01, 1.01), ylim=(-0.01, 1.02), xlabel=xlabel, title=title)
+    axes.grid(alpha=0.3)
+    axes.legend(loc="upper left", bbox_to_anchor=(1.02, 1), frameon=False)
+    return figure
+
+
+def plot_recall_by_precision(precision: np.ndarray, recall: np.ndarray, area: float, title: str) -> Figure:
+    """Recall over precision. area: PR-AUC, shown where it is defined."""
+    figure, axes = square("Precision", "Recall", title)
+    axes.plot(precision, recall, color=BLUE, linewidth=2, label=_area("PR-AUC", area))
+    axes.legend(loc="upper left", bbox_to_anchor=(1.02, 1), frameon=False)
+    return figure
+
+
+def plot_roc(fpr: np.ndarray, tpr: np.ndarray, area: float, title: str) -> Figure:
+    """True over false positive rate. area: ROC-AUC, shown where it is defined."""
+    figure, axes = square("False positive rate", "True positive rate", title)
+    axes.plot([0, 1], [0, 1], color=GREY, linestyle=":", linewidth=1, label="by chance")
+    axes.plot(fpr, tpr, color=BLUE, linewidth=2, label=_area("ROC-AUC", area))
+    axes.legend(loc="upper left", bbox_to_anchor=(1.02, 1), frameon=False)
+    return figure
+
+
+def _area(name: str, area: float) -> str:
+    return f"{name} {area:.3f}" if np.isfinite(area) else f"{name} undefined"

@@ -1,6 +1,5 @@
 """What the infer stage left in its output folder, read back and checked."""
 
-import csv
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,6 +11,7 @@ import yaml
 from lib.errors import DataSetError
 
 AGAIN = "run the infer stage (`dvc repro infer`)"
+RECORDING_COLUMNS = ["recording", "seconds", "status", "reason"]
 
 
 @dataclass(frozen=True)
@@ -20,8 +20,8 @@ class Predictions:
 
     scores: DataFrame with recording and name (categories), start_time (s) and score (0..1), a row for each window and
     class that was written; a pair without a row has score 0. recordings: DataFrame indexed by recording name with
-    path, seconds (NaN where it failed), status (`ok` or `failed`) and reason. segment_len, overlap: length of a window
-    and what neighbouring windows share, in seconds. classes: the model's class names. codes: code -> class name.
+    seconds (NaN where it failed), status (`ok` or `failed`) and reason. segment_len, overlap: length of a window and
+    what neighbouring windows share, in seconds. classes: the model's class names. codes: code -> class name.
     """
 
     scores: pd.DataFrame
@@ -42,11 +42,11 @@ def read_predictions(folder: str | Path) -> Predictions:
     Raises DataSetError where one of them is missing or does not hold what it must.
     """
     folder = Path(folder)
-    manifest = _read_manifest(folder / "manifest.yaml")
+    manifest = _checked(read_manifest(folder), folder / "manifest.yaml")
     names = [entry["name"] for entry in manifest["classes"]]
     return Predictions(
         scores=_read_scores(folder / "scores.csv"),
-        recordings=_read_recordings(folder / "recordings.csv"),
+        recordings=read_recordings(folder / "recordings.csv"),
         segment_len=float(manifest["segment_len"]),
         overlap=float(manifest["overlap"]),
         classes=names,
@@ -54,31 +54,34 @@ def read_predictions(folder: str | Path) -> Predictions:
     )
 
 
-def label_file(folder: str | Path, recording: str) -> Path:
-    """Where infer keeps the labels of a recording, whatever the formats that it writes them in besides."""
-    return Path(folder) / "labels" / f"{recording}.csv"
-
-
-def read_labels(folder: str | Path, recording: str) -> pd.DataFrame:
-    """The labels table, without its recording, of a recording. Raises DataSetError."""
-    path = label_file(folder, recording)
-    try:
-        with path.open(encoding="utf-8", newline="") as file:
-            rows = [(name, float(start), float(end), float(score)) for name, start, end, score in csv.reader(file)]
-    except (OSError, ValueError, csv.Error) as error:
-        raise DataSetError(f"{path}: is no table of labels as infer writes them ({error}); {AGAIN} again") from None
-    table = pd.DataFrame(rows, columns=["name", "start_time", "end_time", "score"])
-    return table.astype({"name": str, "start_time": float, "end_time": float, "score": float})
-
-
-def _read_manifest(path: Path) -> dict[str, Any]:
+def read_manifest(folder: str | Path) -> dict[str, Any]:
+    """What manifest.yaml of a folder of labels says; empty where there is none. Raises DataSetError."""
+    path = Path(folder) / "manifest.yaml"
     try:
         manifest = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        return {}
+    except (UnicodeDecodeError, yaml.YAMLError):
+        manifest = None
+    if not isinstance(manifest, dict):
+        raise DataSetError(f"{path}: is no YAML mapping; {AGAIN} again, or remove it")
+    return manifest
+
+
+def read_recordings(path: Path) -> pd.DataFrame:
+    """recordings.csv, as Predictions holds it. Raises DataSetError."""
+    table = _read_csv(path, dict.fromkeys(RECORDING_COLUMNS, str))
+    table["seconds"] = pd.to_numeric(table["seconds"], errors="coerce")
+    return table.drop_duplicates("recording").set_index("recording")
+
+
+def _checked(manifest: dict[str, Any], path: Path) -> dict[str, Any]:
+    if not manifest:
+        raise DataSetError(f"{path}: no such file; {AGAIN} first")
+    try:
         length, overlap = float(manifest["segment_len"]), float(manifest["overlap"])
         usable = 0 <= overlap < length and all(isinstance(entry["name"], str) for entry in manifest["classes"])
-    except FileNotFoundError:
-        raise DataSetError(f"{path}: no such file; {AGAIN} first") from None
-    except (KeyError, TypeError, ValueError, yaml.YAMLError):
+    except (KeyError, TypeError, ValueError):
         usable = False
     if not usable:
         raise DataSetError(f"{path}: lacks segment_len, overlap or classes as infer writes them; {AGAIN} again")
@@ -91,12 +94,6 @@ def _read_scores(path: Path) -> pd.DataFrame:
     if not scores["score"].between(0, 1).all():
         raise DataSetError(f"{path}: holds scores outside 0..1; {AGAIN} again")
     return scores
-
-
-def _read_recordings(path: Path) -> pd.DataFrame:
-    table = _read_csv(path, dict.fromkeys(["recording", "path", "seconds", "status", "reason"], str))
-    table["seconds"] = pd.to_numeric(table["seconds"], errors="coerce")
-    return table.drop_duplicates("recording").set_index("recording")
 
 
 def _read_csv(path: Path, types: dict[str, Any]) -> pd.DataFrame:

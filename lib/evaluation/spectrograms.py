@@ -7,8 +7,8 @@ reads them back.
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from itertools import islice
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
@@ -17,14 +17,13 @@ from lib.audio.plots import ANNOTATED, FOUND, Span, SpectrogramPlot, overview
 from lib.audio.reader import probe, stream
 from lib.audio.spectrogram import level_frames, recording_windows
 from lib.audio.windows import n_windows
-from lib.config import Audio
+from lib.config import Audio, DataSet, Settings
 from lib.database.codec import decode
 from lib.database.training_database import TrainingDatabase
+from lib.datasets.contents import Contents, read_data_set
 from lib.errors import AudioError, DataSetError, EarshotError, Problem
-from lib.evaluation.predictions import label_file, read_labels
-
-if TYPE_CHECKING:
-    from lib.datasets.contents import Contents
+from lib.inference.inputs import recordings_of
+from lib.inference.output import label_table, read_labels
 
 HEIGHT, SECOND = 320, 140  # pixels of a spectrogram: its height, and a second's width
 WIDTHS = 640, 4000  # the least and the most
@@ -67,12 +66,54 @@ class Marks:
         return [] if self.annotations is None else annotation_spans(self.annotations, recording)
 
     def _found(self, recording: str) -> list[Span]:
-        if self.labels is None or not label_file(self.labels, recording).is_file():
+        if self.labels is None or not label_table(self.labels, recording).is_file():
             return []
         return [
             Span(start, end, f"{name} {score:.2f}", FOUND)
-            for name, start, end, score in read_labels(self.labels, recording).itertuples(index=False)
+            for name, start, end, score in read_labels(self.labels, recording)
         ]
+
+
+def pictures(
+    settings: Settings,
+    style: Style,
+    output: Path,
+    problems: list[Problem],
+    limit: int | None = None,
+    *,
+    errors: str | None = None,
+    context: float = 3.0,
+    class_name: str | None = None,
+    database: str = "data/training.db",
+    spec_group: str = "default",
+    recordings: str | None = None,
+    whole: bool = False,
+    overlap: float = 0.0,
+    annotations: str | None = None,
+    labels: str | None = None,
+) -> tuple[int, Iterator[Path]]:
+    """How many pictures there are to draw, and the generator that draws them: of errors, of a class, or of recordings,
+    whichever is given.
+
+    limit: of pictures, or of errors of each kind. Other arguments are those of the plot stage and of the functions
+    below. Raises EarshotError if there is nothing to draw.
+    """
+    if errors is not None:
+        table, contents = read_errors(errors, limit), read_data_set(settings.data.test)
+        least = settings.evaluate.min_seconds
+        return len(table), draw_errors(table, contents, style, output, problems, context, least)
+    if class_name is not None:
+        return draw_class(database, class_name, spec_group, output, style, limit)
+    found, odd = recordings_of(str(recordings))
+    problems += odd
+    table = read_data_set(DataSet(path=annotations)).annotations if annotations else None
+    marks = Marks(table, Path(labels) if labels else None)
+    if whole:
+        total, drawn = len(found), draw_whole(found, style, output, marks, problems)
+    else:
+        hop = style.audio.spec_duration - overlap
+        total, drawn = count_windows(found, style.audio, hop), draw_windows(found, style, hop, output, marks, problems)
+    return min(total, limit or total), islice(drawn, limit)
 
 
 def annotation_spans(annotations: pd.DataFrame, recording: str) -> list[Span]:
@@ -113,7 +154,7 @@ def draw_windows(
                     plot.save(file, spectrogram, start, title=name, spans=marks.of(name))
                     yield file
         except AudioError as error:
-            problems.append(_unreadable(path, error))
+            problems.append(error.problem(path))
 
 
 def draw_whole(
@@ -125,7 +166,7 @@ def draw_whole(
             blocks = stream(path, style.audio.sampling_rate, style.audio.channel)
             spectrogram, seconds = overview(level_frames(blocks, style.audio), style.audio)
         except AudioError as error:
-            problems.append(_unreadable(path, error))
+            problems.append(error.problem(path))
             continue
         plot = style.plot(spectrogram.shape[1] / SECOND, spectrogram.shape[1])
         file = output / f"{name}.png"
@@ -181,7 +222,7 @@ def read_errors(path: str | Path, limit: int | None = None) -> pd.DataFrame:
 
 def draw_errors(
     errors: pd.DataFrame,
-    contents: "Contents",
+    contents: Contents,
     style: Style,
     output: Path,
     problems: list[Problem],
@@ -206,7 +247,7 @@ def draw_errors(
         try:
             spectrogram = next(recording_windows(path, audio, seconds, 1, begin)).spectrograms[0]
         except AudioError as fault:
-            problems.append(_unreadable(path, fault))
+            problems.append(fault.problem(path))
             continue
         plot = plots.setdefault(seconds, style.plot(seconds, audio.spec_width))
         spans = annotation_spans(contents.annotations, error.recording)
@@ -227,8 +268,3 @@ def _counts(span: Span, start_time: float, end_time: float, min_seconds: float) 
 def _offset(seconds: float) -> str:
     """Hundredths of a second, or thousandths where it takes them."""
     return f"{seconds:.3f}".removesuffix("0")
-
-
-def _unreadable(path: Path, error: AudioError) -> Problem:
-    reason, _, action = str(error).rpartition("; ")
-    return Problem(str(path), reason, action)

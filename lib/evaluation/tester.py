@@ -1,31 +1,55 @@
-"""What all testers share: reading, statistics, reports. lib.evaluation.testers tells what they are.
+"""Tests of a model by labels and annotations: three definitions of a unit, one way to measure.
 
-Nothing is computed before it is asked for, and nothing twice: what the reference has as attributes that methods fill in
-are properties here, which can also be set.
+| tester | a unit is | annotations say |
+| --- | --- | --- |
+| PerSegmentTester | a segment that the model scored | from when to when a class is heard |
+| PerBlockTester | an annotated block, such as a minute | which classes a block holds |
+| PerRecordingTester | a recording | which classes a recording holds |
+
+The score of a unit and a class is the highest of its labels. What is read is kept until it is read anew; all else is
+computed from that when it is asked for, so methods can be called in any order, and what the reference has as attributes
+that methods fill in are properties, which can also be set. `run` does everything and writes the reports. Classes are
+called what the labels call them, whichever of their names the annotations use. What was passed over is in `problems`.
+
+Unlike BriteKit 1.8.4, from which names and conventions are: recordings without labels count, as such in which nothing
+was found; a class without negative units has no area (NaN) and takes no part in macro averages; an annotated sound of
+which no segment holds min_seconds counts, too, in the segment that holds most of it; classes of the model that it
+never found count as trained where manifest.yaml lists them; a block's seconds are those in it.
 """
 
 from collections.abc import Callable
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, Generic, Self, TypeVar, overload
 
 import numpy as np
 
 from lib.audio.reader import find_recordings
-from lib.errors import DataSetError, Problem
+from lib.errors import Problem
 from lib.evaluation import tester_reports
 from lib.evaluation import tester_statistics as statistics
-from lib.evaluation.assembly import Evidence
+from lib.evaluation.assembly import Assembled, Sources
 from lib.evaluation.labels import Labels, read_labels
 from lib.evaluation.truths import Truths, annotated_recordings, class_entries
 from lib.evaluation.units import Units
 
 SUFFIXES = ("annotated", "trained")
-FROM_ANNOTATIONS = (
-    *("_truths", "annotations", "annotated_classes", "annotated_class_set", "segments_per_recording"),
-    *("_assembled", "units", "y_true_trained", "y_pred_trained", "y_true_annotated", "y_pred_annotated"),
-    *("map_dict", "roc_dict", "details_dict", "pr_table_dict"),
-)
+Value = TypeVar("Value")
+
+
+class derived(Generic[Value]):
+    """A property that is computed whenever it is asked for, unless it was set."""
+
+    def __init__(self, compute: Callable[[Any], Value]) -> None:
+        self.compute = compute
+        self.__doc__ = compute.__doc__
+
+    @overload
+    def __get__(self, tester: None, owner: type) -> Self: ...
+    @overload
+    def __get__(self, tester: object, owner: type) -> Value: ...
+    def __get__(self, tester: object, owner: type) -> Self | Value:
+        return self if tester is None else self.compute(tester)
 
 
 class Tester:
@@ -45,7 +69,7 @@ class Tester:
     def initialize(self) -> None:
         """Read labels and annotations, and bring them together. Raises DataSetError where that cannot be done."""
         Path(self.output_dir).mkdir(parents=True, exist_ok=True)
-        self.units  # noqa: B018
+        self._assembled  # noqa: B018
 
     def run(self) -> None:
         """Do everything: read, measure, and write the reports to output_dir. Raises DataSetError."""
@@ -53,13 +77,15 @@ class Tester:
         self.produce_reports()
 
     def get_annotations(self) -> None:
-        """Read the annotations anew, and with them annotated_classes and annotated_class_set.
+        """Read the annotations, and what depends on them, anew: annotated_classes and annotated_class_set, too.
 
         Classes that the model does not know are left out, which `problems` tells. Raises DataSetError.
         """
-        for name in FROM_ANNOTATIONS:
-            self.__dict__.pop(name, None)
-        self.annotations  # noqa: B018
+        self._read_anew()
+
+    def _read_anew(self) -> None:
+        self._sources = self._read_sources()
+        self.__dict__.pop("_assembled", None)
 
     def produce_reports(self) -> None:
         """Write the report files to output_dir."""
@@ -69,59 +95,67 @@ class Tester:
         """Precision and recall over thresholds."""
         raise NotImplementedError
 
-    def _assemble(self) -> tuple[Units, Evidence]:
+    def _durations(self, labels: Labels, files: dict[str, Path]) -> dict[str, float]:
+        """Recording -> duration (s), where a tester needs that. files: of recording_dir, by name."""
+        return {}
+
+    def _assemble(self, sources: Sources) -> Assembled:
         raise NotImplementedError
 
-    # What was read
+    # What was read, and brought together
 
     @cached_property
+    def _sources(self) -> Sources:
+        return self._read_sources()
+
+    def _read_sources(self) -> Sources:
+        known = self.recording_dir and Path(self.recording_dir).is_dir()
+        files = find_recordings(self.recording_dir)[0] if known else {}
+        names = annotated_recordings(self.annotation_path) | set(files)
+        labels = read_labels(self.label_dir, names, class_entries(self.annotation_path))
+        truths = type(self)._read(self.annotation_path, labels.aliases)
+        return Sources(labels, truths, self._durations(labels, files))
+
+    @cached_property
+    def _assembled(self) -> Assembled:
+        return self._assemble(self._sources)
+
+    @property
     def labels(self) -> Labels:
         """The labels of label_dir."""
-        known = annotated_recordings(self.annotation_path) | set(self._files)
-        return read_labels(self.label_dir, known, class_entries(self.annotation_path))
+        return self._sources.labels
 
-    @cached_property
-    def _files(self) -> dict[str, Path]:
-        """Recordings of recording_dir by name; only segments cannot do without, which their tester says."""
-        if not self.recording_dir or not Path(self.recording_dir).is_dir():
-            return {}
-        return find_recordings(self.recording_dir)[0]
-
-    @cached_property
-    def _truths(self) -> Truths:
-        return type(self)._read(self.annotation_path, self.labels.aliases)
-
-    @cached_property
+    @derived
     def annotations(self) -> dict[str, Any]:
         """What the annotations say of each recording; lib.evaluation.truths tells the form."""
-        return self._truths.annotations
+        return self._sources.truths.annotations
 
-    @cached_property
+    @derived
     def annotated_classes(self) -> list[str]:
         """Classes of the model that are annotated somewhere, sorted."""
-        return self._truths.classes
+        return self._sources.truths.classes
 
-    @cached_property
+    @derived
     def annotated_class_set(self) -> set[str]:
         """annotated_classes as a set."""
         return set(self.annotated_classes)
 
-    @cached_property
+    @derived
     def trained_classes(self) -> list[str]:
         """Classes of the model, sorted: those of manifest.yaml, else those of the labels."""
         return self.labels.classes
 
-    @cached_property
+    @derived
     def trained_class_set(self) -> set[str]:
         """trained_classes as a set."""
         return set(self.trained_classes)
 
-    @cached_property
+    @derived
     def segment_len(self) -> float:
         """Length of the segments that were scored (s)."""
         return self.labels.segment_len
 
-    @cached_property
+    @derived
     def overlap(self) -> float:
         """What neighbouring segments share (s)."""
         return self.labels.overlap
@@ -129,58 +163,29 @@ class Tester:
     @property
     def problems(self) -> list[Problem]:
         """What was passed over while reading, a line each."""
-        self.units  # noqa: B018
-        return [*self.labels.problems, *self._truths.problems, *self._odd]
+        return [*self.labels.problems, *self._sources.truths.problems, *self._assembled.problems]
 
-    # What is counted
-
-    @cached_property
-    def _odd(self) -> list[Problem]:
-        return []
-
-    def _listened(self) -> list[str]:
-        """Names of the annotated recordings that can be evaluated, sorted."""
-        labelled = set(self.labels.table["recording"].unique())
-        names = []
-        self._odd.clear()
-        for name in sorted(self.annotations):
-            if name in self.labels.failed:
-                reason = f"left out of the test: {self.labels.failed[name] or 'could not be analyzed'}"
-                self._odd.append(Problem(name, reason, "mend it and run inference again"))
-                continue
-            names.append(name)
-            if name not in labelled:
-                reason = "has no labels: all that is annotated in it counts as missed"
-                self._odd.append(Problem(name, reason, "check that it was analyzed", lost=False))
-        if not names:
-            raise DataSetError(f"{self.annotation_path}: none of its recordings can be tested; see the label folder")
-        return names
-
-    @cached_property
-    def _assembled(self) -> tuple[Units, Evidence]:
-        return self._assemble()
-
-    @cached_property
+    @property
     def units(self) -> Units:
         """Truth and scores of all units."""
-        return self._assembled[0]
+        return self._assembled.units
 
-    @cached_property
+    @derived
     def y_true_trained(self) -> np.ndarray:
         """Truth of all trained classes, uint8 (units, classes)."""
         return self.units.truth.view(np.uint8)
 
-    @cached_property
+    @derived
     def y_pred_trained(self) -> np.ndarray:
         """Scores of all trained classes, float32 (units, classes)."""
         return self.units.scores
 
-    @cached_property
+    @derived
     def y_true_annotated(self) -> np.ndarray:
         """Truth of the annotated classes, uint8 (units, classes)."""
         return self._annotated(self.y_true_trained)
 
-    @cached_property
+    @derived
     def y_pred_annotated(self) -> np.ndarray:
         """Scores of the annotated classes, float32 (units, classes)."""
         return self._annotated(self.y_pred_trained)
@@ -202,17 +207,20 @@ class Tester:
         macro_pr_auc, micro_pr_auc_annotated, micro_pr_auc_trained, class_pr_auc (class -> area),
         combined_pr_auc_annotated and combined_pr_auc_trained (means of macro and micro).
         """
-        return statistics.area_statistics("pr", *self._pairs(), self.annotated_classes)
+        return self._area_statistics()[0]
 
     def get_roc_auc_stats(self) -> dict[str, Any]:
         """ROC-AUC under keys like those of get_pr_auc_stats, with roc in place of pr, and the curves of all pairs:
         roc_fpr_*, roc_tpr_*, roc_thresholds_* for annotated and trained (falling thresholds, from infinity).
         """
-        stats = statistics.area_statistics("roc", *self._pairs(), self.annotated_classes)
+        stats = self._area_statistics()[1]
         for suffix, curve in self._curves().items():
             fpr, tpr, threshold = statistics.roc_curve(curve)
             stats |= {f"roc_fpr_{suffix}": fpr, f"roc_tpr_{suffix}": tpr, f"roc_thresholds_{suffix}": threshold}
         return stats
+
+    def _area_statistics(self) -> tuple[dict[str, Any], dict[str, Any]]:
+        return statistics.area_statistics(*self._pairs(), self.annotated_classes)
 
     def get_precision_recall(self, threshold: float, details: bool = False) -> dict[str, Any]:
         """Precision and recall of all pairs of a unit and a class that score at least the threshold.
@@ -238,22 +246,22 @@ class Tester:
         by_class = {"class_precision": annotated.class_precision[:, 0], "class_recall": annotated.class_recall[:, 0]}
         return stats | by_class | {"class_valid": tp[:, 0], "class_invalid": fp[:, 0]}
 
-    @cached_property
+    @derived
     def map_dict(self) -> dict[str, Any]:
         """What get_pr_auc_stats returns."""
         return self.get_pr_auc_stats()
 
-    @cached_property
+    @derived
     def roc_dict(self) -> dict[str, Any]:
         """What get_roc_auc_stats returns."""
         return self.get_roc_auc_stats()
 
-    @cached_property
+    @derived
     def details_dict(self) -> dict[str, Any]:
         """What get_precision_recall returns at the tester's threshold, with details."""
         return self.get_precision_recall(self.threshold, details=True)
 
-    @cached_property
+    @derived
     def pr_table_dict(self) -> dict[str, Any]:
         """What get_pr_table returns."""
         return self.get_pr_table()
@@ -266,17 +274,16 @@ class Tester:
         return {suffix: statistics.points(*pair) for suffix, pair in zip(SUFFIXES, self._pairs(), strict=True)}
 
     def _seconds(self, thresholds: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        tp, fp = statistics.seconds(self._assembled[1], self.units.truth, self._columns, thresholds)
+        tp, fp = statistics.seconds(self._assembled.evidence, self.units.truth, self._columns, thresholds)
         return tp, fp
 
-    def _threshold_table(self, precision: str) -> dict[str, Any]:
-        """The table of precision and recall that segments and blocks have; precision: key of the annotated classes'."""
-        (annotated, trained) = (statistics.rates(*pair, statistics.THRESHOLDS) for pair in self._pairs())
+    def _threshold_table(self) -> dict[str, Any]:
+        """What the tables of precision and recall of segments and of blocks have in common."""
+        annotated, trained = self._rates()
         seconds = statistics.seconds_precision(*self._seconds(statistics.THRESHOLDS))
         thresholds = statistics.THRESHOLDS.tolist()
         table: dict[str, Any] = {
             "annotated_thresholds": thresholds,
-            precision: annotated.precision.tolist(),
             "annotated_precisions_seconds": seconds.tolist(),
             "annotated_recalls": annotated.recall.tolist(),
             "trained_thresholds": list(thresholds),
@@ -289,15 +296,20 @@ class Tester:
             table |= dict(zip(names, (threshold, fine, recall), strict=True))
         return table
 
+    def _rates(self) -> list[statistics.Rates]:
+        """Rates of the annotated, and of all trained classes, at all thresholds of the tables."""
+        return [statistics.rates(*pair, statistics.THRESHOLDS) for pair in self._pairs()]
+
     def _findings(self) -> tester_reports.Findings:
+        pr_auc, roc_auc = self._area_statistics()
         return tester_reports.Findings(
             units=self.units,
             annotated=self.annotated_classes,
             columns=self._columns,
             threshold=self.threshold,
             scores=self.labels.table["score"].to_numpy(),
-            pr_auc=self.map_dict,
-            roc_auc=self.roc_dict,
+            pr_auc=pr_auc,
+            roc_auc=roc_auc,
             details=self.details_dict,
             curves=self._curves(),
             problems=self.problems,

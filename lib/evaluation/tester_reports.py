@@ -20,13 +20,14 @@ import numpy as np
 import pandas as pd
 
 from lib.errors import Problem
-from lib.evaluation import tester_plots as plots
+from lib.evaluation import plots
 from lib.evaluation.assembly import Evidence
 from lib.evaluation.plots import save
 from lib.evaluation.tester_statistics import THRESHOLDS, Points, at_recall, precision_recall_curve, roc_curve, thinned
 from lib.evaluation.units import Units
 from lib.files import write_text
 
+Columns = dict[str, dict[str, np.ndarray]]
 RECALLS = np.arange(101) / 100
 TITLES = {"annotated": "annotated classes", "trained": "all trained classes"}
 
@@ -57,7 +58,7 @@ class Findings:
 @dataclass(frozen=True)
 class Kind:
     """Words of a report. part: what a unit is. first: number of a recording's first one. label: behind precision and
-    recall in tables. counted: what class_annotated.csv counts, seconds or parts.
+    recall in the summary. counted: what class_annotated.csv counts, seconds or parts.
     """
 
     part: str
@@ -70,13 +71,17 @@ SEGMENTS = Kind("segment", 0, "", "segments")
 BLOCKS = Kind("block", 1, " (blocks)", "seconds")
 
 
-def write_parts(folder: str | Path, findings: Findings, kind: Kind, hop: float, table: dict[str, Any] | None) -> None:
-    """Reports by segments or blocks. hop: seconds from a unit to the next. table: the tester's, None: not wanted."""
+def write_parts(folder: str | Path, findings: Findings, kind: Kind, hop: float, columns: Columns | None) -> None:
+    """Reports by segments or blocks.
+
+    hop: seconds from a unit to the next. columns: of precision and recall at the thresholds, by name, for `annotated`
+    and `trained`; None: not wanted.
+    """
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
     for suffix, curve in findings.curves.items():
-        if table:
-            _write_rates(folder, suffix, kind, table)
+        if columns:
+            _write_rates(folder, suffix, columns[suffix])
             _write_pr_curve(folder, suffix, curve, findings.pr_auc[f"micro_pr_auc_{suffix}"])
         _write_roc(folder, suffix, curve, findings.roc_auc[f"micro_roc_auc_{suffix}"])
     _write(folder / "prediction_range_counts.csv", range_counts(findings.scores), "%.1f")
@@ -160,15 +165,9 @@ def recall_by_precision(precision: np.ndarray, recall: np.ndarray) -> tuple[np.n
     return grid, best[np.searchsorted(precision[order], grid - 1e-9)]
 
 
-def _write_rates(folder: Path, suffix: str, kind: Kind, table: dict[str, Any]) -> None:
-    precision = table["annotated_precisions" if suffix == "annotated" else "trained_precisions"]
-    columns = {f"precision{kind.label}": precision, f"recall{kind.label}": table[f"{suffix}_recalls"]}
-    if kind is BLOCKS:
-        columns = dict(reversed(columns.items()))
-        if suffix == "annotated":
-            columns["precision (seconds)"] = table["annotated_precisions_seconds"]
+def _write_rates(folder: Path, suffix: str, columns: dict[str, np.ndarray]) -> None:
     _write(folder / f"pr_per_threshold_{suffix}.csv", pd.DataFrame({"threshold": THRESHOLDS} | columns), "%.3f")
-    lines = {name[0].upper() + name[1:]: np.array(values) for name, values in columns.items()}
+    lines = {name[0].upper() + name[1:]: values for name, values in columns.items()}
     figure = plots.plot_lines(THRESHOLDS, lines, "Threshold", f"Precision and recall, {TITLES[suffix]}")
     save(figure, folder / f"pr_per_threshold_{suffix}.png")
 

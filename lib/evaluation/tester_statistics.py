@@ -17,16 +17,25 @@ THRESHOLDS = np.arange(1, 101) / 100
 ROWS = 1000  # of a curve's table at most
 
 
-def area_statistics(kind: str, annotated: tuple, trained: tuple, classes: list[str]) -> dict[str, Any]:
-    """Macro, micro and combined areas. kind: pr or roc; annotated, trained: truth and scores; classes: annotated ones.
+def area_statistics(annotated: tuple, trained: tuple, classes: list[str]) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Macro, micro and combined areas: of precision and recall, and ROC.
 
-    combined is the mean of the macro and the micro average.
+    annotated, trained: truth and scores. classes: annotated ones. combined is the mean of the macro and the micro
+    average.
     """
     truth, scores = annotated
-    by_class = {name: _area(kind, truth[:, i], scores[:, i]) for i, name in enumerate(classes)}
+    by_class = [_areas(truth[:, i], scores[:, i]) for i in range(len(classes))]
+    micro_annotated, micro_trained = _areas(*annotated), _areas(*trained)
+    pr, roc = (
+        _named(kind, dict(zip(classes, (areas[i] for areas in by_class), strict=True)), *micro)
+        for i, (kind, *micro) in enumerate(zip(("pr", "roc"), micro_annotated, micro_trained, strict=True))
+    )
+    return pr, roc
+
+
+def _named(kind: str, by_class: dict[str, float], micro_annotated: float, micro_trained: float) -> dict[str, Any]:
     defined = [area for area in by_class.values() if np.isfinite(area)]
     macro = float(np.mean(defined)) if defined else float("nan")
-    micro_annotated, micro_trained = _area(kind, *annotated), _area(kind, *trained)
     return {
         f"macro_{kind}_auc": macro,
         f"micro_{kind}_auc_annotated": micro_annotated,
@@ -37,11 +46,12 @@ def area_statistics(kind: str, annotated: tuple, trained: tuple, classes: list[s
     }
 
 
-def _area(kind: str, truth: np.ndarray, scores: np.ndarray) -> float:
+def _areas(truth: np.ndarray, scores: np.ndarray) -> tuple[float, float]:
+    """PR-AUC and ROC-AUC."""
     truth, scores = np.asarray(truth).ravel().astype(bool), np.asarray(scores).ravel()
     ranking = metrics.rank(truth, scores, np.zeros(len(truth), dtype=np.int8))
     precision_recall, receiver = metrics.areas(ranking, np.ones((1, 1)))
-    return float((precision_recall if kind == "pr" else receiver)[0])
+    return float(precision_recall[0]), float(receiver[0])
 
 
 @dataclass(frozen=True)

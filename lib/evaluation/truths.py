@@ -13,8 +13,7 @@ import pandas as pd
 
 from lib.datasets.tables import read_csv
 from lib.errors import DataSetError, Problem
-
-SHOWN = 8  # names in one line
+from lib.evaluation.units import shortened
 
 
 class Annotation(NamedTuple):
@@ -133,7 +132,7 @@ class _Found:
     def truths(self) -> Truths:
         problems = list(self._problems)
         if self._unknown:
-            names = ", ".join(sorted(self._unknown)[:SHOWN]) + (", ..." if len(self._unknown) > SHOWN else "")
+            names = shortened(sorted(self._unknown))
             reason = f"names {len(self._unknown)} classes that the model does not know: {names}"
             problems.append(Problem(str(self._path), reason, "they take no part; correct them, or train with them"))
         others = set().union(*self._unknown.values()) if self._unknown else set()

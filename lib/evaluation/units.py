@@ -1,7 +1,7 @@
 """Units of truth: what a test counts, as a (unit x class) matrix of truth beside one of scores.
 
 Every metric of this room is computed on `Units`, so that tests differ only in what a unit is. Here a unit is a
-segment, the window that the model scored; `get_offsets` says in which segments an annotated sound counts:
+segment, the window that the model scored; `segment_ranges` says in which segments an annotated sound counts:
 
 - Segments start at multiples of segment_len - overlap, as the windows of inference do.
 - A sound counts in each segment that holds at least min_seconds of it, or all of a sound that is shorter.
@@ -10,7 +10,6 @@ segment, the window that the model scored; `get_offsets` says in which segments 
 - A sound is cut at the ends of its recording; one that lies wholly outside of every segment is reported.
 """
 
-import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -53,30 +52,10 @@ def by_recording(values: np.ndarray, units: Units) -> np.ndarray:
     return np.reshape(sums, (values.shape[1], len(units.recordings))).T
 
 
-def get_offsets(
-    start_time: float, end_time: float, segment_len: float, overlap: float, min_seconds: float = 0.3
-) -> list[float]:
-    """Start times (s) of the segments in which a sound from start_time to end_time (s, finite) counts.
-
-    segment_len: length of a segment (s). overlap: what neighbouring segments share (s), below segment_len.
-    min_seconds: how much of the sound the first and the last segment must hold (s). The module's text has the rule.
-
-    >>> get_offsets(2.0, 6.2, segment_len=3, overlap=1.5)
-    [0.0, 1.5, 3.0, 4.5]
-    """
-    hop = _hop(segment_len, overlap)
-    return [index * hop for index in get_segments(start_time, end_time, segment_len, overlap, min_seconds)]
-
-
-def get_segments(
-    start_time: float, end_time: float, segment_len: float, overlap: float, min_seconds: float = 0.3
-) -> list[int]:
-    """Indexes of the segments in which a sound counts: `get_offsets` as multiples of segment_len - overlap."""
-    if not 0 <= start_time <= end_time < math.inf:
-        raise ValueError(f"a sound from {start_time} s to {end_time} s; give 0 <= start_time <= end_time, both finite")
-    count = math.floor(end_time / _hop(segment_len, overlap) + TOLERANCE) + 1
-    first, last = segment_ranges(start_time, end_time, segment_len, overlap, min_seconds, count)
-    return list(range(int(first), int(last) + 1))
+def positions(column: pd.Series, names: list[str]) -> np.ndarray:
+    """Positions in `names` of the values of a categorical column, -1 where it is none of them."""
+    position = pd.Index(names, dtype=object).get_indexer(pd.Index(column.cat.categories, dtype=object))
+    return position[column.cat.codes.to_numpy()]
 
 
 def segment_ranges(
@@ -241,8 +220,8 @@ def shortened(names: list[str], limit: int = 8) -> str:
 def _scores(predictions: Predictions, names: list[str], counts: np.ndarray, first_unit: np.ndarray) -> np.ndarray:
     """Score matrix; rows of recordings that are not evaluated are passed over."""
     table = predictions.scores
-    recording = _codes(table["recording"], names)
-    column = _codes(table["name"], predictions.classes)
+    recording = positions(table["recording"], names)
+    column = positions(table["name"], predictions.classes)
     used = recording >= 0
     recording, column = recording[used], column[used]
     start, score = table["start_time"].to_numpy()[used], table["score"].to_numpy()[used]
@@ -256,9 +235,3 @@ def _scores(predictions: Predictions, names: list[str], counts: np.ndarray, firs
     scores = np.zeros((int(counts.sum()), len(predictions.classes)), dtype=np.float32)
     scores[first_unit[recording] + index, column] = score
     return scores
-
-
-def _codes(column: pd.Series, names: list[str]) -> np.ndarray:
-    """Positions in `names` of the values of a categorical column, -1 where it is none of them."""
-    position = pd.Index(names).get_indexer(column.cat.categories)
-    return position[column.cat.codes.to_numpy()]

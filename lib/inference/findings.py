@@ -11,7 +11,7 @@ import numpy as np
 from lib.audio.windows import n_windows
 from lib.config import Infer
 from lib.inference.frames import FrameGrid, Labeller, make_labeller
-from lib.inference.labels import Hits, Label, find_hits, make_labels
+from lib.inference.labels import Label, WindowLabeller
 from lib.inference.predictor import Predictor, final_frame, members_of
 from lib.inference.streams import Batch
 
@@ -20,11 +20,11 @@ Scores = tuple[np.ndarray, np.ndarray]
 
 
 class Findings(Protocol):
-    def add(self, batch: Batch) -> Scores:
-        """Take a batch of windows in; returns scores of windows that are final now."""
+    def add(self, batch: Batch) -> tuple[Scores, list[Label]]:
+        """Take a batch of windows in; returns scores of windows, and labels, that are final now."""
 
     def finish(self, seconds: float) -> tuple[Scores, list[Label]]:
-        """The scores that are left at the end of a recording of that duration, and all labels, sorted by start."""
+        """What is left at the end of a recording of that duration."""
 
 
 def findings(predictor: Predictor, factors: np.ndarray, min_scores: np.ndarray, infer: Infer, start: float) -> Findings:
@@ -44,24 +44,17 @@ class _WindowFindings:
     """Labels of whole windows."""
 
     def __init__(self, predictor: Predictor, factors: np.ndarray, min_scores: np.ndarray, infer: Infer) -> None:
-        self._predictor, self._factors, self._min_scores, self._merge = (
-            predictor,
-            factors,
-            min_scores,
-            infer.merge_labels,
-        )
-        self._hits = [Hits(np.zeros(0), np.zeros(0, int), np.zeros(0, np.float32))]
+        names, length = predictor.class_names, predictor.description.audio.spec_duration
+        self._predictor, self._factors = predictor, factors
+        self._labeller = WindowLabeller(names, min_scores, length, infer.merge_labels)
 
-    def add(self, batch: Batch) -> Scores:
+    def add(self, batch: Batch) -> tuple[Scores, list[Label]]:
         starts = batch.windows.starts
         scores = _lowered(self._predictor.score_windows(batch.windows.spectrograms)[0], self._factors)
-        self._hits.append(find_hits(starts, scores, self._min_scores))
-        return starts, scores
+        return (starts, scores), self._labeller.add(starts, scores)
 
     def finish(self, seconds: float) -> tuple[Scores, list[Label]]:
-        found = Hits(*map(np.concatenate, zip(*self._hits, strict=True)))
-        names, length = self._predictor.class_names, self._predictor.description.audio.spec_duration
-        return _no_scores(names), make_labels(found, length, names, self._merge)
+        return _no_scores(self._predictor.class_names), self._labeller.finish()
 
 
 class _FrameFindings:
@@ -74,34 +67,28 @@ class _FrameFindings:
         first = round(start * fps)
         self._predictor, self._factors, self._fps = predictor, factors, fps
         self._grid = FrameGrid(fps, len(names), first)
-        self._labeller: Labeller = make_labeller(names, min_scores, fps, infer.segment_len, predictor.quantile, first)
+        self._labeller: Labeller = make_labeller(names, min_scores, fps, infer.segment_len, infer.quantile, first)
         self._offsets = infer.initial_offsets
-        self._labels: list[Label] = []
 
-    def add(self, batch: Batch) -> Scores:
-        return self._take(batch)[0]
+    def add(self, batch: Batch) -> tuple[Scores, list[Label]]:
+        scores, frames = self._take(batch)
+        return scores, self._labeller.add(frames)
 
     def finish(self, seconds: float) -> tuple[Scores, list[Label]]:
-        self._last_frames(seconds)
-        return _no_scores(self._predictor.class_names), self._sorted_labels()
+        return _no_scores(self._predictor.class_names), self._last_labels(self._last_frames(seconds))
 
     def _take(self, batch: Batch) -> tuple[Scores, np.ndarray]:
         """The scores of a batch's windows, and of the frames that are final now."""
         members = members_of(batch.group, self._offsets, len(self._predictor))
         scores, frames = self._predictor.frames_of(batch.windows.spectrograms, members)
         self._grid.add(frames * self._factors[:, None], batch.windows.starts, len(members))
-        final = self._grid.take(final_frame(batch, self._fps))
-        self._labels += self._labeller.add(final)
-        return (batch.windows.starts, _lowered(scores, self._factors)), final
+        return (batch.windows.starts, _lowered(scores, self._factors)), self._grid.take(final_frame(batch, self._fps))
 
     def _last_frames(self, seconds: float) -> np.ndarray:
-        frames = self._grid.take(round(seconds * self._fps))
-        self._labels += [*self._labeller.add(frames), *self._labeller.finish()]
-        return frames
+        return self._grid.take(round(seconds * self._fps))
 
-    def _sorted_labels(self) -> list[Label]:
-        order = {name: i for i, name in enumerate(self._predictor.class_names)}
-        return sorted(self._labels, key=lambda label: (label.start_time, order[label.name]))
+    def _last_labels(self, frames: np.ndarray) -> list[Label]:
+        return [*self._labeller.add(frames), *self._labeller.finish()]
 
 
 class _OffsetFindings(_FrameFindings):
@@ -120,17 +107,19 @@ class _OffsetFindings(_FrameFindings):
         self._first = round(start * self._fps)
         self._held = np.zeros((0, len(predictor.class_names)), np.float32)  # frames from self._first on
 
-    def add(self, batch: Batch) -> Scores:
-        self._hold(self._take(batch)[1])
+    def add(self, batch: Batch) -> tuple[Scores, list[Label]]:
+        frames = self._take(batch)[1]
+        self._hold(frames)
         n = 0
         while self._border(self._k + n, self._length) <= self._first + len(self._held):
             n += 1
-        return self._windows(n)
+        return self._windows(n), self._labeller.add(frames)
 
     def finish(self, seconds: float) -> tuple[Scores, list[Label]]:
-        self._hold(self._last_frames(seconds))
+        frames = self._last_frames(seconds)
+        self._hold(frames)
         n = n_windows(seconds - self._start, self._length, self._hop) - self._k
-        return self._windows(max(0, n)), self._sorted_labels()
+        return self._windows(max(0, n)), self._last_labels(frames)
 
     def _hold(self, frames: np.ndarray) -> None:
         self._held = np.concatenate([self._held, frames])

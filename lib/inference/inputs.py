@@ -33,8 +33,7 @@ def _listed(path: Path) -> tuple[dict[str, Path], list[Problem]]:
         try:
             files += map(Path, map(os.path.abspath, recording_files(path.parent / entry)))
         except AudioError as error:
-            reason, _, action = str(error).rpartition("; ")
-            problems.append(Problem(f"{path}:{number}", reason, action))
+            problems.append(error.problem(f"{path}:{number}"))
     files = sorted(set(files))
     found, odd = name_recordings(files, Path(os.path.commonpath([str(file.parent) for file in files] or ["."])))
     return found, [*problems, *odd]

@@ -8,6 +8,7 @@ import json
 import os
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
+from itertools import islice
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -19,12 +20,12 @@ ROWS_AT_ONCE = 100_000
 
 
 class Labelled(NamedTuple):
-    """A recording (name and file), its duration (s) and its labels, which hold names of classes."""
+    """A recording (name and file), its duration (s) and its labels, which hold names of classes and come once."""
 
     recording: str
     path: Path
     seconds: float
-    labels: list[Label]
+    labels: Iterable[Label]
 
 
 class Scheme(NamedTuple):
@@ -51,6 +52,15 @@ def write_audacity(path: Path, recordings: Iterable[Labelled], scheme: Scheme) -
         for labelled in recordings:
             for name, start, end, score in labelled.labels:
                 file.write(f"{start:.3f}\t{end:.3f}\t{scheme.shown[name]};{score:.3f}\n")
+
+
+def write_csv(path: Path, recordings: Iterable[Labelled], scheme: Scheme) -> None:
+    """A labels table: recording, name, start_time, end_time, score."""
+    with _table(path, ["recording", *Label._fields]) as writer:
+        for labelled in recordings:
+            for name, start, end, score in labelled.labels:
+                times = (f"{start:.3f}", f"{end:.3f}", f"{score:.6g}")
+                writer.writerow([labelled.recording, scheme.shown[name], *times])
 
 
 def write_raven(path: Path, recordings: Iterable[Labelled], scheme: Scheme) -> None:
@@ -104,21 +114,21 @@ def write_json(path: Path, recordings: Iterable[Labelled], scheme: Scheme) -> No
     """A list of recordings, one a line, each with its list of labels."""
     with _opened(path) as file:
         separator = "[\n"
-        for labelled in recordings:
-            labels = [
-                {
-                    "name": scheme.shown[name],
-                    "start_time": round(start, 3),
-                    "end_time": round(end, 3),
-                    "score": round(score, 6),
-                }
-                for name, start, end, score in labelled.labels
-            ]
-            entry: dict[str, Any] = {"recording": labelled.recording, "path": printable(str(labelled.path))}
-            entry |= {"seconds": labelled.seconds, "labels": labels}
-            file.write(separator + json.dumps(entry, ensure_ascii=False))
+        for recording, sound, seconds, labels in recordings:
+            entry = {"recording": recording, "path": printable(str(sound)), "seconds": seconds}
+            file.write(f'{separator}{_json(entry)[:-1]}, "labels": [')
+            between = ""
+            for name, start, end, score in labels:
+                times = {"start_time": round(start, 3), "end_time": round(end, 3)}
+                file.write(between + _json({"name": scheme.shown[name]} | times | {"score": round(score, 6)}))
+                between = ", "
+            file.write("]}")
             separator = ",\n"
         file.write("[]\n" if separator.startswith("[") else "\n]\n")
+
+
+def _json(content: dict[str, Any]) -> str:
+    return json.dumps(content, ensure_ascii=False)
 
 
 def write_parquet(path: Path, recordings: Iterable[Labelled], scheme: Scheme) -> None:
@@ -129,22 +139,16 @@ def write_parquet(path: Path, recordings: Iterable[Labelled], scheme: Scheme) ->
     texts, numbers = (pyarrow.string(), pyarrow.float64())
     types = {"recording": texts, "name": texts, "start_time": numbers, "end_time": numbers}
     schema = pyarrow.schema(types | {"score": pyarrow.float32(), "path": texts})
+    rows = (
+        (recording, scheme.shown[name], *times, printable(str(sound)))
+        for recording, sound, _, labels in recordings
+        for name, *times in labels
+    )
     with atomic(path) as part, parquet.ParquetWriter(part, schema) as writer:
-        rows: list[tuple] = []
-        for labelled in recordings:
-            file = printable(str(labelled.path))
-            rows += [(labelled.recording, scheme.shown[name], *times, file) for name, *times in labelled.labels]
-            if len(rows) >= ROWS_AT_ONCE:
-                writer.write_table(_arrow(rows, schema))
-                rows = []
-        writer.write_table(_arrow(rows, schema))
-
-
-def _arrow(rows: list[tuple], schema: Any) -> Any:
-    import pyarrow
-
-    columns = list(zip(*rows, strict=True)) or [()] * len(schema)
-    return pyarrow.table([pyarrow.array(c, f.type) for c, f in zip(columns, schema, strict=True)], schema=schema)
+        while some := list(islice(rows, ROWS_AT_ONCE)):
+            columns = zip(zip(*some, strict=True), schema, strict=True)
+            arrays = [pyarrow.array(values, field.type) for values, field in columns]
+            writer.write_table(pyarrow.table(arrays, schema=schema))
 
 
 @contextmanager
@@ -171,6 +175,7 @@ class LabelFormat(NamedTuple):
 
 LABEL_FORMATS = {
     "audacity": LabelFormat(write_audacity, "{}.txt", None),
+    "csv": LabelFormat(write_csv, None, "labels.csv"),
     "raven": LabelFormat(write_raven, "raven/{}.selections.txt", "labels.selections.txt"),
     "kaleidoscope": LabelFormat(write_kaleidoscope, None, "labels.kaleidoscope.csv"),
     "birdnet": LabelFormat(write_birdnet, "birdnet/{}.results.csv", "labels.birdnet.csv"),

@@ -1,11 +1,15 @@
 """From scores to labels: stretches of a recording that a person can look at."""
 
+from collections.abc import Iterator
 from typing import NamedTuple
 
 import numpy as np
 
 LABEL_FIELDS = {"names": "name", "codes": "code", "alt_names": "alt_name", "alt_codes": "alt_code"}
 """What classes can be called by, and the key of a class that holds it."""
+
+SLACK = 1e-6
+"""Seconds by which windows that touch may seem apart."""
 
 
 class Label(NamedTuple):
@@ -34,20 +38,39 @@ def find_hits(starts: np.ndarray, scores: np.ndarray, min_score: float | np.ndar
     return Hits(starts[windows], columns, scores[windows, columns])
 
 
-def make_labels(hits: Hits, length: float, names: list[str], merge: bool) -> list[Label]:
-    """Labels of hits in windows of `length` s, in the order of start time and class.
+def window_labels(hits: Hits, length: float, names: list[str]) -> Iterator[Label]:
+    """A label for each of some hits in windows of `length` s."""
+    for start, column, score in zip(*(values.tolist() for values in hits), strict=True):
+        yield Label(names[column], start, start + length, score)
 
-    merge: windows of a class that overlap or touch become one label.
+
+class WindowLabeller:
+    """Makes labels of windows that come one batch after the other, in the order of their starts.
+
+    min_scores: (n_classes,), from which on a class is labelled. length: of a window, s. merge: windows of a class that
+    overlap or touch become one label.
     """
-    labels: list[Label] = []
-    for i in np.lexsort((hits.starts, hits.columns)):
-        name, start, score = names[hits.columns[i]], float(hits.starts[i]), float(hits.scores[i])
-        last = labels[-1] if labels else None
-        if merge and last is not None and last.name == name and start <= last.end_time + 1e-6:
-            labels[-1] = Label(name, last.start_time, start + length, max(last.score, score))
-        else:
-            labels.append(Label(name, start, start + length, score))
-    return sorted(labels, key=lambda label: label.start_time)  # stable: of equal starts, classes stay in order
+
+    def __init__(self, names: list[str], min_scores: np.ndarray, length: float, merge: bool) -> None:
+        self._names, self._min_scores, self._length, self._merge = names, min_scores, length, merge
+        self._open: dict[str, Label] = {}  # the last label of each class, to which windows may still be added
+
+    def add(self, starts: np.ndarray, scores: np.ndarray) -> list[Label]:
+        """The labels that are final now that these windows, starts (n,) in s and scores (n, n_classes), have come."""
+        labels = window_labels(find_hits(starts, scores, self._min_scores), self._length, self._names)
+        return [label for one in labels for label in self._joined(one)] if self._merge else list(labels)
+
+    def _joined(self, label: Label) -> Iterator[Label]:
+        last = self._open.get(label.name)
+        if last is not None and label.start_time <= last.end_time + SLACK:
+            label = Label(label.name, last.start_time, label.end_time, max(last.score, label.score))
+        elif last is not None:
+            yield last
+        self._open[label.name] = label
+
+    def finish(self) -> list[Label]:
+        """The labels that are final now that the recording is at its end."""
+        return list(self._open.values())
 
 
 def class_fields(classes: list[dict[str, str]]) -> dict[str, list[str]]:

@@ -12,20 +12,21 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
-
-import yaml
+from typing import Any, TextIO
 
 from lib.digests import digest_known_file
-from lib.errors import EarshotError
-from lib.files import atomic, printable
+from lib.errors import DataSetError, EarshotError
+from lib.files import atomic, printable, write_text
+from lib.inference import sorting
 from lib.inference.label_formats import LABEL_FORMATS, Labelled, Scheme
 from lib.inference.labels import Label
+from lib.inference.manifest import difference, manifest_key, manifest_text, read_manifest
 
 SCORE_COLUMNS = ["recording", "name", "start_time", "end_time", "score"]
-RECORDING_COLUMNS = ["recording", "path", "seconds", "status", "reason", "labels", "files", "key"]
-"""status: `ok` or `failed`; reason: why it failed, or what is odd about it; labels: their number; files: digest of
-what the label files depend on besides the labels; key: digest of all that the labels depend on."""
+RECORDING_COLUMNS = ["recording", "path", "seconds", "status", "reason", "labels", "settings", "files", "key"]
+"""status: `ok`, `failed`, or `pending` while its files are being replaced; reason: why it failed, or what is odd about
+it; labels: their number; settings: digest of the manifest that it was made by; files: digest of what the label files
+depend on besides the labels, empty while these are being replaced; key: digest of all that the labels depend on."""
 
 Row = dict[str, str]
 
@@ -45,7 +46,7 @@ class Output:
         return self.folder / "scores" / f"{name}.csv"
 
     def labels(self, name: str) -> Path:
-        return self.folder / "labels" / f"{name}.csv"
+        return label_table(self.folder, name)
 
     def reasons(self, name: str) -> Path:
         return self.folder / "occurrences" / f"{name}.csv"
@@ -66,56 +67,56 @@ class Output:
         for path in (self.scores(name), self.labels(name), self.reasons(name), *self.label_files(name).values()):
             path.unlink(missing_ok=True)
 
-    def write_labels(self, name: str, labels: Iterable[Label]) -> None:
-        with _table(self.labels(name)) as writer:
-            writer.writerows((one.name, repr(one.start_time), repr(one.end_time), repr(one.score)) for one in labels)
+    def is_whole(self, row: Row) -> bool:
+        """Whether all that was found in a row's recording stands in the folder."""
+        there = all(path.is_file() for path in self.found(row["recording"]))
+        return row["status"] == "failed" or (row["status"] == "ok" and there)
 
-    def read_labels(self, name: str) -> list[Label]:
-        with self.labels(name).open(encoding="utf-8", newline="") as file:
-            return [Label(text, *map(float, numbers)) for text, *numbers in csv.reader(file)]
+    def write_labels(self, name: str, labels: Iterable[Label]) -> int:
+        """Keep the labels of a recording; returns their number."""
+        with _opened(self.labels(name)) as file:
+            return sorting.write_rows(file, labels)
 
-    def write_label_files(self, labelled: Labelled, known: bool) -> None:
+    def write_label_files(self, name: str, path: Path, seconds: float, known: bool) -> None:
         """Write a recording's label files. known: what formats that are not wanted (any more) have, was made here."""
-        for key, path in self.label_files(labelled.recording).items():
+        for key, file in self.label_files(name).items():
             if key in self.formats:
-                LABEL_FORMATS[key].write(path, [labelled], self.scheme)
+                labelled = Labelled(name, path, seconds, read_labels(self.folder, name))
+                LABEL_FORMATS[key].write(file, [labelled], self.scheme)
             elif known:
-                path.unlink(missing_ok=True)
+                file.unlink(missing_ok=True)
 
-    def join(self, rows: list[Row]) -> None:
-        """Write the files that hold all recordings together, and remove those that are no longer wanted."""
+    def join(self, rows: list[Row], manifest: dict[str, Any]) -> None:
+        """Write the files that tell of all recordings together, in place of those of an earlier run.
+
+        The manifest lists the formats that are there, so it comes after those that go and before those that come.
+        """
         names = [row["recording"] for row in rows if row["status"] == "ok"]
-        _join(self.folder / "scores.csv", SCORE_COLUMNS, map(self.scores, names))
-        reasons = self.folder / "occurrences.csv"
+        scores, reasons = self.folder / "scores.csv", self.folder / "occurrences.csv"
+        for path in (scores, reasons, *self._together(set(self._formats_before()) - set(self.formats))):
+            path.unlink(missing_ok=True)
+        write_text(self.folder / "manifest.yaml", manifest_text(manifest))
+        _join(scores, SCORE_COLUMNS, map(self.scores, names))
         if self.places:
             from lib.occurrence.filter import REASON_COLUMNS
 
             _join(reasons, REASON_COLUMNS, map(self.reasons, names))
-        else:
-            reasons.unlink(missing_ok=True)
-        before = self._formats_before()
         for key, one in LABEL_FORMATS.items():
             if one.together and key in self.formats:
                 one.write(self.folder / one.together, self._labelled(rows), self.scheme)
-            elif one.together and key in before:
-                (self.folder / one.together).unlink(missing_ok=True)
 
     def _labelled(self, rows: list[Row]) -> Iterator[Labelled]:
         for row in rows:
             if row["status"] == "ok":
                 name = row["recording"]
-                yield Labelled(name, Path(row["path"]), float(row["seconds"]), self.read_labels(name))
+                yield Labelled(name, Path(row["path"]), float(row["seconds"]), read_labels(self.folder, name))
 
     def _formats_before(self) -> list[str]:
-        manifest = self.read_manifest()
-        return manifest.get("infer", {}).get("formats", []) if isinstance(manifest, dict) else []
+        return read_manifest(self.folder).get("infer", {}).get("formats", [])
 
-    def read_manifest(self) -> Any:
-        """What manifest.yaml holds; None if there is none that can be read."""
-        try:
-            return yaml.safe_load((self.folder / "manifest.yaml").read_text(encoding="utf-8"))
-        except (OSError, UnicodeDecodeError, yaml.YAMLError):
-            return None
+    def _together(self, formats: set[str]) -> list[Path]:
+        """The files of these formats that hold the labels of all recordings."""
+        return [self.folder / one.together for key, one in LABEL_FORMATS.items() if one.together and key in formats]
 
     def check(self, recordings: dict[str, Path], known: dict[str, Row], others: dict[str, Row], manifest: dict) -> None:
         """Raise EarshotError if a file of somebody else would be overwritten, or results of different kinds be mixed.
@@ -123,14 +124,18 @@ class Output:
         known: rows of recordings that the folder holds; others: those of them that stay, though they are not among
         these recordings.
         """
-        for name in sorted(set(recordings) - set(known)):
-            if self.scores(name).exists() or self.labels(name).exists():
-                continue
-            for key, path in self.label_files(name).items():
-                if key in self.formats and path.exists():
-                    raise EarshotError(f"{path}: was not made here and would be overwritten; give another --output")
-        if others and self.read_manifest() != manifest:
-            fault = f"holds results of {len(others)} other recordings, by another model or with other settings"
+        new = sorted(set(recordings) - set(known))
+        new = [name for name in new if not any(path.exists() for path in self.found(name))]
+        written = [path for name in new for key, path in self.label_files(name).items() if key in self.formats]
+        for path in (*written, *self._together(set(self.formats) - set(self._formats_before()))):
+            if path.exists():
+                raise EarshotError(f"{path}: was not made here and would be overwritten; give another --output")
+        strangers = [row["settings"] for row in others.values() if row["settings"] != manifest_key(manifest)]
+        if strangers:
+            before = read_manifest(self.folder)
+            told = bool(before) and manifest_key(before) == strangers[0]
+            made = difference(before, manifest) if told else "another model or other settings"
+            fault = f"holds results of {len(strangers)} other recordings, made with {made}"
             raise EarshotError(f"{self.folder}: {fault}; give another --output")
 
     def check_names(self, recordings: dict[str, Path], known: dict[str, Row]) -> None:
@@ -142,34 +147,56 @@ class Output:
                 raise EarshotError(f"{self.folder}: {fault}; give another --output, or analyze both at once")
 
 
-def read_rows(path: Path) -> dict[str, Row]:
-    """Rows by recording of a recordings.csv, without a last line that a killed run left unfinished."""
+def label_table(folder: str | Path, name: str) -> Path:
+    """Where the labels of a recording are kept, whatever the formats that they are written in besides."""
+    return Path(folder) / "labels" / f"{name}.csv"
+
+
+def read_labels(folder: str | Path, name: str) -> Iterator[Label]:
+    """The labels of a recording, in the order of start and class. Raises DataSetError."""
+    path = label_table(folder, name)
     try:
         with path.open(encoding="utf-8", newline="") as file:
-            rows = [row for row in csv.DictReader(file) if set(row) == set(RECORDING_COLUMNS) and row["key"]]
+            yield from sorting.read_rows(file)
+    except (OSError, ValueError, TypeError, csv.Error) as error:
+        action = "remove it and run infer again"
+        raise DataSetError(f"{path}: is no table of labels as infer writes them ({error}); {action}") from None
+
+
+def pending(name: str, path: str) -> Row:
+    """The row of a recording whose files are not to be trusted: it goes before the first of them is touched."""
+    return dict.fromkeys(RECORDING_COLUMNS, "") | {"recording": name, "path": path, "status": "pending"}
+
+
+def read_rows(path: Path) -> dict[str, Row]:
+    """The last row of each recording in a recordings.csv, without a line that a killed run left unfinished."""
+    try:
+        with path.open(encoding="utf-8", newline="") as file:
+            rows = [row for row in csv.DictReader(file) if set(row) == set(RECORDING_COLUMNS)]
     except (FileNotFoundError, UnicodeDecodeError, csv.Error):
         return {}
-    return {row["recording"]: row for row in rows}
+    return {row["recording"]: row for row in rows if None not in row.values()}
 
 
 @contextmanager
-def journal(path: Path, known: dict[str, Row]) -> Iterator[Callable[[Row], object]]:
-    """Yield a function that adds a row to recordings.csv at once."""
-    write_rows(path, known.values())
+def journal(path: Path, rows: Iterable[Row]) -> Iterator[Callable[[Row], object]]:
+    """Make recordings.csv of these rows, and yield a function that adds one at once."""
+    write_rows(path, rows)
     with path.open("a", encoding="utf-8", newline="", buffering=1) as file:
         yield csv.DictWriter(file, RECORDING_COLUMNS, lineterminator="\n").writerow
 
 
 def write_rows(path: Path, rows: Iterable[Row]) -> None:
-    with _table(path) as writer:
-        writer.writerow(RECORDING_COLUMNS)
-        writer.writerows([row[column] for column in RECORDING_COLUMNS] for row in rows)
+    with _opened(path) as file:
+        writer = csv.DictWriter(file, RECORDING_COLUMNS, lineterminator="\n")
+        writer.writeheader()
+        writer.writerows(rows)
 
 
 @contextmanager
-def _table(path: Path) -> Iterator[Any]:
+def _opened(path: Path) -> Iterator[TextIO]:
     with atomic(path) as part, part.open("w", encoding="utf-8", newline="") as file:
-        yield csv.writer(file, lineterminator="\n")
+        yield file
 
 
 def _join(path: Path, columns: list[str], pieces: Iterable[Path]) -> None:

@@ -13,11 +13,11 @@ from lib.console import say
 from lib.errors import AudioError, EarshotError
 from lib.files import write_text
 from lib.inference.frames import SLACK, FrameGrid, make_labeller, to_global_frames
-from lib.inference.labels import Label, class_fields, find_class, find_hits
-from lib.inference.manifest import manifest_text, model_manifest
+from lib.inference.labels import Hits, Label, class_fields, find_class, find_hits, window_labels
+from lib.inference.manifest import frame_rate, manifest_text, model_manifest
 from lib.inference.networks import Network, open_networks
 from lib.inference.scaling import AS_IT_IS, END, min_scores, scaling_of
-from lib.inference.streams import Batch, stream_windows
+from lib.inference.streams import Batch, hop_of, stream_windows
 from lib.models.description import Description
 from lib.models.device import choose_device
 from lib.models.files import model_files
@@ -35,7 +35,7 @@ class Predictor:
     model_path: a checkpoint, or a folder of them. device: cpu, cuda or mps; None or auto: the best there is. cfg:
     settings, of which `infer` says how to label; `cfg.audio` and `cfg.train.sed_fps` are replaced by the models' own.
     None: get_config(). quantile: instead of the maximum, the score of a label of fixed length is that quantile (0..1)
-    of its frames' scores.
+    of its frames' scores; None: as infer.quantile says.
 
     Scores are float32 in 0..1 and scaled as infer.scaling_coefficient and scaling_intercept, or the models'
     calibrations, say. class_names, class_codes, class_alt_names, class_alt_codes: lists of strings in the order of the
@@ -51,16 +51,16 @@ class Predictor:
         quantile: float | None = None,
     ) -> None:
         if quantile is not None and not 0 <= quantile <= 1:
-            raise EarshotError(f"quantile = {quantile:g}: must be in 0..1, or None for the maximum")
+            raise EarshotError(f"quantile = {quantile:g}: must be in 0..1, or None for infer.quantile")
         cfg = cfg or get_config()
         self.device = choose_device(device or "auto")
-        self.quantile = quantile
         self.files = model_files(model_path)
         self._networks = open_networks(self.files, self.device, cfg.infer.precision)
         self.descriptions: list[Description] = [network.description for network in self._networks]
         self.description = self.descriptions[0]
-        rate = next((one.sed_fps for one in self.descriptions if one.sed_fps), cfg.train.sed_fps)
-        own = {"audio": self.description.audio.model_copy(), "infer": cfg.infer.model_copy()}
+        rate = frame_rate(self.descriptions, cfg)
+        infer = cfg.infer.model_copy(update={} if quantile is None else {"quantile": quantile})
+        own = {"audio": self.description.audio.model_copy(), "infer": infer}
         self.cfg = cfg.model_copy(update=own | {"train": cfg.train.model_copy(update={"sed_fps": rate})})
         self._fields = class_fields(self.description.classes)
         self.class_names = self._fields["names"]
@@ -143,7 +143,7 @@ class Predictor:
         n_classes) from the start of the recording on, is None without a head that knows of frames. Memory grows with
         the scores, not with the sound. Raises AudioError if the recording cannot be read.
         """
-        hop = hop_of(self.cfg)
+        hop = hop_of(self.description.audio, self.cfg.infer.overlap)
         grid, seconds = FrameGrid(self.sed_fps, len(self.class_names)), 0.0
         scores, starts, maps = [self._no_scores()], [], []
         for batch in self._stream(recording_path, hop, start_seconds):
@@ -207,6 +207,11 @@ class Predictor:
         return np.zeros((0, len(self.class_names)), np.float32)
 
     @property
+    def quantile(self) -> float | None:
+        """Which quantile of its frames' scores is that of a label of fixed length; None: the maximum."""
+        return self.cfg.infer.quantile
+
+    @property
     def sed_fps(self) -> float:
         """Frames a second of a frame map."""
         return self.cfg.train.sed_fps
@@ -249,16 +254,17 @@ class Predictor:
 
         scores: (n_windows, n_classes); start_times: of the windows, s. What classes are called is infer.label_field's
         to say; from which score on they are labelled, infer.min_score's and, with infer.class_thresholds, the models'.
+        Labels are not merged here, whatever infer.merge_labels says, which is about label files.
         """
         labels: dict[str, list[Label]] = {}
         if scores is None or not len(scores):
             return labels
-        self._check_columns(scores, "scores")
-        names, length = self._names(), self.description.audio.spec_duration
-        hits = find_hits(np.asarray(start_times, float), scores, self._min_scores())
-        for i in np.lexsort((hits.starts, hits.columns)):
-            name, start = names[hits.columns[i]], float(hits.starts[i])
-            labels.setdefault(name, []).append(Label(name, start, start + length, float(hits.scores[i])))
+        scores, starts = self._checked(scores, "scores"), np.asarray(start_times, float)
+        hits = find_hits(starts, scores, self._min_scores())
+        order = np.argsort(hits.starts, kind="stable")
+        hits = Hits(*(values[order] for values in hits))
+        for label in window_labels(hits, self.description.audio.spec_duration, self._names()):
+            labels.setdefault(label.name, []).append(label)
         return labels
 
     def get_frame_labels(self, frame_map: np.ndarray) -> dict[str, list[Label]]:
@@ -267,7 +273,7 @@ class Predictor:
         If infer.segment_len is None, a label is as long as frames score high enough; its score is the highest of them.
         Else labels have that length, on a grid from 0 on, and the maximum, or `quantile`, of their frames' scores.
         """
-        self._check_columns(frame_map, "frame map")
+        frame_map = self._checked(frame_map, "frame map")
         names = self._names()
         length = self.cfg.infer.segment_len
         labeller = make_labeller(names, self._min_scores(), self.sed_fps, length, self.quantile)
@@ -285,7 +291,8 @@ class Predictor:
     ) -> "pd.DataFrame":
         """Labels as a table: recording, name, start_time, end_time, score, sorted by name and start time.
 
-        Those of the frame map if there is one, else those of the scores; see get_frame_labels and get_segment_labels.
+        Those of the frame map if there is one, else those of the scores; see get_frame_labels and get_segment_labels,
+        which merges none.
         """
         import pandas as pd
 
@@ -309,10 +316,11 @@ class Predictor:
     def _min_scores(self) -> np.ndarray:
         return min_scores(self.cfg.infer, self.descriptions)
 
-    def _check_columns(self, scores: np.ndarray, what: str) -> None:
-        n_classes = len(self.class_names)
+    def _checked(self, scores: np.ndarray, what: str) -> np.ndarray:
+        scores, n_classes = np.asarray(scores), len(self.class_names)
         if scores.ndim != 2 or scores.shape[1] != n_classes:
             raise EarshotError(f"{what} of shape {scores.shape}: must have two dimensions and {n_classes} classes")
+        return scores
 
     # What is shown and kept
 
@@ -339,27 +347,23 @@ class Predictor:
         scores: (n_windows, n_classes); frame_map: (n_frames, n_classes), which counts if there is one.
         """
         if frame_map is not None:
+            frame_map = self._checked(frame_map, "frame map")
             n_frames = max(1, int(self.sed_fps * self.description.audio.spec_duration))
             scores = frame_map[:n_frames].max(axis=0, keepdims=True) if len(frame_map) else None
         if scores is None or not len(scores):
             return
-        names = self._names()
+        names, scores = self._names(), self._checked(scores, "scores")
         for column in np.argsort(-scores[0], kind="stable")[:SHOWN]:
             say(f"{names[column]}: {scores[0, column]:.4f}")
 
     def save_manifest(self, output_path: str | Path, cfg: Settings | None = None) -> None:
-        """Write manifest.yaml to a folder: classes, models, and settings by which scores and labels come about."""
-        manifest = model_manifest(self.files, self.descriptions, (cfg or self.cfg).infer)
-        write_text(Path(output_path) / "manifest.yaml", manifest_text(manifest))
+        """Write a manifest: classes, models, and settings by which scores and labels come about.
 
-
-def hop_of(cfg: Settings) -> float:
-    """Seconds from one window to the next. Raises EarshotError if cfg.infer.overlap is none that the model can have."""
-    limit = cfg.audio.spec_duration
-    if cfg.infer.overlap >= limit:
-        value = f"infer.overlap = {cfg.infer.overlap:g}"
-        raise EarshotError(f"{value}: must be below the model's spec_duration ({limit:g} s)")
-    return limit - cfg.infer.overlap
+        output_path: the file, if it ends in .yaml; else the folder that manifest.yaml goes to.
+        """
+        path = Path(output_path)
+        path = path if path.suffix == ".yaml" else path / "manifest.yaml"
+        write_text(path, manifest_text(model_manifest(self.files, self.descriptions, cfg or self.cfg)))
 
 
 def final_frame(batch: Batch, fps: float) -> int:

@@ -10,6 +10,7 @@ import numpy as np
 from lib.audio import reader
 from lib.audio.spectrogram import BLOCKS_AHEAD, Windows, cut_windows, level_frames, silence
 from lib.config import Audio
+from lib.errors import EarshotError
 from lib.parallel import ahead
 
 
@@ -21,6 +22,14 @@ class Batch(NamedTuple):
     group: int
     windows: Windows
     final: float
+
+
+def hop_of(audio: Audio, overlap: float) -> float:
+    """Seconds from one window to the next. Raises EarshotError if infer.overlap is none that the windows can have."""
+    if overlap >= audio.spec_duration:
+        limit = f"must be below the model's spec_duration ({audio.spec_duration:g} s)"
+        raise EarshotError(f"infer.overlap = {overlap:g}: {limit}")
+    return audio.spec_duration - overlap
 
 
 def stream_windows(

@@ -112,4 +112,9 @@ def make_backbone(name: str, pretrained: bool = False, in_time: bool = False) ->
 
     in_time: whether the last dimension of its features must be time.
     """
-    return BACKBONES[name]() if name in BACKBONES else TimmBackbone(name, pretrained, in_time)
+    if name not in BACKBONES:
+        return TimmBackbone(name, pretrained, in_time)
+    if pretrained:
+        fault = f"train.pretrained = True: {name} has no published weights"
+        raise SettingsError(f"{fault}; choose a timm model or set it to false")
+    return BACKBONES[name]()

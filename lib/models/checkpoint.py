@@ -40,7 +40,7 @@ def load_checkpoint(path: str | Path) -> tuple[Recognizer, Description]:
         model = build(description)
         model.load_state_dict({_renamed(name): tensor for name, tensor in content["state"].items()})
     except (TypeError, KeyError, AttributeError, RuntimeError, ValidationError) as error:
-        reason = str(error).splitlines()[0]
+        reason = " ".join(line.strip() for line in str(error).splitlines()[:2])[:200]  # which, and what it lacks
         raise EarshotError(f"{path}: its tensors are not those of its model ({reason}); train it anew") from None
     if description != read_description(path):
         raise EarshotError(f"{path}: its description is not that of {description_file(path)}; keep the two together")

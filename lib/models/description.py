@@ -2,9 +2,9 @@
 
 import json
 from pathlib import Path
-from typing import Any, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from lib.config import Audio
 from lib.errors import EarshotError
@@ -20,7 +20,7 @@ class Calibration(BaseModel):
 
     model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
 
-    coefficient: float = 1.0
+    coefficient: Annotated[float, Field(gt=0)] = 1.0
     intercept: float = 0.0
     thresholds: dict[str, float] = {}
 

@@ -29,7 +29,7 @@ class Recognizer(nn.Module):
         self.head = HEADS[description.head](self.backbone.num_features, n_classes, description.dropout)
 
     def forward(self, spectrograms: Tensor, frames: bool = False) -> Any:
-        """Logits (n, n_classes) of spectrograms (n, height, width) in 0..1; with `frames`, what forward_frames gives."""
+        """Logits (n, n_classes) of spectrograms (n, height, width) in 0..1; with `frames`, as forward_frames gives."""
         logits = self.head(self._features(spectrograms), self.description.n_frames)
         return logits if frames else logits[0]
 

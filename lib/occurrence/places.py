@@ -4,7 +4,7 @@ A county whose box is not known has None for its edges; it is found by its code,
 """
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 Box = tuple[float, float, float, float] | tuple[None, None, None, None]
@@ -74,10 +74,34 @@ def counties_of(counties: Iterable[County], region_code: str) -> list[County]:
     return [county for county in counties if f"{county.code}-".startswith(f"{region_code}-")]
 
 
-def county_at(counties: Iterable[County], latitude: float, longitude: float) -> County | None:
-    """The county at a point (degrees). Where boxes overlap: the smallest one, and of equal ones the first by code."""
-    around = [county for county in counties if county.contains(latitude, longitude)]
-    return min(around, key=lambda county: (county.area, county.code), default=None)
+class CountyMap:
+    """Finds the county at a point among thousands: each cell of one degree knows the counties that reach into it."""
+
+    def __init__(self, counties: Iterable[County]) -> None:
+        self._cells: dict[tuple[float, float], list[County]] = {}
+        for county in counties:
+            for cell in _cells(county):
+                self._cells.setdefault(cell, []).append(county)
+        for there in self._cells.values():
+            there.sort(key=lambda county: (county.area, county.code))
+
+    def at(self, latitude: float, longitude: float) -> County | None:
+        """The county at a point (degrees). Where boxes overlap: the smallest, and of equal ones the first by code."""
+        there = self._cells.get((latitude // 1, longitude // 1), ())
+        return next((county for county in there if county.contains(latitude, longitude)), None)
+
+
+def _cells(county: County) -> Iterator[tuple[float, float]]:
+    """Latitude and longitude of the lower left corner of each cell that a county's box reaches into."""
+    if county.min_x is None or county.max_x is None or county.min_y is None or county.max_y is None:
+        return
+    spans = [(county.min_x, county.max_x)]
+    if county.min_x > county.max_x:
+        spans = [(county.min_x, 180.0), (-180.0, county.max_x)]
+    for start, end in spans:
+        for x in range(math.floor(start), math.floor(end) + 1):
+            for y in range(math.floor(county.min_y), math.floor(county.max_y) + 1):
+                yield y, x
 
 
 def _width(min_x: float, max_x: float) -> float:

@@ -4,7 +4,7 @@ import numpy as np
 
 from lib.occurrence import OccurrenceError
 from lib.occurrence.database import OccurrenceDatabase
-from lib.occurrence.places import County, counties_of, county_at
+from lib.occurrence.places import County, CountyMap, counties_of
 from lib.occurrence.season import WEEKS, smooth
 
 
@@ -23,6 +23,7 @@ class OccurrenceDataProvider:
     def refresh(self) -> None:
         """Cache database info for quick access."""
         self.counties = self.db.get_all_counties()
+        self._map = CountyMap(self.counties)
         self.classes = self.db.get_all_classes()
         self._values = {(code, name): values for code, name, values in self.db.get_all_values()}
         self._codes = {county.code for county in self.counties}
@@ -33,7 +34,7 @@ class OccurrenceDataProvider:
         Borders belong to the box. Where boxes overlap, the smallest county is returned, and of equal ones the first by
         code.
         """
-        return county_at(self.counties, latitude, longitude)
+        return self._map.at(latitude, longitude)
 
     def find_counties(self, region_code: str) -> list[County]:
         """Return list of counties for a given region code, e.g. "CA", "CA-ON" or "CA-ON-OT", sorted by ID.

@@ -70,7 +70,7 @@ def read_occurrences(path: str | Path | None) -> tuple[list[Row], list[Problem]]
             if key in rows:
                 raise ValueError(f"{class_name} in {place.code} was given before, in {read[key]}")
         except ValueError as fault:
-            problems.append(Problem(where, str(fault), "row left out; correct it"))
+            problems.append(Problem(where, str(fault), "left out; correct or remove it"))
             continue
         rows[key], read[key] = Row(*place, class_name, weeks), where
     return [rows[key] for key in sorted(rows)], problems
@@ -97,8 +97,12 @@ def _entries(path: str | Path | None) -> Iterator[tuple[str, Entry | ValueError]
     for file in tables:
         for where, record in _records(file, COLUMNS):
             yield where, record if isinstance(record, ValueError) else _tried(_values, record)
+    chart_of: dict[str, str] = {}
     for file in charts:
         name, code = printable(str(file)), region_of(file)
+        if chart_of.setdefault(code, name) != name:
+            yield name, ValueError(f"{code} has a bar chart already, {chart_of[code]}")
+            continue
         for line, class_name, weeks in bar_chart_rows(_text(file, name), name):
             place = Place(code, code, NO_BOX)
             yield f"{name}:{line}", weeks if isinstance(weeks, ValueError) else (place, class_name, weeks)

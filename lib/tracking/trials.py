@@ -22,8 +22,9 @@ from typing import Any
 import torch
 from filelock import FileLock, Timeout
 
-from lib.config import Parameter, Section, Settings
+from lib.config import Parameter, Section, Settings, with_changes
 from lib.console import quiet
+from lib.database import schema
 from lib.database.extraction import CODE as EXTRACTION
 from lib.database.extraction import extract
 from lib.datasets.contents import Contents
@@ -38,9 +39,10 @@ from lib.inference.analyzer import analyze
 from lib.models.files import model_files
 from lib.occurrence.filter import occurrence_filter
 from lib.training.space import Values, sections_of, with_values
-from lib.training.state import code_digest
+from lib.training.state import CODE as TRAINING
+from lib.training.state import settings_digest
 from lib.training.trainer import Trainer
-from lib.training.tuner import METRICS, Figures, Run
+from lib.training.tuner import FIGURES, Figures, Run
 
 EVALUATION = ("evaluation/metrics.py", "evaluation/results.py", "evaluation/units.py")
 WORKINGS = {"workers", "strict", "device", "precision"}
@@ -126,13 +128,16 @@ class Bench:
     def digest(self) -> str:
         """Digest of what is the same for all runs: data and code."""
         code = digest_code(*INFERENCE, *EVALUATION)
-        training = "" if self.source.model else code_digest()
+        training = "" if self.source.model else digest_code(*TRAINING)
         return digest_of([self.source.digest, _digest(self.test), code, training])
 
     def settings_of(self, run: Run) -> Settings:
         """The settings of a run. Its seed is train.seed plus its number: runs differ, trials have the same ones."""
         settings = with_values(self.settings, run.values)
-        return with_values(settings, {"train.seed": (settings.train.seed + run.number) % N_SEEDS})
+        changes: dict[str, Any] = {"train.seed": (settings.train.seed + run.number) % N_SEEDS}
+        if self.source.recordings is not None:
+            changes["train.spec_group"] = schema.DEFAULT  # the only one that an extraction fills
+        return with_changes(settings, changes)
 
     def key(self, run: Run) -> str:
         """Digest of all that a run's figures depend on."""
@@ -190,15 +195,15 @@ class Bench:
             if not folder.exists():
                 part = folder.with_name(f"{folder.name}.part")
                 part.mkdir(exist_ok=True)
-                Trainer(cfg=settings, database=self._database(settings), output=part).run()
+                _, problems = Trainer(cfg=settings, database=self._database(settings), output=part).train()
+                self.problems.update(dict.fromkeys(problems))
                 part.rename(folder)
         return folder
 
     def _model_folder(self, settings: Settings) -> Path:
         audio = [settings.audio.model_dump(), settings.extract.model_dump(exclude=WORKINGS)]
         made = [self.source.digest, audio if self.source.recordings is not None else None]
-        train = settings.train.model_dump(exclude={"workers"})
-        return self._folder("models") / digest_of([made, train, self._named(settings), code_digest()])
+        return self._folder("models") / digest_of([made, settings_digest(settings.train)])
 
     def _database(self, settings: Settings) -> Path:
         """The training database for these settings, extracted unless it is there."""
@@ -217,15 +222,14 @@ class Bench:
 
     def _evaluated(self, settings: Settings, model: Path, labels: Path) -> Figures:
         allowed = occurrence_filter(settings.infer, self.occurrences)
-        _, _, problems = analyze(self.test.recordings, model, settings.infer, labels, allowed)
+        _, _, problems = analyze(self.test.recordings, model, settings, labels, allowed)
         units, odd = segment_units(self.test, read_predictions(labels), settings.evaluate.min_seconds)
         self.problems.update(dict.fromkeys([*problems, *odd]))
         figures = measure(units, settings.evaluate.threshold, resamples=0).figures
-        wanted = sorted({name for names in METRICS.values() for name in names})
-        if missing := [name for name in wanted if name not in figures]:
+        if missing := [name for name in FIGURES if name not in figures]:
             fault = f"{self.test.folder}: {missing[0]} is not defined, for want of segments with and without a class"
             raise DataSetError(f"{fault}; annotate more recordings to compare models by")
-        return {name: figures[name] for name in wanted}
+        return {name: figures[name] for name in FIGURES}
 
     def _folder(self, name: str) -> Path:
         folder = self.scratch / name

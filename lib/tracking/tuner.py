@@ -6,11 +6,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from lib.config import Parameter, Settings, get_config
-from lib.console import progress
+from lib.config import Parameter, Settings, get_config, with_changes
+from lib.console import progress, show_problems
 from lib.datasets.contents import Contents, read_annotated
 from lib.digests import digest_of
-from lib.errors import EarshotError, Problem, SettingsError
+from lib.errors import EarshotError, Problem
 from lib.tracking.runs import passing_over
 from lib.tracking.store import project_root
 from lib.tracking.study_run import StudyRun
@@ -77,6 +77,14 @@ def tune(
         with passing_over(problems):
             run = StudyRun(settings, study)
     trials = searching.known()
+
+    def log(trial: Trial) -> None:
+        if run:
+            with passing_over(problems):
+                run.log_trial(trial, chosen.metric)
+
+    for trial in trials:  # a search that was killed may not have come to it
+        log(trial)
     with bench.in_use(), run.open() if run else nullcontext():
         for outcome in progress(searching.run(trials), "tune", len(combinations), "trials", len(trials)):
             if isinstance(outcome, Problem):
@@ -84,9 +92,8 @@ def tune(
                 continue
             trials.append(outcome)
             on_trial(outcome)
-            if run and outcome.is_new:
-                with passing_over(problems):
-                    run.log_trial(outcome, chosen.metric)
+            if outcome.is_new:
+                log(outcome)
     trials.sort(key=lambda trial: trial.number)
     files = write_reports(output, trials, space, chosen.metric)
     tuning = Tuning(study, chosen.metric, trials, files, [*test.problems, *problems, *bench.problems])
@@ -101,15 +108,15 @@ class Tuner:
 
     recording_dir, annotation_path: recordings, and a CSV file (recording, class, start_time, end_time) that says what
     is in them; models are compared by these. output_dir: for metrics-summary.csv, metrics-details.csv and tuning.png.
-    train_log_dir: for models while they are needed; with skip_training, where the model is (its newest version_<n>, if
-    there are several). metric: macro_pr, micro_pr, macro_roc, micro_roc, combo_pr or combo_roc. param_space: mappings
-    of name, type (categorical, int or float) and choices, or bounds and step; a name is a key of train, audio or
-    infer, or section.key; None: only the settings as they are. num_trials: combinations to try at random; 0: all.
-    num_runs: trainings a trial, with seeds train.seed, train.seed + 1, ..., whose scores are averaged. extract: train
-    with spectrograms that are extracted anew from the recordings of data.train; implied where settings of audio vary.
-    skip_training: use the model as it is, so that only settings of inference vary. classes_path: CSV file with a column
-    name of the classes to train with; implies extract. cfg: None: that of params.yaml. database: training database to
-    train with where nothing is extracted. track: keep runs in MLflow.
+    train_log_dir: for models while they are needed, in its folder work; with skip_training, where the model is (its
+    newest version_<n>, if there are several). metric: macro_pr, micro_pr, macro_roc, micro_roc, combo_pr or combo_roc.
+    param_space: mappings of name, type (categorical, int or float) and choices, or bounds and step; a name is a key of
+    train, audio or infer, or section.key; None: only the settings as they are. num_trials: combinations to try at
+    random; 0: all. num_runs: trainings a trial, with seeds train.seed, train.seed + 1, ..., whose scores are averaged.
+    extract: train with spectrograms that are extracted anew from the recordings of data.train; implied where settings
+    of audio vary. skip_training: use the model as it is, so that only settings of inference vary. classes_path: CSV
+    file with a column name of the classes to train with; implies extract. cfg: None: that of params.yaml. database:
+    training database to train with where nothing is extracted. track: keep runs in MLflow.
 
     Raises SettingsError if these do not go together.
     """
@@ -133,11 +140,11 @@ class Tuner:
     ) -> None:
         check_metric(metric)
         self.space = read_space(param_space)
-        self.settings = (cfg or get_config()).model_copy(deep=True)
-        _set(self.settings.tune, metric=metric, trials=num_trials, runs=num_runs)
+        changes = {"tune.metric": metric, "tune.trials": num_trials, "tune.runs": num_runs}
+        self.settings = with_changes(cfg or get_config(), changes)
         self.recordings, self.annotations = Path(recording_dir), Path(annotation_path)
-        self.output, self.scratch = Path(output_dir), Path(train_log_dir)
-        model = newest_model(self.scratch) if skip_training else None
+        self.output, self.scratch = Path(output_dir), Path(train_log_dir) / "work"
+        model = newest_model(Path(train_log_dir)) if skip_training else None
         classes = Path(classes_path) if classes_path else None
         self.source = choose_source(self.space, self.settings, model, Path(database), extract, classes)
         self.track = track
@@ -150,9 +157,10 @@ class Tuner:
     def run(self) -> tuple[float, Values]:
         """Search, or go on with a search that was stopped; returns the best score and the best values, name -> value.
 
-        Raises EarshotError if no combination can be used.
+        Shows what was passed over, or is odd. Raises EarshotError if no combination can be used.
         """
         found = self.tune()
+        show_problems(found.problems)
         return found.best_score, found.best_values
 
 
@@ -169,16 +177,6 @@ def newest_model(folder: Path) -> Path:
             if any(candidate.glob("*.pt")):
                 return candidate
     raise EarshotError(f"{folder}: holds no model (*.pt); train one first, or give the folder of one")
-
-
-def _set(section: Any, **values: Any) -> None:
-    """Set values of a section of settings. Raises SettingsError."""
-    for key, value in values.items():
-        try:
-            setattr(section, key, value)
-        except ValueError as error:
-            reason = str(error).splitlines()[2].strip()
-            raise SettingsError(f"tune.{key} = {value!r}: {reason}") from None
 
 
 def _digest(space: Sequence[Parameter], bench: Bench) -> str:

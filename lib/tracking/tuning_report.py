@@ -9,19 +9,15 @@ from statistics import fmean, pstdev
 from typing import TYPE_CHECKING
 
 from lib.config import Parameter
+from lib.console import table_text
 from lib.files import write_text
 from lib.training.space import Values, setting_key, shown, values_of
-from lib.training.tuner import Trial
+from lib.training.tuner import FIGURES, Trial
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-FIGURES = {
-    "macro_pr_auc": "Macro PR-AUC",
-    "micro_pr_auc": "Micro PR-AUC",
-    "macro_roc_auc": "Macro ROC-AUC",
-    "micro_roc_auc": "Micro ROC-AUC",
-}
+TITLES = {name: f"{average.title()} {curve.upper()}-AUC" for name in FIGURES for average, curve, _ in [name.split("_")]}
 SHOWN_TRIALS = 20
 SHOWN_PARAMETERS = 8
 DPI = 150
@@ -38,12 +34,12 @@ def write_reports(folder: Path, trials: Sequence[Trial], space: Sequence[Paramet
     summary, details = [], []
     for trial in trials:
         row = {"Trial #": trial.number, "Params": str(trial.values) if trial.values else ""}
-        for name, title in FIGURES.items():
+        for name, title in TITLES.items():
             values = [figures[name] for figures in trial.figures]
             row |= {f"{title} (mean)": fmean(values), f"{title} (stdev)": pstdev(values)}
         summary.append(row)
         for number, figures in enumerate(trial.figures, 1):
-            shown = {title: figures[name] for name, title in FIGURES.items()}
+            shown = {title: figures[name] for name, title in TITLES.items()}
             details.append({"Trial #": trial.number, "Run #": number} | shown)
     files = [folder / name for name in ("metrics-summary.csv", "metrics-details.csv", "tuning.png")]
     for file, rows in zip(files, (summary, details), strict=False):
@@ -61,15 +57,15 @@ def table(trials: Sequence[Trial], metric: str) -> str:
     """Trials as lines of text, the best first: mean and standard deviation of the score, time, values."""
     ranked = sorted(trials, key=lambda trial: (-trial.score(metric), trial.number))
     names = list(ranked[0].values)
-    rows = [["trial", metric, "time", *names]]
-    for trial in ranked[:SHOWN_TRIALS]:
-        values = [_text(trial.values[name]) for name in names]
-        rows.append([str(trial.number), _score(trial, metric), _duration(trial.seconds), *values])
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    lines = ["  ".join(cell.rjust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]
+    shown_trials = ranked[:SHOWN_TRIALS]
+    columns: dict[str, list] = {"trial": [trial.number for trial in shown_trials]}
+    columns[metric] = [_score(trial, metric) for trial in shown_trials]
+    columns["time"] = [_duration(trial.seconds) for trial in shown_trials]
+    columns |= {name: [_text(trial.values[name]) for trial in shown_trials] for name in names}
+    text = table_text(columns)
     if len(ranked) > SHOWN_TRIALS:
-        lines.append(f"... and {len(ranked) - SHOWN_TRIALS} more in metrics-summary.csv")
-    return "\n".join(lines)
+        text += f"\n... and {len(ranked) - SHOWN_TRIALS} more in metrics-summary.csv"
+    return text
 
 
 def arguments(values: Values) -> str:

@@ -23,13 +23,14 @@ from lib.audio.augment import Augmentation
 from lib.config import Train
 from lib.console import progress
 from lib.database.stored_windows import StoredWindows
+from lib.errors import EarshotError
 from lib.models.description import Description
 from lib.models.device import choose_device, use_bf16
 from lib.models.losses import recognition_loss, weigh_classes
 from lib.models.recognizer import Recognizer
 from lib.training.averaging import Weights, average_weights, copy_weights, renew_statistics
 from lib.training.batches import Split, epoch_order, load_batches
-from lib.training.state import keep_state, read_state
+from lib.training.state import keep_state, read_state, start_digest
 from lib.training.transfer import frozen_parts, start_model
 from lib.training.validation import Row, figures, window_logits
 
@@ -69,6 +70,11 @@ class Task:
     def _usable(self, indices: np.ndarray) -> np.ndarray:
         return indices if self.settings.multi_label else indices[self.windows.labels[indices].any(axis=1)]
 
+    @cached_property
+    def start(self) -> str | None:
+        """Digest of the checkpoint to start from."""
+        return start_digest(self.settings)
+
     def order(self, epoch: int) -> list[np.ndarray]:
         """The batches of an epoch, from 0."""
         settings = self.settings
@@ -78,6 +84,7 @@ class Task:
         """The model that comes of that many epochs."""
         settings = self.settings
         counts = {"windows": len(self.training), "validation_windows": len(self.validating), "epochs": epochs}
+        origin = ({"fold": self.fold} if self.fold else {}) | ({"load_checkpoint": self.start} if self.start else {})
         return Description(
             classes=self.windows.classes.fillna("").to_dict("records"),
             audio=self.windows.audio,
@@ -86,7 +93,7 @@ class Task:
             sed_fps=None if settings.head == "pool" else settings.sed_fps,
             dropout=settings.dropout,
             multi_label=settings.multi_label,
-            training=counts | {"seed": settings.seed} | ({"fold": self.fold} if self.fold else {}),
+            training=counts | {"seed": settings.seed} | origin,
         )
 
 
@@ -144,9 +151,18 @@ class Learner:
         self.optimizer.step()
         return loss.detach()
 
-    def logits(self) -> Tensor:
-        """Of the validating windows (n, n_classes)."""
-        return window_logits(self.fabric, self.model, self.task.windows, self.task.validating, self.task.settings)
+    def logits(self, epoch: int, loss: float = 0.0) -> Tensor | None:
+        """Of the validating windows (n, n_classes), if there are any.
+
+        Raises EarshotError if these or the loss are no numbers; without validation a batch of the others tells.
+        """
+        task = self.task
+        indices = task.validating if len(task.validating) else task.training[: task.settings.batch_size]
+        logits = window_logits(self.fabric, self.model, task.windows, indices, task.settings)
+        if not math.isfinite(loss) or not logits.isfinite().all():
+            what = "scores are no numbers" if math.isfinite(loss) else f"loss is {loss}"
+            raise EarshotError(f"training diverged in epoch {epoch} ({what}); lower train.learning_rate")
+        return logits if len(task.validating) else None
 
     def averaged(self, weights: list[Weights], epoch: int) -> Recognizer:
         """A copy of the model with the mean of weights; its statistics are renewed on the batches of that epoch."""
@@ -154,12 +170,12 @@ class Learner:
         if len(weights) > 1:
             self.train_mode()
             renew_statistics(self.model, (x for x, _ in self.batches(epoch)))
-        return copy.deepcopy(self.model.module).eval()
+        return copy.deepcopy(self.model.module).eval().cpu()  # many of them would fill a GPU
 
 
 @dataclass(frozen=True)
 class Trained:
-    """A model that came of so many epochs, and its logits of the validating windows (n, n_classes)."""
+    """A model that came of so many epochs, on the CPU, and its logits of the validating windows (n, n_classes)."""
 
     model: Recognizer
     epoch: int
@@ -172,7 +188,8 @@ def fit(
     """Train a model: those of the last epochs, as many as settings.save_last_n, and the figures of all epochs.
 
     state_file: where the state after each epoch is kept; one with that fingerprint is taken up again. on_epoch: called
-    with each epoch's figures, also with those of epochs that an earlier, killed run had finished.
+    with each epoch's figures, also with those of epochs that an earlier, killed run had finished. Raises EarshotError
+    if the training diverges.
     """
     settings = task.settings
     learner = Learner(task)
@@ -197,8 +214,9 @@ def fit(
             losses.append(learner.step(x, y, rate))
         row = {"fold": task.fold} if task.fold else {}
         row |= {"epoch": epoch, "train_loss": float(torch.stack(losses).mean())}
-        if len(task.validating):
-            row |= figures(learner.logits(), task.truth, settings.multi_label)
+        logits = learner.logits(epoch, row["train_loss"])
+        if logits is not None:
+            row |= figures(logits, task.truth, settings.multi_label)
         rows.append({key: round(value, 6) for key, value in (row | {"learning_rate": rate}).items()})
         if epoch > settings.epochs - settings.save_last_n - settings.average_last_n + 1:
             weights[epoch] = copy_weights(learner.model.module)
@@ -230,7 +248,7 @@ def _finish(learner: Learner, weights: dict[int, Weights], epoch: int) -> Traine
     first = epoch - learner.task.settings.average_last_n + 1
     model = learner.averaged([weights[i] for i in sorted(weights) if first <= i <= epoch], epoch)
     model.description = learner.task.describe(epoch)
-    return Trained(model, epoch, learner.logits() if len(learner.task.validating) else None)
+    return Trained(model, epoch, learner.logits(epoch))
 
 
 def _fabric(settings: Train) -> Fabric:

@@ -5,6 +5,7 @@ logarithm of the rate, is suggested. It is a cautious one where the first fall i
 how common the classes are; a tenth of the rate at which the loss is lowest is the bold end of what is worth trying.
 """
 
+import operator
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
@@ -56,11 +57,15 @@ class RangeTest:
 def find_learning_rate(windows: StoredWindows, settings: Train, num_batches: int = 100) -> RangeTest:
     """Try num_batches learning rates from LOWEST to HIGHEST, each on a batch of a training with these settings.
 
-    The model is one of its own, which is thrown away. Raises EarshotError if the data cannot train a model, or
-    num_batches is below FEWEST.
+    The model is one of its own, which is thrown away. Raises EarshotError if the data cannot train a model,
+    num_batches is below FEWEST, or the loss is no number even at the lowest rates.
     """
-    if not isinstance(num_batches, int) or num_batches < FEWEST:
-        raise EarshotError(f"num_batches = {num_batches!r}: must be a number, at least {FEWEST}")
+    try:
+        num_batches = operator.index(num_batches)
+    except TypeError:
+        raise EarshotError(f"num_batches = {num_batches!r}: must be a whole number, at least {FEWEST}") from None
+    if num_batches < FEWEST:
+        raise EarshotError(f"num_batches = {num_batches}: must be a whole number, at least {FEWEST}")
     learner = Learner(make_tasks(windows, settings)[0][0])
     rates = np.geomspace(LOWEST, HIGHEST, num_batches)
     losses: list[float] = []
@@ -70,7 +75,11 @@ def find_learning_rate(windows: StoredWindows, settings: Train, num_batches: int
         recent = np.mean(losses[-3:])
         if not np.isfinite(losses[-1]) or (len(losses) > FEWEST and recent > DIVERGED * min(losses)):
             break
-    losses = losses if np.isfinite(losses[-1]) else losses[:-1]
+    if not np.isfinite(losses[-1]):
+        *losses, last = losses
+        if len(losses) < FEWEST:
+            fault = f"training diverged at a learning rate of {rate:.2g} (loss is {last})"
+            raise EarshotError(f"{fault}; lower train.weight_decay, and check train.load_checkpoint if it is set")
     rates, smoothed = rates[: len(losses)], smooth(np.array(losses), WIDTH * num_batches)
     return RangeTest(rates, np.array(losses), smoothed)
 

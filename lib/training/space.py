@@ -11,9 +11,7 @@ import random
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from pydantic import ValidationError
-
-from lib.config import Parameter, Settings
+from lib.config import Parameter, Settings, with_changes
 from lib.digests import digest_of
 from lib.errors import Problem, SettingsError
 
@@ -31,7 +29,7 @@ def read_space(entries: Sequence[Parameter | dict[str, Any]] | None) -> list[Par
 
     Raises SettingsError for a faulty entry, a name that is no setting, and one that stands there twice.
     """
-    space = [_read_parameter(entry) for entry in entries or []]
+    space = with_changes(Settings(), {"tune.space": [] if entries is None else entries}).tune.space
     keys = [setting_key(parameter.name) for parameter in space]
     for parameter, key in zip(space, keys, strict=True):
         if keys.count(key) > 1:
@@ -76,17 +74,8 @@ def values_of(parameter: Parameter) -> list[Any]:
 
 def with_values(settings: Settings, values: Values) -> Settings:
     """Settings with the values of a combination in their places. Raises SettingsError if they do not fit."""
-    content = settings.model_dump()
-    for name, value in values.items():
-        section, key = setting_key(name).split(".")
-        content[section][key] = value
-    try:
-        return Settings.model_validate(content)
-    except ValidationError as error:
-        fault = error.errors()[0]
-        reason = fault["msg"].removeprefix("Value error, ")
-        where = ".".join(map(str, fault["loc"][:2]))
-        raise SettingsError(f"tune.space: {shown(values)}: {where}: {reason}") from None
+    changes = {setting_key(name): value for name, value in values.items()}
+    return with_changes(settings, changes, f"tune.space: {shown(values)}: ")
 
 
 def shown(values: Values) -> str:
@@ -108,7 +97,8 @@ def plan(space: Sequence[Parameter], trials: int, seed: str, settings: Settings)
     lists = [values_of(parameter) for parameter in space]
     total = math.prod(map(len, lists))
     names = [parameter.name for parameter in space]
-    if 0 < trials < total:
+    is_drawn = 0 < trials < total
+    if is_drawn:
         candidates: Iterator[tuple] = _drawn(lists, total, seed)
     else:
         candidates, trials = itertools.product(*lists), total
@@ -120,7 +110,7 @@ def plan(space: Sequence[Parameter], trials: int, seed: str, settings: Settings)
             with_values(settings, values)
         except SettingsError as error:
             refused.append(str(error))
-            if len(refused) > DRAWS * (1 + len(chosen)):
+            if is_drawn and len(refused) > DRAWS * (1 + len(chosen)):
                 break
             continue
         chosen.append(values)
@@ -148,17 +138,3 @@ def _drawn(lists: list[list[Any]], total: int, seed: str) -> Iterator[tuple]:
             number, index = divmod(number, len(values))
             combination.append(values[index])
         yield tuple(reversed(combination))
-
-
-def _read_parameter(entry: Parameter | dict[str, Any]) -> Parameter:
-    if isinstance(entry, Parameter):
-        return entry
-    if not isinstance(entry, dict):
-        raise SettingsError(f"tune.space: {entry!r} is no parameter; give a mapping with name, type and values")
-    try:
-        return Parameter.model_validate(entry)
-    except ValidationError as error:
-        fault = error.errors()[0]
-        reason = fault["msg"].removeprefix("Value error, ")
-        where = [str(entry.get("name", entry)), *map(str, fault["loc"])] if fault["loc"] else []
-        raise SettingsError(": ".join(["tune.space", *where, reason])) from None

@@ -7,9 +7,19 @@ from typing import Any
 import torch
 
 from lib.config import Train
-from lib.digests import LIB, digest_code, digest_file, digest_of
+from lib.digests import digest_code, digest_file, digest_of
 from lib.errors import SettingsError
 from lib.files import atomic
+
+CODE = (
+    *("audio/augment.py", "database/codec.py", "database/files.py", "database/schema.py"),
+    "database/stored_windows.py",
+    *(f"models/{name}.py" for name in ("backbones", "calibration", "checkpoint", "description", "device", "heads")),
+    *(f"models/{name}.py" for name in ("losses", "recognizer")),
+    *(f"training/{name}.py" for name in ("averaging", "batches", "loop", "state", "trainer", "transfer")),
+    "training/validation.py",
+)
+"""What a model is made by: a change there trains it anew."""
 
 
 def training_fingerprint(database: str | Path, settings: Train) -> str:
@@ -17,20 +27,23 @@ def training_fingerprint(database: str | Path, settings: Train) -> str:
 
     Raises SettingsError if the checkpoint to start from is missing.
     """
-    start = None
-    if settings.load_checkpoint is not None:
-        try:
-            start = digest_file(settings.load_checkpoint)
-        except OSError:
-            fault = f"train.load_checkpoint = {settings.load_checkpoint!r}: no such file"
-            raise SettingsError(f"{fault}; give a checkpoint (.pt)") from None
-    return digest_of([digest_file(database), settings.model_dump(exclude={"workers"}), start, code_digest()])
+    return digest_of([digest_file(database), settings_digest(settings)])
 
 
-def code_digest() -> str:
-    """Digest of the code that a training's result depends on."""
-    rooms = [path for room in ("models", "training") for path in sorted((LIB / room).glob("*.py"))]
-    return digest_code("audio/augment.py", *(str(path.relative_to(LIB)) for path in rooms))
+def settings_digest(settings: Train) -> str:
+    """Digest of all but the data that a training's result depends on. Raises SettingsError as start_digest does."""
+    return digest_of([settings.model_dump(exclude={"workers"}), start_digest(settings), digest_code(*CODE)])
+
+
+def start_digest(settings: Train) -> str | None:
+    """Digest of the checkpoint to start from, if there is one. Raises SettingsError if it is missing."""
+    if settings.load_checkpoint is None:
+        return None
+    try:
+        return digest_file(settings.load_checkpoint)
+    except OSError:
+        fault = f"train.load_checkpoint = {settings.load_checkpoint!r}: no such file"
+        raise SettingsError(f"{fault}; give a checkpoint (.pt)") from None
 
 
 def keep_state(path: Path, state: dict[str, Any]) -> None:

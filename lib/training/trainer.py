@@ -6,9 +6,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-import torch
 
 from lib.config import Settings, Train, get_config
+from lib.console import show_problems
 from lib.database.stored_windows import StoredWindows
 from lib.errors import EarshotError, Problem, SettingsError
 from lib.models.calibration import choose_thresholds
@@ -18,7 +18,7 @@ from lib.models.recognizer import Recognizer
 from lib.training.batches import set_noise_apart, split_folds, split_recordings
 from lib.training.loop import Task, Trained, fit
 from lib.training.state import remove_state, state_of_fold, training_fingerprint
-from lib.training.validation import Row, figures, over_folds
+from lib.training.validation import Row, figures, over_folds, scores_of
 
 
 @dataclass(frozen=True)
@@ -62,16 +62,24 @@ class Trainer:
         self.path = Path(output) / (f"{prefix}-model.pt" if prefix else "model.pt")
 
     def run(self) -> list[Path]:
-        """Train, and write the checkpoints; returns their paths. A run that was killed is taken up again.
+        """Train, and write the checkpoints; returns their paths, and shows what is odd about the data.
 
-        Earlier checkpoints of the same prefix are replaced. Raises EarshotError if the data cannot train a model.
+        A run that was killed is taken up again: its state is kept beside the output folder. Earlier checkpoints of the
+        same prefix are replaced. Raises EarshotError if the data cannot train a model, or the training diverges.
         """
-        state = self.path.with_name(f".{self.path.stem}-state")
+        paths, problems = self.train()
+        show_problems(problems)
+        return paths
+
+    def train(self) -> tuple[list[Path], list[Problem]]:
+        """What run does, but for showing: returns what is odd about the data, too."""
+        folder = self.path.parent.resolve()
+        state = folder.with_name(f".{folder.name}-{self.path.stem}-state")
         windows = StoredWindows(self.database, self.settings.spec_group)
         outcome = train(windows, self.settings, state, training_fingerprint(self.database, self.settings))
         paths = save_models(self.path, outcome)
         remove_state(state)
-        return paths
+        return paths, outcome.problems
 
     def find_lr(self, num_batches: int = 100):
         """A learning rate to train with, and a matplotlib Figure of the loss over the rates that were tried.
@@ -118,7 +126,7 @@ def train(
 
 
 def make_tasks(windows: StoredWindows, settings: Train) -> tuple[list[Task], list[Problem]]:
-    """What each fold, or the only training, is to learn, and what is odd about single classes.
+    """What each fold, or the only training, is to learn, and what is odd about single classes and folds.
 
     Raises EarshotError if the data cannot train a model.
     """
@@ -126,9 +134,17 @@ def make_tasks(windows: StoredWindows, settings: Train) -> tuple[list[Task], lis
     problems = _check(windows, settings)
     if settings.num_folds > 1:
         splits = split_folds(windows, settings.num_folds, settings.seed)
-        return [Task(windows, noise, split, settings, fold) for fold, split in enumerate(splits, 1)], problems
-    split = split_recordings(windows, settings.val_fraction, settings.seed)
-    return [Task(windows, noise, split, settings)], problems
+        tasks = [Task(windows, noise, split, settings, fold) for fold, split in enumerate(splits, 1)]
+    else:
+        tasks = [Task(windows, noise, split_recordings(windows, settings.val_fraction, settings.seed), settings)]
+    unjudged = [task for task in tasks if not len(task.validating)]
+    if settings.threshold_precision is not None and len(unjudged) == len(tasks):
+        fault = "no window validates; set train.val_fraction above 0, or add recordings"
+        raise SettingsError(f"train.threshold_precision = {settings.threshold_precision:g}: {fault}")
+    if settings.num_folds > 1:
+        reason, action = "no window validates its model", "add recordings, or lower train.num_folds"
+        problems += [Problem(f"fold {task.fold}", reason, action, lost=False) for task in unjudged]
+    return tasks, problems
 
 
 def save_models(path: str | Path, outcome: Outcome) -> list[Path]:
@@ -178,25 +194,19 @@ def _set_thresholds(
     Each fold's windows are scored by the mean of its models, which did not learn from them.
     """
     scores = [
-        np.mean([_scores(one.logits, task) for one in found if one.logits is not None], axis=0)
+        np.mean([scores_of(one.logits, task.settings.multi_label) for one in found if one.logits is not None], axis=0)
         for task, found in zip(tasks, trained, strict=True)
         if len(task.validating)
     ]
     truth = [task.truth for task in tasks if len(task.validating)]
-    if not scores:
-        raise SettingsError("train.threshold_precision: no window validates; set train.val_fraction above 0")
     thresholds = choose_thresholds(np.concatenate(truth), np.concatenate(scores), precision)
     names = tasks[0].windows.classes["name"]
-    reached = {name: round(float(value), 6) for name, value in zip(names, thresholds, strict=True) if value == value}
+    reached = {name: float(value) for name, value in zip(names, thresholds, strict=True) if value == value}
     for model in models.values():
         model.description = model.description.model_copy(update={"calibration": Calibration(thresholds=reached)})
     reason = f"no score of it has a precision of {precision:g} on the validation windows"
     action = "infer.min_score holds for it; add recordings of it"
     return [Problem(name, reason, action, lost=False) for name in names if name not in reached]
-
-
-def _scores(logits: torch.Tensor, task: Task) -> np.ndarray:
-    return (logits.sigmoid() if task.settings.multi_label else logits.softmax(dim=1)).numpy()
 
 
 def _check(windows: StoredWindows, settings: Train) -> list[Problem]:

@@ -45,6 +45,8 @@ METRICS = {
     "combo_roc": ("macro_roc_auc", "micro_roc_auc"),
 }
 """What trials can be compared by: the mean of these figures."""
+FIGURES = tuple(dict.fromkeys(name for names in METRICS.values() for name in names))
+"""What each run measures."""
 
 SQLITE = "sqlite:///"
 SIGN_SECONDS, GRACE_SECONDS = 20, 120
@@ -207,6 +209,7 @@ class _Board:
         self._study = optuna.create_study(storage=storage, study_name=study, direction="maximize", load_if_exists=True)
         self._id = storage.get_study_id_from_name(study)
         self._known: dict[str, dict] = {}
+        self._seen: set[int] = set()  # numbers of others' trials
         for other in storage.get_all_studies():  # they may have tried the same with another space
             self._remember(storage.get_all_trials(storage.get_study_id_from_name(other.study_name), deepcopy=False))
 
@@ -226,6 +229,7 @@ class _Board:
                     self._give_up(self._storage.get_trial_id_from_study_id_trial_number(self._id, trial.number))
                 else:
                     running.add(key)
+                    self._await_sign(trial)
             elif self._is_done(trial):
                 runs = [trial.user_attrs[RUN + run] for run in trial.user_attrs[RUNS][: self._objective.runs]]
                 done[key] = [run["figures"] for run in runs], sum(run["seconds"] for run in runs)
@@ -280,6 +284,12 @@ class _Board:
             if other.state == TrialState.RUNNING or self._is_done(other)
         )
 
+    def _await_sign(self, trial: FrozenTrial) -> None:
+        """Let the silence of another's trial count from now on, once: Optuna waits forever for a first sign of life."""
+        if trial.number not in self._seen:
+            self._seen.add(trial.number)
+            self._heart.record_heartbeat(self._storage.get_trial_id_from_study_id_trial_number(self._id, trial.number))
+
     def _give_up(self, trial_id: int) -> None:
         with suppress(UpdateFinishedTrialError):
             self._storage.set_trial_state_values(trial_id, TrialState.FAIL)
@@ -289,12 +299,11 @@ class _Board:
         over = threading.Event()
 
         def give() -> None:
-            while True:
+            while not over.wait(SIGN_SECONDS):
                 with suppress(Exception):  # the storage is busy or away: the next sign comes through, or is missed
                     self._heart.record_heartbeat(trial_id)
-                if over.wait(SIGN_SECONDS):
-                    return
 
+        self._heart.record_heartbeat(trial_id)
         thread = threading.Thread(target=give, daemon=True)
         thread.start()
         try:

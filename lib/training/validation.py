@@ -26,6 +26,11 @@ def window_logits(
     return torch.cat([model(fabric.to_device(x).float() / 255).float().cpu() for x, _ in loaded])
 
 
+def scores_of(logits: Tensor, multi_label: bool) -> np.ndarray:
+    """Scores in 0..1 of logits (n, n_classes): sigmoids, or with a single label a window a softmax over the classes."""
+    return (logits.sigmoid() if multi_label else logits.softmax(dim=1)).numpy()
+
+
 def figures(logits: Tensor, truth: np.ndarray, multi_label: bool) -> Row:
     """Loss, and macro averages over the classes that the windows hold both with and without.
 
@@ -35,7 +40,7 @@ def figures(logits: Tensor, truth: np.ndarray, multi_label: bool) -> Row:
     usable = truth.any(axis=0) & ~truth.all(axis=0)
     row = {"val_loss": float(loss)}
     if usable.any():
-        truth, scores = truth[:, usable], logits.numpy()[:, usable]
+        truth, scores = truth[:, usable], scores_of(logits, multi_label)[:, usable]
         row["val_macro_pr_auc"] = float(average_precision_score(truth, scores, average="macro"))
         row["val_macro_roc_auc"] = float(roc_auc_score(truth, scores, average="macro"))
     return row

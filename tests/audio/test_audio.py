@@ -276,10 +276,24 @@ def test_settings_are_those_of_the_moment_they_were_given(path):
     assert audio.get_spectrograms([0])[0].shape[1] == 48
 
 
-def test_default_settings_are_the_projects():
-    audio = Audio()
-    assert audio.cfg.audio.sampling_rate == audio.sampling_rate
-    assert audio.device in ("cuda", "mps", "cpu")
+def test_default_settings_are_those_of_params_yaml_in_the_current_folder(path, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert Audio().cfg == Settings()
+    (tmp_path / "params.yaml").write_text("audio: {sampling_rate: 8000, max_freq: 3900.0, spec_height: 40}\n")
+    audio = Audio(device="cpu")
+    audio.load(path)
+    assert audio.sampling_rate == 8000 and audio.get_spectrograms([0])[0].shape[1] == 40
+
+
+def test_default_device_is_the_best_there_is():
+    best = "cuda" if torch.cuda.is_available() else "mps" if torch.backends.mps.is_available() else "cpu"
+    assert Audio(cfg=config()).device == Audio("auto", config()).device == best
+
+
+@pytest.mark.parametrize("time", [np.nan, np.inf])
+def test_start_times_that_are_no_numbers_are_refused(path, time):
+    with pytest.raises(SettingsError, match="start_times"):
+        loaded(path).get_spectrograms([0.0, time])
 
 
 def test_device_that_is_not_there_is_named():

@@ -57,6 +57,9 @@ def wav(tmp_path) -> Path:
         "202405120530",
         "site7-2024-05-12T05-30-00",
         "20241305_20240512",
+        "Rec20240512_053000",
+        "Rec20240512053000",
+        "site2024-05-12",
     ],
 )
 def test_dates_are_found_in_recorder_names(stem):
@@ -67,7 +70,7 @@ def test_dates_are_found_in_recorder_names(stem):
     "stem",
     [
         *("", "XC123456", "20240230_053000", "20241301", "2024-05_12", "120240512", "2024051", "2024051212"),
-        *("30240512", "240512"),
+        *("30240512", "240512", "XC19981230", "N20101130", "xc20240512_song"),
     ],
 )
 def test_what_is_no_possible_date_is_refused(stem):

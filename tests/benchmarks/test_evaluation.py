@@ -15,7 +15,7 @@ RECORDINGS, CLASSES, SECONDS = 100, 50, 300
 ROOT = Path(__file__).parents[2]
 CODE = """
 import sys
-from lib.evaluation.testers import {name}
+from lib import {name}
 {name}(sys.argv[1], "", sys.argv[2], sys.argv[3], 0.5{more}).run()
 """
 

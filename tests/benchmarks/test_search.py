@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from lib.config import Audio
-from lib.inference.embedding_store import EmbeddingStore
+from lib.curation.embedding_store import EmbeddingStore
 
 pytestmark = pytest.mark.benchmark
 
@@ -22,8 +22,8 @@ A_RECORDING = 400
 SEARCH = """
 import resource, sys, time
 import numpy as np, torch
-from lib.inference.embedding_store import EmbeddingStore
-from lib.inference.search import Query, search
+from lib.curation.embedding_store import EmbeddingStore
+from lib.curation.search import Query, search
 before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
 rng = np.random.default_rng(2)
 for n_queries, distinct in ((1, False), (8, True)):

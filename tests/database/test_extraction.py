@@ -215,6 +215,11 @@ def test_recordings_inserted_by_hand_stay_and_change_nothing_of_the_others(folde
     report, n_new = extract_folder(folder, database)
     assert n_new == 5 and report.windows_per_class["owl"] == 2 and report.recordings == 7
     assert extract_folder(folder, database) == (report, 0)
+    with TrainingDatabase(database) as db:
+        (owl, *_) = db.get_spectrogram_by_class("owl")
+        db.insert_segment_class(owl.segment_id, db.get_class({"Name": "low"})[0].id)
+    changed, _ = extract_folder(folder, database)
+    assert changed.digest != report.digest != extract_folder(folder, tmp_path / "without.db")[0].digest
     (folder / "recordings/r01.wav").write_bytes(b"")
     (folder / "recordings/r02.wav").write_bytes(b"no longer")
     extract_folder(folder, database)
@@ -311,3 +316,11 @@ def test_file_that_is_no_database_is_named_in_one_line(folder, database):
         extract_folder(folder, database)
     assert str(caught.value).startswith(f"{database}: ")
     assert "\n" not in str(caught.value)
+
+
+def test_a_recording_that_is_hardly_one_is_used_and_named(folder, database):
+    soundfile.write(folder / "recordings/r02.wav", np.full(4, 0.1), RATE)
+    annotate(folder, "r00,low,0.0,1.0", "r02,low,0.0,inf")
+    report, problems = extract_problems(folder, database)
+    (short,) = [problem for problem in problems if "tenth of a window" in problem.reason]
+    assert short.subject.endswith("r02.wav") and not short.lost and report.recordings == 2

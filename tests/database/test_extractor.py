@@ -1,12 +1,14 @@
 import numpy as np
 import pytest
 import soundfile
+from sqlalchemy import event
 
 from lib.audio.spectrogram import recording_windows
 from lib.audio.windows import window_starts
 from lib.config import Settings
 from lib.database.codec import decode
 from lib.database.extractor import Extractor
+from lib.database.spec_groups import reextract
 from lib.database.stored_windows import StoredWindows
 from lib.database.training_database import TrainingDatabase
 from lib.errors import AudioError, EarshotError, SettingsError
@@ -242,3 +244,104 @@ def test_rows_do_not_depend_on_the_number_of_workers(tmp_path):
         with TrainingDatabase(tmp_path / f"{workers}.db") as db:
             Extractor(db, "Wren", cfg=settings).extract_all(folder)
     assert (tmp_path / "1.db").read_bytes() == (tmp_path / "4.db").read_bytes()
+
+
+def problems_of(extractor):
+    return {problem.subject: problem.reason for problem in extractor.problems}
+
+
+def test_recordings_of_one_name_are_told_apart_by_their_folders(db, tmp_path):
+    folder = write(tmp_path / "sounds", "s0/n.wav", "s1/n.wav", "s1/one.wav")
+    table = tmp_path / "picked.csv"
+    table.write_text("recording,offset\ns0/n.wav,0.5\ns1/n,1\nn,0\nn.wav,0\ns0/one.wav,1.5\ns1/none.wav,0\n")
+    extractor = Extractor(db, "Wren", cfg=config())
+    assert extractor.extract_by_csv(folder, table) == 3
+    stored = {row.path: offsets(db, RecordingID=row.id) for row in db.get_recording()}
+    places = {"s0/n.wav": [0.5], "s1/n.wav": [1.0], "s1/one.wav": [1.5]}
+    assert stored == {str(folder / name): at for name, at in places.items()}
+    assert problems_of(extractor) == {
+        f"{table}:4": "several recordings are called n",
+        f"{table}:5": "several recordings are called n",
+        f"{table}:7": "no such recording (none)",
+    }
+
+
+def test_pictures_in_folders_are_of_the_recordings_there(db, tmp_path):
+    folder, pictures = write(tmp_path / "sounds", "s0/n.wav", "s1/n.wav", "one.wav"), tmp_path / "pictures"
+    for name in ("s0/n-0.50.png", "s1/n-1.00.png", "n-0.00.png", "kept/one-1.50.png"):
+        (pictures / name).parent.mkdir(parents=True, exist_ok=True)
+        (pictures / name).touch()
+    extractor = Extractor(db, "Wren", cfg=config())
+    assert extractor.extract_by_image(folder, pictures) == 3
+    assert {(row.path, *offsets(db, RecordingID=row.id)) for row in db.get_recording()} == {
+        (str(folder / "s0/n.wav"), 0.5),
+        (str(folder / "s1/n.wav"), 1.0),
+        (str(folder / "one.wav"), 1.5),
+    }
+    assert problems_of(extractor) == {str(pictures / "n-0.00.png"): "several recordings are called n"}
+
+
+def test_a_folder_without_pictures_is_named(db, folder):
+    extractor = Extractor(db, "Wren", cfg=config())
+    assert extractor.extract_by_image(folder, folder) == 0
+    assert problems_of(extractor) == {str(folder): "holds no pictures"}
+
+
+def test_recordings_that_were_moved_are_known_where_they_are(db, folder, tmp_path):
+    n = Extractor(db, "Wren", cfg=config()).extract_all(folder)
+    moved = folder.rename(tmp_path / "moved")
+    extractor = Extractor(db, "Wren", cfg=config())
+    assert extractor.extract_all(moved) == 0
+    assert {row.path for row in db.get_recording()} == {str(file) for file in moved.iterdir()}
+    wide = AUDIO.model_copy(update={"hop_length": 100})
+    assert reextract(db, wide, "wide") == (n, [])
+
+
+def test_recordings_that_lack_windows_get_them(db, folder):
+    extractor = Extractor(db, "Wren", cfg=config())
+    assert extractor.insert_spectrograms(folder / "c.wav", [0.1, 0.2, 0.3, 0.5, 0.6, 0.7, 1.0, 1.5]) == 8
+    (folder / "XC1.wav").unlink()
+    (folder / "b.flac").unlink()
+    assert extractor.extract_all(folder) == 7 - 3
+    assert extractor.extract_all(folder) == 0
+    assert Extractor(db, "Wren", overlap=0.0, cfg=config()).extract_all(folder) == 0
+
+
+def test_files_in_the_other_folder_are_not_taken_for_others(db, folder, tmp_path):
+    dest = write(tmp_path / "kept", "x.wav", "c.wav")
+    old = (dest / "c.wav").read_bytes()
+    assert old != (folder / "c.wav").read_bytes()
+    (tmp_path / "picked.csv").write_text("recording,offset\nc,0.5\nb,0.5\nXC1,99\n")
+    extractor = Extractor(db, "Wren", cfg=config())
+    assert extractor.extract_by_csv(folder, tmp_path / "picked.csv", dest) == 1
+    assert [row.filename for row in db.get_recording()] == ["b.flac"] and db.get_segment_count() == 1
+    assert f"{dest / 'c.wav'} is another recording" in problems_of(extractor)[str(folder / "c.wav")]
+    assert (dest / "c.wav").read_bytes() == old
+    assert sorted(file.name for file in dest.iterdir()) == [
+        "b.flac",
+        "c.wav",
+        "x.wav",
+    ]  # none of XC1, which is not used
+    assert extractor.extract_by_csv(folder, tmp_path / "picked.csv", dest) == 0
+
+
+def test_other_folder_that_is_a_file_is_named_and_nothing_is_inserted(db, folder, tmp_path):
+    (tmp_path / "picked.csv").write_text("recording,offset\nc,0.5\n")
+    with pytest.raises(EarshotError, match=r"picked\.csv/c\.wav: cannot be written .*check that dest_dir is a folder"):
+        Extractor(db, "Wren", cfg=config()).extract_by_csv(folder, tmp_path / "picked.csv", tmp_path / "picked.csv")
+    assert db.get_recording_count() == 0
+
+
+def test_a_recording_that_is_hardly_one_is_used_and_named(db, tmp_path):
+    folder = write(tmp_path / "sounds", "short.wav", seconds=4 / RATE)
+    extractor = Extractor(db, "Wren", cfg=config())
+    assert extractor.extract_all(folder) == 1
+    (problem,) = extractor.problems
+    assert "less than a tenth of a window" in problem.reason and not problem.lost
+
+
+def test_new_windows_are_inserted_without_looking_for_each(db, folder):
+    extractor, statements = Extractor(db, "Wren", cfg=config()), []
+    event.listen(db._engine, "before_cursor_execute", lambda *arguments: statements.append(arguments[2]))
+    n = extractor.extract_all(folder)
+    assert sum(statement.startswith("SELECT") for statement in statements) < n

@@ -67,6 +67,7 @@ def test_recording_that_was_moved_is_known_by_its_class_and_name(db, provider, t
     for recording in (gone, there):
         db.insert_segment_class(db.insert_segment(recording, 0.0), wren)
     assert provider.recording_id("Wren", "a.wav", "/new/a.wav", source, 3.0) == gone
+    assert db.get_recording({"ID": gone})[0].path == "/new/a.wav"
     assert provider.recording_id("Wren", "b.wav", "/new/b.wav", source, 3.0) != there
 
 
@@ -114,3 +115,12 @@ def test_summaries_of_an_empty_database(provider):
     summary, details = provider.class_info()
     assert len(summary) == len(details) == 0 and list(summary.columns) == ["name", "code", "recordings", "segments"]
     assert provider.segment_class_dict() == {}
+
+
+def test_the_path_tells_more_than_a_move(db, provider):
+    wren, source = provider.class_id("Wren", None, provider.category_id("default")), provider.source_id("a.wav")
+    for path in ("/one/a.wav", "/two/a.wav"):
+        recording = db.insert_recording(source, "a.wav", path)
+        db.insert_segment_class(db.insert_segment(recording, 0.0), wren)
+    assert provider.recording_id("Wren", "a.wav", "/two/a.wav", source, 3.0) == recording
+    assert [row.path for row in db.get_recording()] == ["/one/a.wav", "/two/a.wav"]

@@ -6,6 +6,7 @@ from sqlalchemy.exc import IntegrityError
 
 from lib.database import schema
 from lib.database.stored_windows import StoredWindows
+from lib.database.training_database import TrainingDatabase
 from lib.errors import EarshotError
 from tests.database.builders import dump, extract_folder, write_data_set
 
@@ -53,3 +54,25 @@ def test_folder_in_place_of_the_database_is_named_in_one_line(tmp_path):
     with pytest.raises(EarshotError) as caught:
         schema.connect(tmp_path, create=True)
     assert str(caught.value).startswith(f"{tmp_path}: ") and "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("what", ["recording", "group"])
+def test_database_of_another_version_with_work_of_people_in_it_is_not_replaced(folder, tmp_path, what):
+    database = tmp_path / "training.db"
+    extract_folder(folder, database)
+    with TrainingDatabase(database) as db:
+        if what == "recording":
+            db.insert_recording(db.get_source()[0].id, "owl.wav", "/far/owl.wav")
+        else:
+            db.insert_specgroup("tall")
+    with sqlite3.connect(database) as connection:
+        connection.execute(f"PRAGMA user_version = {schema.VERSION + 1}")
+    before = database.read_bytes()
+    with pytest.raises(EarshotError, match=r"training\.db: .*another version .*added by hand; give another file"):
+        extract_folder(folder, database)
+    assert database.read_bytes() == before
+
+
+def test_names_of_files_may_hold_any_sign(tmp_path):
+    schema.connect(tmp_path / "what? 50%.db", create=True).dispose()
+    assert [file.name for file in tmp_path.iterdir()] == ["what? 50%.db"]

@@ -4,9 +4,11 @@ import numpy as np
 import pytest
 
 from lib.audio.spectrogram import recording_windows
+from lib.database import schema
 from lib.database.codec import decode, encode
 from lib.database.extraction import label_windows
 from lib.database.stored_windows import StoredWindows
+from lib.database.training_database import TrainingDatabase
 from lib.errors import EarshotError
 from lib.training.batches import load_batches
 from tests.database.builders import AUDIO, EXTRACT, contents_of, extract_folder, write_data_set
@@ -78,3 +80,16 @@ def test_missing_database_is_named(tmp_path):
 def test_codec_keeps_all_levels():
     spectrogram = np.linspace(0, 1, 256, dtype=np.float32).reshape(8, 32)
     assert np.array_equal(decode(encode(spectrogram), 8).ravel(), np.arange(256))
+
+
+def test_a_group_that_lacks_segments_is_named_in_the_log(folder, tmp_path, caplog):
+    (tmp_path / "training.db").write_bytes((folder / "training.db").read_bytes())
+    with TrainingDatabase(tmp_path / "training.db") as db:
+        small = db.insert_specgroup("small", schema.settings_text(AUDIO))
+        rows = db.get_specvalue({"SpecGroup": "default"})
+        for row in rows[3:]:
+            db.insert_specvalue(row.value, small, row.segment_id)
+    assert len(StoredWindows(tmp_path / "training.db")) == len(rows) and not caplog.records
+    assert len(StoredWindows(tmp_path / "training.db", "small")) == len(rows) - 3
+    (record,) = caplog.records
+    assert f"group small lacks 3 of {len(rows)} segments" in record.message and "--spec_group small" in record.message

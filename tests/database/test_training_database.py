@@ -2,9 +2,11 @@ import inspect
 import sqlite3
 from types import SimpleNamespace
 
+import numpy as np
 import pytest
 
 from lib.database import schema
+from lib.database.rows import filters_of
 from lib.database.training_database import TrainingDatabase
 from lib.errors import EarshotError
 
@@ -380,3 +382,39 @@ def test_changes_are_on_disk_at_once_or_together(tmp_path, db):
 def test_optimize_keeps_the_content(filled):
     filled.db.optimize()
     assert filled.db.get_segment_count() == 3
+
+
+def test_numbers_of_numpy_are_numbers(filled):
+    db = filled.db
+    assert db.get_class({"ID": np.int64(filled.wren)})[0].name == "Wren"
+    segment = db.insert_segment(np.int64(filled.second), np.float32(4.5))
+    db.insert_segment_class(np.int32(segment), np.int64(filled.wren))
+    assert db.get_segment({"RecordingID": np.int64(filled.second), "Offset": np.float32(4.5)})[0].id == segment
+    db.update_segment(np.int64(segment), "SamplingRate", np.int64(8000))
+    assert db.get_segment({"ID": segment})[0].sampling_rate == 8000
+    assert db.delete_segment({"ID": np.int64(segment)}) == 1
+
+
+def test_a_database_that_cannot_be_written_says_so(tmp_path, db):
+    db._connection.exec_driver_sql("PRAGMA busy_timeout = 0")
+    other = sqlite3.connect(tmp_path / "training.db", isolation_level=None)
+    other.execute("BEGIN IMMEDIATE")
+    with pytest.raises(EarshotError, match=r"training\.db: database is locked; .*nothing else is using it"):
+        db.insert_source("locked")
+    other.execute("COMMIT")
+    db.insert_source("free")
+    other.execute("BEGIN")
+    other.execute("SELECT * FROM Source").fetchone()  # who reads keeps others from the end of their writing
+    with pytest.raises(EarshotError, match=r"database is locked; .*nothing else is using it"):
+        db.insert_source("read")
+    with pytest.raises(EarshotError, match="database is locked"), db.transaction():
+        db.insert_source("read")
+    other.close()
+    assert [row.name for row in db.get_source()] == ["default", "free"]
+    db._connection.exec_driver_sql("PRAGMA query_only = ON")
+    with pytest.raises(EarshotError, match="readonly database; check that you may write there"):
+        db.insert_source("readonly")
+
+
+def test_what_a_table_can_be_filtered_by_is_worked_out_once():
+    assert filters_of(schema.segment) is filters_of(schema.segment)

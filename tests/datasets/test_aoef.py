@@ -6,7 +6,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from soundevent import data, terms
 
-from lib.datasets.aoef import rows_of
+from lib.datasets.aoef import HEAD, recognizes, rows_of
 from lib.datasets.label_files import Finder
 
 SPECIES = terms.scientific_name
@@ -100,9 +100,10 @@ def test_faults_are_named_with_file_and_sound_event_and_the_rest_is_used(data_se
     contents = read(folder)
     assert rows(contents) == [("a", "wren", 1.0, 2.0)]
     found = {problem.subject: problem.reason for problem in contents.problems}
-    assert found.pop(str(broken)).startswith("is not AOEF (")
+    for cut in (broken, folder / "cut.json"):
+        assert found.pop(str(cut)).startswith("is not AOEF (")
     assert found == {
-        f"{file}: sound event {point.uuid}": "ends before it starts (a, wren)",
+        f"{file}: sound event {point.uuid}": "has no duration (a, wren)",
         f"{file}: sound event {lost.uuid}": "no such recording (c, wren)",
     }
 
@@ -121,3 +122,12 @@ def test_what_is_written_is_read_back(tmp_path_factory, entries):
     found = rows_of(file, Finder({"a": Path("a.wav")}))
     assert [((row["start_time"], row["end_time"]), row["low_freq"], row["class"]) for row in found] == entries
     assert {row["recording"] for row in found} <= {"a"}
+
+
+def test_a_folder_is_recognized_by_the_head_of_a_file(tmp_path):
+    file = save(tmp_path, clip(recording("a.wav")))
+    assert recognizes(tmp_path)
+    file.write_bytes(file.read_bytes()[:HEAD] + b" " * HEAD + b"no JSON any more")
+    assert recognizes(tmp_path)
+    file.write_text(file.read_text().replace("annotation_set", "prediction_set"))
+    assert not recognizes(tmp_path)

@@ -65,7 +65,7 @@ def test_faults_are_named_with_file_and_line_and_the_rest_is_used(data_set, read
     assert rows(contents) == [("a", "wren", 0.0, 1.0)]
     assert {problem.subject: problem.reason for problem in contents.problems} == {
         f"{folder}/a.txt:3": "a time is not a number (a, wren)",
-        f"{folder}/a.txt:4": "ends before it starts (a, wren)",
+        f"{folder}/a.txt:4": "has no duration (a, wren)",
         f"{folder}/a.txt:5": "unknown class (a, no class)",
         f"{folder}/b.txt:1": "a time is not a number (b, no class)",
     }

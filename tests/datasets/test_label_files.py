@@ -2,7 +2,7 @@ from pathlib import Path
 
 import pytest
 
-from lib.datasets.label_files import Finder, first_line, guessed_name, label_files
+from lib.datasets.label_files import Finder, field_of, first_line, guessed_name, label_files
 
 
 @pytest.mark.parametrize(
@@ -73,3 +73,14 @@ def test_links_are_followed_and_do_not_lead_in_circles(tmp_path):
 def test_the_first_line_of_any_file_can_be_looked_at(tmp_path, content, line):
     (tmp_path / "x.txt").write_bytes(content)
     assert first_line(tmp_path / "x.txt") == line and first_line(tmp_path / "none.txt") == ""
+
+
+def test_a_field_that_is_empty_says_nothing():
+    fields = {"one": "", "two": "x", "three": "y"}
+    assert field_of(fields, ("none", "one", "two", "three")) == "x"
+    assert field_of(fields, ("one",)) == field_of(fields, ("none",)) == ""
+
+
+def test_a_name_that_several_recordings_have_is_shared():
+    finder = Finder({"s0/n": Path("d/s0/n.wav"), "s1/n": Path("d/s1/n.wav"), "m": Path("d/s1/m.wav")})
+    assert [finder.is_shared(name) for name in ("n", "m", "none")] == [True, False, False]

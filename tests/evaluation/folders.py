@@ -6,7 +6,7 @@ import numpy as np
 import soundfile
 import yaml
 
-from lib.evaluation.testers import PerBlockTester, PerRecordingTester, PerSegmentTester
+from lib import PerBlockTester, PerRecordingTester, PerSegmentTester
 
 Row = tuple[float, str, float]
 

@@ -1,12 +1,15 @@
 import numpy as np
 import pytest
+from pydantic import ValidationError
 from sklearn.calibration import calibration_curve
 
 from lib.config import Audio
 from lib.errors import DataSetError, EarshotError
-from lib.evaluation.calibration import calibrate, label_scaling, plot_calibration, reliability, unscale
+from lib.evaluation.calibration import Origin, calibrate, read_origin, unscale
+from lib.evaluation.plots import plot_calibration, reliability
 from lib.evaluation.units import Units
 from lib.models.calibration import apply_platt
+from lib.models.description import Calibration
 from tests.evaluation.folders import write_manifest
 from tests.models.builders import describe
 
@@ -36,7 +39,7 @@ def test_each_class_has_the_lowest_threshold_of_the_wanted_precision():
     found = calibrate(some_units(), precision=0.9, cutoff=0.1)
     table = found.classes.set_index("class")
     scaled = apply_platt(np.array([0.8], np.float32), found.coefficient, found.intercept)
-    assert found.thresholds == pytest.approx({"a": scaled[0]})
+    assert found.thresholds == pytest.approx({"a": scaled[0]}, abs=1e-3) and found.thresholds["a"] < scaled[0]
     assert table.loc["a", ["positives", "precision", "recall"]].tolist() == [3, 1, 1]
     assert table.loc[["b", "c"], ["threshold", "precision", "recall"]].isna().all(axis=None)
 
@@ -70,17 +73,52 @@ def test_a_scaling_is_undone():
 
 
 def test_the_scaling_of_a_folder_is_what_its_manifest_says(tmp_path):
-    assert label_scaling(tmp_path) == (1, 0)
+    assert read_origin(tmp_path) == Origin(0, 1, 0)
     write_manifest(tmp_path, ["a"])
-    assert label_scaling(tmp_path) == (1, 0)
-    write_manifest(tmp_path, ["a"], scaling={"1.pt": [1.5, -0.5], "2.pt": [1.5, -0.5]})
-    assert label_scaling(tmp_path) == (1.5, -0.5)
-    write_manifest(tmp_path, ["a"], scaling={"1.pt": [1.5, -0.5], "2.pt": [1.0, 0.0]})
-    with pytest.raises(DataSetError, match="different scalings"):
-        label_scaling(tmp_path)
-    write_manifest(tmp_path, ["a"], scaling="odd")
-    with pytest.raises(DataSetError, match="cannot be read"):
-        label_scaling(tmp_path)
+    assert read_origin(tmp_path) == Origin(0, 1, 0)
+    write_manifest(tmp_path, ["a"], scaling={"1.pt": [1.5, -0.5]}, occurrences=None, excluded=[])
+    assert read_origin(tmp_path) == Origin(1, 1.5, -0.5)
+    write_manifest(tmp_path, ["a"], scaling={"1.pt": [1.0, 0.0], "2.pt": [1.0, 0.0]})
+    assert read_origin(tmp_path) == Origin(2, 1, 0)
+
+
+@pytest.mark.parametrize(
+    ("entry", "said"),
+    [
+        ({"scaling": {"1.pt": [1.5, -0.5], "2.pt": [1.0, 0.0]}}, "mean of scaled scores"),
+        ({"scaling": {"1.pt": [1.5, -0.5], "2.pt": [1.5, -0.5]}}, "mean of scaled scores"),
+        ({"scaling": "odd"}, "cannot be read"),
+        ({"occurrences": "3f2c"}, "run infer without a place"),
+        ({"excluded": ["a"]}, "without infer.exclude"),
+    ],
+)
+def test_scores_that_cannot_be_had_as_the_model_made_them_are_refused(tmp_path, entry, said):
+    write_manifest(tmp_path, ["a"], **entry)
+    with pytest.raises(DataSetError, match=said):
+        read_origin(tmp_path)
+
+
+def test_scores_that_fall_with_the_truth_are_refused():
+    scores = np.linspace(0.05, 0.95, 40)
+    upside_down = units((scores < 0.5)[:, None], scores[:, None], "a")
+    with pytest.raises(ValueError, match="do not rise with the truth"):
+        calibrate(upside_down, precision=0.9, cutoff=0.1)
+    with pytest.raises(ValidationError):
+        Calibration(coefficient=-0.5)
+
+
+def test_of_an_ensemble_scores_stay_as_they_are():
+    found = calibrate(some_units(), precision=0.9, scale=False)
+    assert (found.coefficient, found.intercept) == (1, 0)
+    assert found.thresholds == pytest.approx({"a": 0.8}, abs=2e-4)
+
+
+def test_a_threshold_takes_scores_that_were_rounded_in_a_file():
+    raw = np.array([0.8345666, 0.9, 0.95, 0.2, 0.3], np.float32)
+    truth = np.array([1, 1, 1, 0, 0], bool)
+    rounded = np.array([float(f"{score:.6g}") for score in raw])
+    threshold = calibrate(units(truth[:, None], rounded[:, None], "a"), 1.0, scale=False).thresholds["a"]
+    assert ((raw >= np.float32(threshold)) == truth).all()
 
 
 @pytest.mark.parametrize("n_bins", [5, 15])

@@ -6,6 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from lib.config import Evaluate
 from lib.errors import EarshotError, SettingsError
 from lib.evaluation import ensembles
 from lib.evaluation.model_scores import ModelScores
@@ -98,6 +99,19 @@ def test_exchanging_finds_what_adding_one_by_one_misses():
 def test_the_same_seed_gives_the_same_ensembles():
     once, again = (list(ensembles.search(12, [4], 100, additive(range(12)), seed=3)) for _ in range(2))
     assert once == again
+
+
+def test_the_best_of_each_size_have_intervals():
+    models = models_of()
+    found = ensembles.find(models, range(1, 3), "macro_pr_auc", 10, Evaluate(bootstrap=20))
+    assert len(found.tried) == 4 + 6 and found.tried == ensembles.ranked(found.tried)
+    assert sorted(map(len, found.intervals)) == [1, 2]
+    for size in (1, 2):
+        best = next(entry for entry in found.tried if len(entry.models) == size)
+        low, high = found.intervals[best.models]
+        assert low < best.score < high
+    table = ensembles.ensemble_table(found, models.names)
+    assert table["low"].notna().sum() == 2 and table.at[0, "score"] == found.tried[0].score
 
 
 def test_equals_are_ranked_by_size_and_order():

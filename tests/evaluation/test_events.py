@@ -7,11 +7,10 @@ from matplotlib import image
 
 from lib.errors import DataSetError
 from lib.evaluation.events import IOUS, measure_events
-from lib.evaluation.predictions import read_labels
 from lib.evaluation.report import write_event_report
 from lib.inference.label_formats import make_scheme
 from lib.inference.labels import Label
-from lib.inference.output import Output
+from lib.inference.output import Output, read_labels
 from tests.evaluation.example import contents, predictions, write_project
 from tests.evaluation.test_evaluate import run
 
@@ -112,13 +111,13 @@ def test_a_damaged_table_of_labels_is_one_clear_error(tmp_path):
     for content in ("a,1.0\n", "a,1.0,2.0,high\n"):
         (tmp_path / "labels/r.csv").write_text(content)
         with pytest.raises(DataSetError, match=r"r\.csv: is no table of labels .*infer"):
-            read_labels(tmp_path, "r")
+            list(read_labels(tmp_path, "r"))
 
 
 def test_labels_that_infer_keeps_are_read_as_they_are(tmp_path):
     output = Output(tmp_path, ["audacity"], make_scheme([], "names", 0, 1), places=False)
     output.write_labels("site/r", [Label('a, "b"', 0.1 + 0.2, 1e-5, 0.7)])
-    assert read_labels(tmp_path, "site/r").values.tolist() == [['a, "b"', 0.1 + 0.2, 1e-5, 0.7]]
+    assert list(read_labels(tmp_path, "site/r")) == [('a, "b"', 0.1 + 0.2, 1e-5, 0.7)]
 
 
 def test_intervals_hold_the_value_and_depend_on_the_seed_alone(tmp_path):

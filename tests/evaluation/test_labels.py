@@ -80,6 +80,33 @@ def test_entries_name_classes_but_do_not_add_any(tmp_path):
     assert labels.classes == ["a"] and labels.aliases["A frog"] == "a"
 
 
+JUNCOS = [
+    {"name": "Slate Junco", "code": "SCJU", "alt_name": "Junco hyemalis"},
+    {"name": "Oregon Junco", "code": "ORJU", "alt_name": "Junco hyemalis"},
+]
+
+
+def test_a_name_that_classes_share_makes_none_of_them_another(tmp_path):
+    write_labels(tmp_path, {"r": [(0, "Slate Junco", 0.5)]})
+    labels = read_labels(tmp_path, entries=JUNCOS)
+    assert labels.classes == ["Slate Junco"]
+    assert labels.aliases == {"Slate Junco": "Slate Junco", "SCJU": "Slate Junco"}
+    (problem,) = labels.problems
+    assert "several classes" in problem.reason and "Junco hyemalis" in problem.reason
+    write_manifest(tmp_path, [], classes=JUNCOS)
+    labels = read_labels(tmp_path, entries=[{"name": "Oregon Junco", "alt_code": "o"}])
+    assert labels.classes == ["Oregon Junco", "Slate Junco"]
+    assert labels.aliases["o"] == labels.aliases["ORJU"] == "Oregon Junco" and "Junco hyemalis" not in labels.aliases
+
+
+def test_labels_that_call_classes_by_a_shared_name_know_one_class(tmp_path):
+    write_labels(tmp_path, {"r": [(0, "Junco hyemalis", 0.5)]})
+    write_manifest(tmp_path, [], classes=JUNCOS)
+    labels = read_labels(tmp_path)
+    assert labels.classes == ["Junco hyemalis"] and set(labels.aliases.values()) == {"Junco hyemalis"}
+    assert labels.aliases["SCJU"] == labels.aliases["ORJU"] and not labels.problems
+
+
 def test_lines_that_are_no_labels_are_reported_once_a_file(tmp_path):
     write_labels(tmp_path, {"r": [(0, "a", 0.5)]})
     with (tmp_path / "r_scores.txt").open("a") as file:

@@ -43,7 +43,8 @@ def test_areas_are_those_of_scikit_learn(seed, kind):
     truth, scores = random_pairs(seed)
     score = sklearn.average_precision_score if kind == "pr" else sklearn.roc_auc_score
     some = [0, 2]
-    stats = area_statistics(kind, (truth[:, some], scores[:, some]), (truth, scores), ["a", "c"])
+    both = area_statistics((truth[:, some], scores[:, some]), (truth, scores), ["a", "c"])
+    stats = both[kind == "roc"]
     macro, micro = (score(truth[:, some], scores[:, some], average=way) for way in ("macro", "micro"))
     trained = score(truth, scores, average="micro")
     assert stats[f"macro_{kind}_auc"] == pytest.approx(macro)
@@ -59,7 +60,7 @@ def test_areas_are_those_of_scikit_learn(seed, kind):
 def test_a_class_without_negatives_or_positives_has_no_area_and_no_part_in_the_macro_average(kind):
     truth, scores = random_pairs(1)
     truth[:, 0], truth[:, 1] = True, False
-    stats = area_statistics(kind, (truth, scores), (truth, scores), list("abcd"))
+    stats = area_statistics((truth, scores), (truth, scores), list("abcd"))[kind == "roc"]
     by_class = stats[f"class_{kind}_auc"]
     assert np.isnan([by_class["a"], by_class["b"]]).all()
     assert stats[f"macro_{kind}_auc"] == pytest.approx((by_class["c"] + by_class["d"]) / 2)
@@ -67,7 +68,7 @@ def test_a_class_without_negatives_or_positives_has_no_area_and_no_part_in_the_m
 
 def test_nothing_at_all_is_undefined_and_no_error():
     nothing = (np.zeros((4, 0), np.uint8), np.zeros((4, 0), np.float32))
-    stats = area_statistics("pr", nothing, nothing, [])
+    stats, _ = area_statistics(nothing, nothing, [])
     assert np.isnan([stats["macro_pr_auc"], stats["micro_pr_auc_trained"]]).all()
     assert rates(*nothing, np.array([0.5])).precision.tolist() == [0]
     precision, recall, threshold = precision_recall_curve(points(*nothing))

@@ -11,7 +11,7 @@ from matplotlib import image
 from lib import PerBlockTester, PerRecordingTester, PerSegmentTester
 from lib.errors import DataSetError
 from lib.evaluation.truths import Annotation
-from tests.evaluation.folders import by_block, by_recording, by_segment, write_labels, write_manifest
+from tests.evaluation.folders import by_block, by_recording, by_segment, write_labels, write_manifest, write_recordings
 
 PARTS = {
     *(f"roc_per_threshold_{part}.csv" for part in ("annotated", "trained")),
@@ -298,7 +298,7 @@ def test_labels_off_the_grid_and_missing_recordings_are_one_clear_error(tmp_path
     with pytest.raises(DataSetError, match="none of its recordings"):
         gone.run()
     gone.recording_dir = str(tmp_path / "nowhere")
-    del gone.__dict__["_files"]
+    gone.get_annotations()
     with pytest.raises(DataSetError, match="nowhere"):
         gone.run()
 
@@ -366,6 +366,45 @@ def test_statistics_are_those_of_matrices_that_are_set():
     tester.y_true_trained = np.zeros((3, 2))
     with pytest.raises(ValueError):
         tester.do_calibration()
+
+
+def test_labels_that_annotations_give_a_meaning_are_read_anew_with_them(segments, tmp_path):
+    segments.initialize()
+    assert segments.problems == []
+    (tmp_path / "classes.csv").write_text("name,code\nA,Ahorn\n")
+    (tmp_path / "annotations.csv").write_text("recording,class,start_time,end_time\nr,Ahorn,0,3\n")
+    segments.get_annotations()
+    assert segments.annotations == {"r": [Annotation(0, 3, "A")]} and segments.problems == []
+    assert segments.y_true_trained.sum() == 1
+
+
+def test_problems_are_those_of_what_was_read_last_in_whatever_order_they_are_asked_for(tmp_path):
+    tester = by_segment(tmp_path, LABELS, SECONDS, [*SOUNDS, "gone,A,0,3", "s,A,90,91"])
+    first = tester.problems
+    assert [problem.subject for problem in first] == ["gone", "gone", "s"]
+    tester.run()
+    assert tester.problems == first
+    tester.get_annotations()
+    assert tester.problems == first
+
+
+def test_a_threshold_that_changes_counts_at_once(segments):
+    before = segments.details_dict["recall_trained"]
+    segments.threshold = 0.3
+    assert (before, segments.details_dict["recall_trained"]) == pytest.approx((3 / 4, 1))
+
+
+def test_durations_that_have_changed_are_read_anew(segments, tmp_path):
+    assert segments.recording_duration == {"r": 9, "s": 6} and len(segments.units.recording) == 5
+    write_recordings(tmp_path / "recordings", {"s": 12})
+    assert segments.get_recording_info() == {"r": 9, "s": 12}
+    assert len(segments.units.recording) == 7
+
+
+def test_the_report_by_threshold_has_precision_and_recall_of_segments(segments, tmp_path):
+    segments.run()
+    row = pd.read_csv(tmp_path / "output/pr_per_threshold_annotated.csv").set_index("threshold").loc[0.5]
+    assert row.to_dict() == pytest.approx({"precision": 3 / 4, "recall": 3 / 4})
 
 
 # PerBlockTester

@@ -54,7 +54,7 @@ def whole(folder, model, tmp_path_factory):
 
 def run(recordings, model, output, place=None, **settings):
     found, _ = recordings_of(recordings)
-    return analyze(found, model, SETTINGS.model_copy(update=settings), output, place)
+    return analyze(found, model, Settings(infer=SETTINGS.model_copy(update=settings)), output, place)
 
 
 def files_of(output):
@@ -225,7 +225,7 @@ def test_classes_that_do_not_occur_are_left_out(folder, model, tmp_path):
         settings = SETTINGS.model_copy(update={"region": "X-1", "csv_min_score": 0.0} | settings)
         place = occurrence_filter(settings, tmp_path / "occurrences.pkl")
         recordings, _ = recordings_of(folder / "r01.wav")
-        _, n_new, problems = analyze(recordings, model, settings, tmp_path / "out", place)
+        _, n_new, problems = analyze(recordings, model, Settings(infer=settings), tmp_path / "out", place)
         assert n_new == 1
         scores = {row["name"] for row in table(tmp_path / "out/scores.csv")}
         labelled = {line.split("\t")[2].split(";")[0] for line in (tmp_path / "out/r01.txt").read_text().splitlines()}

@@ -16,6 +16,7 @@ from lib.audio import reader
 from lib.config import Infer, Settings
 from lib.datasets import audacity, kaleidoscope, raven
 from lib.errors import EarshotError, SettingsError
+from lib.inference import label_formats, sorting
 from lib.inference.analyzer import analyze
 from lib.inference.inputs import recordings_of
 from lib.inference.predictor import Predictor
@@ -49,7 +50,7 @@ def folder(tmp_path_factory):
 
 def run(recordings, model, output, occurrences=None, keep_others=False, **settings):
     found, _ = recordings_of(recordings)
-    settings = Infer.model_validate(SETTINGS.model_dump() | settings)
+    settings = Settings(infer=Infer.model_validate(SETTINGS.model_dump() | settings))
     return analyze(found, model, settings, output, occurrences, keep_others)
 
 
@@ -109,6 +110,36 @@ def test_frame_labels_do_not_depend_on_how_the_recording_is_cut(folder, tmp_path
     run(folder / "field", folder / "sed", tmp_path / "a")
     run(folder / "field", folder / "sed", tmp_path / "b", batch_size=batch)
     assert labels_of(tmp_path / "a") == labels_of(tmp_path / "b")
+
+
+def test_frames_of_models_that_know_of_none_are_as_many_as_the_settings_say(folder, tmp_path):
+    settings = Settings(infer=SETTINGS.model_copy(update={"initial_offsets": [0.0, 0.125, 0.25]}))
+    settings.train.sed_fps = 25.0
+    recordings, _ = recordings_of(folder / "field/long.wav")
+    analyze(recordings, folder / "pool", settings, tmp_path)
+    predictor = Predictor(folder / "pool", "cpu", settings)
+    frame_map = predictor.get_overlapping_scores(folder / "field/long.wav", AUDIO.spec_duration, [0.0, 0.125, 0.25])
+    assert sorted(labels_of(tmp_path)) == flat(predictor.get_frame_labels(frame_map))
+    assert yaml.safe_load((tmp_path / "manifest.yaml").read_text())["sed_fps"] == 25.0
+    settings.train.sed_fps = 10.0
+    assert analyze(recordings, folder / "pool", settings, tmp_path)[1] == 1
+    settings.infer.initial_offsets = None
+    analyze(recordings, folder / "pool", settings, tmp_path)
+    settings.train.sed_fps = 25.0  # which windows know nothing of
+    assert analyze(recordings, folder / "pool", settings, tmp_path)[1] == 0
+
+
+def test_labels_of_fixed_length_may_score_a_quantile(folder, tmp_path):
+    changes = {"segment_len": 0.5, "quantile": 0.25, "min_score": 0.3}
+    run(folder / "field", folder / "sed", tmp_path, **changes)
+    _, frame_map, _ = predictor_of(folder / "sed").get_recording_scores(folder / "field/long.wav")
+    predictor = Predictor(folder / "sed", "cpu", quantile=0.25)
+    predictor.cfg.infer.min_score, predictor.cfg.infer.segment_len = 0.3, 0.5
+    assert sorted(labels_of(tmp_path)) == flat(predictor.get_frame_labels(frame_map)) != []
+    assert flat(predictor_of(folder / "sed", **changes).get_frame_labels(frame_map)) == sorted(labels_of(tmp_path))
+    assert flat(predictor_of(folder / "sed", **changes | {"quantile": None}).get_frame_labels(frame_map)) != sorted(
+        labels_of(tmp_path)
+    )
 
 
 @pytest.mark.parametrize("kind", ["pool", "sed"])
@@ -217,7 +248,7 @@ def test_classes_that_do_not_occur_are_dropped_or_lowered_and_the_reasons_kept(f
 # Label files
 
 
-ALL = ["audacity", "raven", "kaleidoscope", "birdnet", "json", "parquet"]
+ALL = ["audacity", "csv", "raven", "kaleidoscope", "birdnet", "json", "parquet"]
 
 
 def test_all_formats_hold_the_same_labels_and_are_read_back(folder, tmp_path):
@@ -245,6 +276,7 @@ def test_all_formats_hold_the_same_labels_and_are_read_back(folder, tmp_path):
     from pyarrow import parquet
 
     assert parquet.read_table(output / "labels.parquet").num_rows == n_labels
+    assert len(table(output / "labels.csv")) == n_labels
     assert len((output / "raven/long.selections.txt").read_text().splitlines()) == 1 + len(labels_of(output))
 
 
@@ -299,6 +331,65 @@ def test_results_of_another_recording_of_that_name_are_not_overwritten(folder, t
     assert n_new == 0
 
 
+# Other recordings in the folder
+
+
+@pytest.fixture
+def apart(folder, tmp_path):
+    """`a` and `b`, folders of a recording each."""
+    for name, place in (("long", "a"), ("short", "b")):
+        (tmp_path / place).mkdir()
+        shutil.copy(folder / f"field/{name}.wav", tmp_path / place)
+    return tmp_path
+
+
+def test_settings_that_differ_from_those_of_other_recordings_are_named(folder, apart):
+    output = apart / "out"
+    run(apart / "a", folder / "pool", output, keep_others=True, start_seconds=3.0, min_score=0.4)
+    fault = r"out: holds results of 1 other recordings, made with infer\.min_score = 0\.4, infer\.start_seconds = 3\.0;"
+    with pytest.raises(EarshotError, match=fault):
+        run(apart / "b", folder / "pool", output, keep_others=True)
+    with pytest.raises(EarshotError, match="made with another model;"):
+        run(apart / "b", folder / "sed", output, keep_others=True, start_seconds=3.0, min_score=0.4)
+    (output / "manifest.yaml").unlink()
+    with pytest.raises(EarshotError, match="made with another model or other settings;"):
+        run(apart / "b", folder / "pool", output, keep_others=True)
+
+
+def test_other_recordings_of_a_run_that_was_stopped_are_taken_up(folder, apart):
+    """It left no manifest.yaml, only rows."""
+    output = apart / "out"
+    run(apart / "a", folder / "pool", output, keep_others=True)
+    for name in ("manifest.yaml", "scores.csv"):
+        (output / name).unlink()
+    rows, _, _ = run(apart / "b", folder / "pool", output, keep_others=True)
+    assert len(rows) == 1
+    assert {row["recording"] for row in table(output / "scores.csv")} == {"long", "short"}
+    (output / "scores/long.csv").unlink()  # of what is not whole, the rest goes, too
+    run(apart / "b", folder / "pool", output, keep_others=True)
+    assert [row["recording"] for row in table(output / "recordings.csv")] == ["short"]
+    assert not list(output.rglob("*long*"))
+
+
+def test_label_files_of_other_recordings_become_like_those_of_these(folder, apart):
+    output, fresh = apart / "out", apart / "fresh"
+    run(apart / "a", folder / "pool", output, keep_others=True)
+    changes = {"formats": ["raven", "csv"], "label_field": "codes"}
+    run(apart / "b", folder / "pool", output, keep_others=True, **changes)
+    run(apart / "a", folder / "pool", fresh, keep_others=True, **changes)
+    run(apart / "b", folder / "pool", fresh, keep_others=True, **changes)
+    assert files_of(output) == files_of(fresh)
+    assert (output / "raven/long.selections.txt").is_file() and not (output / "long.txt").exists()
+
+
+def test_a_table_of_labels_that_was_not_made_here_is_not_overwritten(folder, tmp_path):
+    (tmp_path / "labels.csv").write_text("mine")
+    with pytest.raises(EarshotError, match=r"labels\.csv: was not made here and would be overwritten"):
+        run(folder / "field", folder / "pool", tmp_path, formats=["csv"])
+    run(folder / "field", folder / "pool", tmp_path)
+    assert (tmp_path / "labels.csv").read_text() == "mine"
+
+
 # Analyzer
 
 
@@ -310,8 +401,8 @@ def analyzer_of(folder, kind="pool", **infer):
     ("rtype", "there", "missing"),
     [
         ("audacity", ["long.txt", "short.txt"], ["labels.json"]),
-        ("csv", ["scores.csv"], ["long.txt"]),
-        ("both", ["scores.csv", "long.txt"], ["labels.json"]),
+        ("csv", ["scores.csv", "labels.csv"], ["long.txt"]),
+        ("both", ["scores.csv", "labels.csv", "long.txt"], ["labels.json"]),
         ("raven, json", ["raven/long.selections.txt", "labels.selections.txt", "labels.json"], ["long.txt"]),
     ],
 )
@@ -320,7 +411,14 @@ def test_analyzer_writes_results_of_a_type(folder, tmp_path, rtype, there, missi
     for name in (*there, "manifest.yaml"):
         assert (tmp_path / "out" / name).is_file()
     assert not any((tmp_path / "out" / name).exists() for name in missing)
-    assert list(table(tmp_path / "out/scores.csv")[0]) == ["recording", "name", "start_time", "end_time", "score"]
+    columns = ["recording", "name", "start_time", "end_time", "score"]
+    assert list(table(tmp_path / "out/scores.csv")[0]) == columns
+    if "labels.csv" in there:
+        labels = table(tmp_path / "out/labels.csv")
+        assert list(labels[0]) == columns and {label["recording"] for label in labels} == {"long", "short"}
+        rows = table(tmp_path / "out/recordings.csv")
+        assert len(labels) == sum(int(row["labels"]) for row in rows)
+        assert all(float(label["score"]) >= 0.5 for label in labels)
 
 
 def test_analyzer_takes_one_recording_and_starts_where_it_is_told(folder, tmp_path):
@@ -328,6 +426,21 @@ def test_analyzer_takes_one_recording_and_starts_where_it_is_told(folder, tmp_pa
         analyzer_of(folder).run(folder / "field/long.wav", tmp_path / f"{start}", start_seconds=start)
         assert {row["recording"] for row in table(tmp_path / f"{start}/recordings.csv")} == {"long"}
         assert min(scores_of(tmp_path / f"{start}")[1]) == 5.0
+
+
+def test_analyzer_starts_at_the_beginning_unless_it_is_told_otherwise_whatever_the_settings(folder, tmp_path):
+    analyzer = analyzer_of(folder, start_seconds=5.0)
+    analyzer.run(folder / "field/long.wav", tmp_path / "out")
+    assert min(scores_of(tmp_path / "out")[1]) == 0.0
+
+
+def test_analyzer_shows_the_frames_of_the_first_window(folder, tmp_path, capsys):
+    analyzer_of(folder, "sed").run(folder / "field/long.wav", tmp_path / "out", start_seconds=1, show=True)
+    lines = capsys.readouterr().out.splitlines()[1:]
+    predictor = predictor_of(folder / "sed", overlap=0.0)
+    _, frame_map, _ = predictor.get_recording_scores(folder / "field/long.wav", 1)
+    best = frame_map[round(FPS) :][: round(FPS * AUDIO.spec_duration)].max(axis=0)
+    assert lines == [f"{name}: {score:.4f}" for score, name in sorted(zip(best, "abc", strict=True), reverse=True)]
 
 
 def test_analyzer_shows_the_scores_of_the_first_window_and_stops(folder, tmp_path, capsys):
@@ -342,7 +455,7 @@ def test_analyzer_shows_the_scores_of_the_first_window_and_stops(folder, tmp_pat
 
 def test_analyzer_names_what_cannot_be(folder, tmp_path):
     analyzer = analyzer_of(folder)
-    with pytest.raises(SettingsError, match="rtype = 'word': must be csv, both, or some of audacity, raven"):
+    with pytest.raises(SettingsError, match="rtype = 'word': must be both, or some of audacity, csv, raven"):
         analyzer.run(folder / "field", tmp_path, "word")
     with pytest.raises(EarshotError, match="no such file or folder"):
         analyzer.run(folder / "nowhere", tmp_path)
@@ -375,15 +488,22 @@ def test_progress_counts_parts_of_recordings(folder, tmp_path, capsys):
     assert "x real time" in lines[-1]
 
 
-def test_memory_does_not_grow_with_the_length_of_the_recording(folder, tmp_path, monkeypatch):
-    """Of windows and frames, no more than some batches are held at a time."""
+@pytest.mark.parametrize(("head", "all_of_it"), [("pool", True), ("sed", True), ("sed", False)])
+def test_memory_does_not_grow_with_the_length_of_the_recording(tmp_path, monkeypatch, head, all_of_it):
+    """Of windows, frames and labels, no more than some batches are held at a time."""
     monkeypatch.setattr(reader, "BLOCK_SAMPLES", 2**13)
-    nothing = {"min_score": 1.0, "csv_min_score": 1.0, "overlap": 0.0}
+    monkeypatch.setattr(sorting, "HELD", 1000)
+    monkeypatch.setattr(label_formats, "ROWS_AT_ONCE", 1000)
+    settings = {"overlap": 0.0, "csv_min_score": 1.0, "min_score": 0.0 if all_of_it else 1.0}
+    settings |= {"merge_labels": False, "segment_len": 0.5, "formats": ["audacity", "json", "parquet"]}
+    names = [f"class {number}" for number in range(40)]
+    save_random_model(tmp_path / "m.pt", AUDIO, names, head=head, sed_fps=4.0 if head == "sed" else None)
     peaks = []
-    for minutes in (1, 2, 8):
+    for minutes in (0.1, 1, 5):
         soundfile.write(tmp_path / "field.wav", noise(60.0 * minutes, RATE), RATE)
         tracemalloc.start()
-        run(tmp_path / "field.wav", folder / "sed/1.pt", tmp_path / "out", **nothing)
+        rows, _, _ = run(tmp_path / "field.wav", tmp_path / "m.pt", tmp_path / "out", **settings)
         peaks.append(tracemalloc.get_traced_memory()[1])
         tracemalloc.stop()
+    assert (int(rows[0]["labels"]) == 5 * 120 * len(names)) == all_of_it
     assert peaks[2] < 1.3 * peaks[1]  # the first run imports, too

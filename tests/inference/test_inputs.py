@@ -67,6 +67,11 @@ def test_list_may_hold_names_that_are_not_utf_8(folder, tmp_path):
     assert list(found) == [r"caf\xe9"]
 
 
+def test_an_error_is_a_problem_of_what_it_is_about():
+    problem = AudioError("is empty; or so; remove it").problem(os.fsdecode(b"caf\xe9.wav"))
+    assert problem == (r"caf\xe9.wav", "is empty; or so", "remove it", True)
+
+
 def test_nothing_to_analyze_is_an_error(tmp_path):
     for path in (tmp_path, write_list(tmp_path, "# nothing"), tmp_path / "none"):
         with pytest.raises(AudioError, match=str(path)):

@@ -39,6 +39,16 @@ def test_audacity_has_tabs_between_start_end_and_text(tmp_path):
     assert text == "0.000\t4.500\tTree frog;0.988\n2.000\t5.000\tWren, winter;0.500\n"
 
 
+def test_csv_is_a_labels_table(tmp_path):
+    lines = write("csv", tmp_path / "l.csv", field="codes").read_text().splitlines()
+    assert lines == [
+        "recording,name,start_time,end_time,score",
+        "a/r01,TF,0.000,4.500,0.98765",
+        "a/r01,WIWR,2.000,5.000,0.5",
+        "b/r01,WIWR,1.500,3.000,0.25",
+    ]
+
+
 def test_raven_finds_the_recordings_and_places_labels_one_recording_after_the_other(tmp_path):
     rows = rows_of(write("raven", tmp_path / "all.txt"), "\t")
     assert [row["Selection"] for row in rows] == ["1", "2", "3"]
@@ -113,7 +123,7 @@ def test_settings_take_a_list_of_the_registered_formats_in_any_spelling(tmp_path
     for text in ("raven,json", "[raven, json]", "raven, json, raven"):
         assert load_settings(params, {"formats": text}, "infer").infer.formats == ["raven", "json"]
     assert Infer(formats=[]).formats == []
-    with pytest.raises(SettingsError, match=r"infer\.formats.*must be one of audacity, raven, kaleidoscope, birdnet"):
+    with pytest.raises(SettingsError, match=r"infer\.formats.*must be one of audacity, csv, raven, kaleidoscope"):
         load_settings(params, {"formats": "raven,word"}, "infer")
 
 

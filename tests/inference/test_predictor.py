@@ -269,8 +269,10 @@ def test_segment_labels_are_a_label_for_each_window_that_scores_high_enough(fold
         "b": 2,
         "c": 2,
     }
-    with pytest.raises(EarshotError, match=r"scores of shape \(2, 2\)"):
-        predictor.get_segment_labels(scores[:, :2], [1.0, 1.25])
+    assert predictor.get_segment_labels(scores.tolist(), [1.0, 1.25]).keys() == {"a", "b", "c"}
+    for wrong in (scores[:, :2], scores[:, :2].tolist()):
+        with pytest.raises(EarshotError, match=r"scores of shape \(2, 2\)"):
+            predictor.get_segment_labels(wrong, [1.0, 1.25])
 
 
 @pytest.mark.parametrize("field", ["names", "codes", "alt_names", "alt_codes"])
@@ -386,5 +388,7 @@ def test_manifest_says_what_was_inferred_by_what(folder, tmp_path):
     assert manifest["infer"]["min_score"] == 0.25
     assert manifest["audio"]["spec_duration"] == manifest["segment_len"] == AUDIO.spec_duration
     assert set(manifest["models"]) == {"1.pt", "2.pt", "3.pt"}
+    predictor_of(folder / "sed").save_manifest(f"{tmp_path}/deep/x.yaml")
+    assert yaml.safe_load((tmp_path / "deep/x.yaml").read_text())["infer"]["min_score"] == 0.5
     predictor_of(folder / "sed").save_manifest(tmp_path, settings(min_score=0.75))
     assert yaml.safe_load((tmp_path / "manifest.yaml").read_text())["infer"]["min_score"] == 0.75

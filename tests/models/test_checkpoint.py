@@ -139,6 +139,13 @@ def test_checkpoint_of_another_format_is_named_in_one_line(path, model, content)
     assert_refused(path, "train")
 
 
+def test_tensors_that_do_not_fit_are_named(path, model):
+    content = torch.load(path, weights_only=True)
+    del content["state"]["head.classifier.bias"]
+    torch.save(content, path)
+    assert_refused(path, r"Error\(s\) in loading state_dict .*: Missing key\(s\) .*head\.classifier\.bias")
+
+
 def test_description_beside_the_model_must_be_its_own(path, model):
     beside = path.with_suffix(".json")
     save_checkpoint(path.with_name("other.pt"), model, describe(AUDIO, dropout=0.3))

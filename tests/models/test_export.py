@@ -151,3 +151,26 @@ def test_stage_exports_each_model_of_a_folder_and_says_how_to_use_it(tmp_path, c
     for name in ("1", "2"):
         scores = run(tmp_path / f"onnx/{name}.onnx")[0]
         np.testing.assert_allclose(scores, expected(tmp_path / f"models/{name}.pt")[0], atol=1e-4)
+
+
+@pytest.fixture
+def damaged(tmp_path):
+    """A data set with two recordings, the first of which cannot be read, and its settings file."""
+    folder = write_data_set(tmp_path / "set", 2)
+    (folder / "recordings/r00.wav").write_text("no sound")
+    save_random_model(tmp_path / "model.pt", AUDIO)
+    params = write_params(tmp_path / "params.yaml", folder, infer={"overlap": 0.25})
+    return {"model": str(tmp_path / "model.pt"), "output": str(tmp_path / "onnx"), "params": str(params)}
+
+
+def test_recording_that_cannot_be_read_is_passed_over(damaged, tmp_path, capsys):
+    export(**damaged)
+    assert "42 random and 11 real spectrograms" in capsys.readouterr().out
+    (tmp_path / "set/recordings/r01.wav").write_text("no sound")
+    export(**damaged)
+    assert "42 random and 0 real spectrograms" in capsys.readouterr().out
+
+
+def test_recording_that_was_asked_for_and_cannot_be_read_is_named(damaged, tmp_path):
+    with pytest.raises(EarshotError, match=r"set/recordings/r00\.wav: cannot be decoded"):
+        export(**damaged, recordings=str(tmp_path / "set/recordings"))

@@ -98,3 +98,8 @@ def test_published_weights_are_used_and_fitted_to_one_channel(hub):
             torch.testing.assert_close(tensor, expected[name].sum(dim=1, keepdim=True))
         else:
             assert torch.equal(tensor, expected[name])
+
+
+def test_backbone_without_published_weights_is_not_started_from_them():
+    with pytest.raises(SettingsError, match=r"train\.pretrained = True: cnn has no published weights; choose a timm"):
+        build(describe(AUDIO), pretrained=True)

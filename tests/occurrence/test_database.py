@@ -3,8 +3,11 @@ import sqlite3
 import numpy as np
 import pytest
 
+from lib.database.training_database import TrainingDatabase
+from lib.errors import EarshotError
 from lib.occurrence import OccurrenceError
 from lib.occurrence.database import CountyClass, OccurrenceDatabase, write_database
+from lib.occurrence.places import County
 from lib.occurrence.table import read_occurrences
 
 YEAR = [week / 48 for week in range(48)]
@@ -68,10 +71,19 @@ def test_inserting_twice_or_for_unknown_ids_is_refused(database):
     assert len(database.get_all_counties()) == len(database.get_all_classes()) == 1
 
 
-@pytest.mark.parametrize("values", [YEAR[:47], [1.1] * 48, [float("nan")] * 48])
-def test_values_that_are_no_year_of_fractions_are_refused(database, values):
-    with pytest.raises(OccurrenceError, match=r"give 48 values of 0\.\.1"):
+@pytest.mark.parametrize("values", [YEAR[:47], [-0.1] * 48, [float("nan")] * 48, [float("inf")] * 48])
+def test_values_that_are_no_year_are_refused(database, values):
+    with pytest.raises(OccurrenceError, match=r"give 48 finite values from 0 on"):
         database.insert_occurrences(1, 1, values)
+
+
+def test_values_need_not_be_fractions_and_ids_may_be_of_numpy(database):
+    county, class_ = np.int64(database.insert_county("A", "A", *np.array([0, 1, 0, 1]))), database.insert_class("wren")
+    database.insert_occurrences(county, np.int32(class_), [250] * 48)
+    assert database.get_all_counties() == [County(1, "A", "A", 0, 1, 0, 1)]
+    assert database.get_occurrences(county, "wren") == [250] * 48
+    database.delete_county(county)
+    assert database.get_all_counties() == database.get_all_occurrences() == []
 
 
 def test_an_impossible_box_is_refused(database):
@@ -79,12 +91,46 @@ def test_an_impossible_box_is_refused(database):
         database.insert_county("A", "A", 0, 1, 5, 1)
 
 
-def test_a_file_that_is_no_database_and_a_folder_that_is_missing_give_one_line(tmp_path):
+def test_a_file_that_is_no_database_or_another_one_gives_one_line_and_stays(tmp_path):
     (tmp_path / "notes.db").write_text("not a database, but long enough to be taken for the header of one" * 20)
-    for path in (tmp_path / "notes.db", tmp_path / "missing" / "test.db"):
+    TrainingDatabase(tmp_path / "training.db").close()
+    with sqlite3.connect(tmp_path / "other.db") as connection:
+        connection.execute("CREATE TABLE County (ID INTEGER PRIMARY KEY)")
+    for path in (
+        tmp_path / "notes.db",
+        tmp_path / "training.db",
+        tmp_path / "other.db",
+        tmp_path / "notes.db" / "x.db",
+    ):
+        before = path.read_bytes() if path.is_file() else None
         with pytest.raises(OccurrenceError, match=f"^{path}: ") as error:
             OccurrenceDatabase(path)
         assert "\n" not in str(error.value)
+        assert before is None or path.read_bytes() == before
+
+
+def test_the_folder_of_a_new_file_is_made_and_the_file_is_known_again(tmp_path):
+    with OccurrenceDatabase(tmp_path / "new" / "test.db") as database:
+        database.insert_class("wren")
+    with pytest.raises(EarshotError, match="another database"):
+        TrainingDatabase(tmp_path / "new" / "test.db")
+
+
+def test_an_older_file_without_id_but_with_its_tables_is_opened(tmp_path):
+    with sqlite3.connect(tmp_path / "old.db") as connection:
+        connection.executescript(
+            'CREATE TABLE "County" ("ID" INTEGER NOT NULL, "Name" VARCHAR NOT NULL, "Code" VARCHAR NOT NULL,'
+            ' "MinX" FLOAT, "MaxX" FLOAT, "MinY" FLOAT, "MaxY" FLOAT, PRIMARY KEY ("ID"), UNIQUE ("Code"));'
+            'CREATE TABLE "Class" ("ID" INTEGER NOT NULL, "Name" VARCHAR NOT NULL,'
+            ' PRIMARY KEY ("ID"), UNIQUE ("Name"));'
+            'CREATE TABLE "Occurrence" ("CountyID" INTEGER NOT NULL REFERENCES "County" ("ID"),'
+            ' "ClassID" INTEGER NOT NULL REFERENCES "Class" ("ID"), "Value" BLOB NOT NULL,'
+            ' PRIMARY KEY ("CountyID", "ClassID"));'
+            "INSERT INTO County VALUES (1, 'A', 'A', 0, 1, 0, 1); INSERT INTO Class VALUES (1, 'wren');"
+        )
+        connection.execute("INSERT INTO Occurrence VALUES (1, 1, ?)", (np.array(YEAR, "<f8").tobytes(),))
+    with OccurrenceDatabase(tmp_path / "old.db") as database:
+        assert database.get_occurrences(1, "wren") == YEAR
 
 
 def test_the_same_rows_give_the_same_bytes_whatever_was_there_before(line, write_csv, tmp_path):

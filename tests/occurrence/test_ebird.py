@@ -141,6 +141,18 @@ def test_faults_of_a_row_are_named_with_its_line_and_the_rest_is_used(folder):
     ]
 
 
+def test_a_second_bar_chart_of_a_region_is_left_out_in_one_line(folder):
+    first, second = NAME.format("CA"), NAME.format("CA").replace("2000", "2010")
+    path = folder({first: chart(WREN, OWL), second: chart(OWL, WREN), NAME.format("US"): chart(WREN)})
+    rows, (problem,) = read_occurrences(path)
+    assert [(row.county_code, row.class_name) for row in rows] == [
+        ("CA", "Eastern Screech-Owl"),
+        ("CA", "House Wren"),
+        ("US", "House Wren"),
+    ]
+    assert problem.subject == str(path / second) and first in problem.reason
+
+
 @pytest.mark.parametrize(
     ("name", "content", "fault"),
     [

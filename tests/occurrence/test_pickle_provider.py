@@ -1,10 +1,11 @@
 import os
 import pickle
+import tracemalloc
 
 import numpy as np
 import pytest
 
-from lib.occurrence import OccurrenceError
+from lib.occurrence import OccurrenceError, pickle_provider
 from lib.occurrence.pickle_provider import FORMAT, OccurrencePickleProvider
 from lib.occurrence.provider import OccurrenceDataProvider
 
@@ -148,3 +149,27 @@ def test_a_file_that_is_no_occurrence_pickle_gives_one_line(tmp_path, content):
 def test_a_missing_pickle_gives_one_line(tmp_path):
     with pytest.raises(OccurrenceError, match=r"none\.pkl: no such file; run"):
         OccurrencePickleProvider(tmp_path / "none.pkl")
+
+
+def test_memory_does_not_grow_with_the_questions(line, provider_of, monkeypatch):
+    monkeypatch.setattr(pickle_provider, "YEARS_REMEMBERED", 8)
+    names = [f"class {k}" for k in range(30)]
+    places = [(f"CA-{x // 2:02}-{x}", x + 0.5) for x in range(40)]
+    provider = provider_of([line(code, name, {1: 0.5}, (x, x, 0, 1)) for code, x in places for name in names])
+
+    def ask():
+        for code, x in places:
+            for name in names:
+                values = [
+                    provider.occurrence_value(name, latitude=0.5, longitude=x, week_num=0)[2],
+                    provider.occurrence_value(name, region_code=code)[2],
+                    provider.occurrence_value(name, region_code=code[:5], week_num=0)[2],
+                ]
+                assert values == [0.5, 0.5, 0.5]
+
+    provider.find_counties("CA-00")
+    tracemalloc.start()
+    ask()
+    grown = tracemalloc.get_traced_memory()[0]
+    tracemalloc.stop()
+    assert grown < 50_000  # 3,000 years of 48 numbers would take more than a million

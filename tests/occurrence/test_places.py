@@ -1,8 +1,10 @@
 import math
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from lib.occurrence.places import County, box_fault, counties_of, county_at
+from lib.occurrence.places import County, CountyMap, box_fault, counties_of
 
 
 def county(code, box=(0, 1, 0, 1)):
@@ -29,11 +31,11 @@ def test_a_region_holds_the_counties_whose_whole_leading_parts_it_names():
 
 def test_borders_belong_to_the_box_and_other_points_do_not():
     box = county("A", (10, 20, 40, 50))
-    assert county_at([box], 40, 10) is box
-    assert county_at([box], 50, 20) is box
-    assert county_at([box], 39.999, 15) is None
-    assert county_at([box], 45, 20.001) is None
-    assert county_at([box], math.nan, 15) is None
+    assert CountyMap([box]).at(40, 10) is box
+    assert CountyMap([box]).at(50, 20) is box
+    assert CountyMap([box]).at(39.999, 15) is None
+    assert CountyMap([box]).at(45, 20.001) is None
+    assert CountyMap([box]).at(math.nan, 15) is None
 
 
 @pytest.mark.parametrize("order", [1, -1])
@@ -41,9 +43,9 @@ def test_where_boxes_overlap_the_smallest_then_the_first_code_is_taken(order):
     large, small = county("A", (0, 10, 0, 10)), county("Z", (4, 6, 4, 6))
     left, right = county("L", (20, 21, 0, 1)), county("R", (21, 22, 0, 1))
     counties = [large, small, left, right][::order]
-    assert county_at(counties, 5, 5) is small
-    assert county_at(counties, 1, 1) is large
-    assert county_at(counties, 0.5, 21) is left
+    assert CountyMap(counties).at(5, 5) is small
+    assert CountyMap(counties).at(1, 1) is large
+    assert CountyMap(counties).at(0.5, 21) is left
 
 
 def test_a_box_may_cross_the_180th_meridian():
@@ -64,3 +66,34 @@ def test_impossible_boxes_are_named(box):
 def test_a_single_point_and_the_whole_world_are_boxes():
     assert box_fault(3, 3, 4, 4) is None
     assert box_fault(-180, 180, -90, 90) is None
+
+
+EDGES = st.integers(-20, 20).map(lambda tenths: tenths / 8)
+
+
+@given(st.lists(st.tuples(EDGES, EDGES, EDGES, EDGES), max_size=12), st.lists(st.tuples(EDGES, EDGES), max_size=20))
+def test_the_map_agrees_with_looking_at_each_county(boxes, points):
+    counties = []
+    for number, (x, width, y, height) in enumerate(boxes):
+        west, east = (180 + x, -180 + x + abs(width)) if x <= 0 <= x + abs(width) else (x, x + abs(width))
+        counties.append(County(number, "", f"{number:02}", west, east, y, y + abs(height)))
+    counties.append(County(99, "", "nowhere", None, None, None, None))
+    found = CountyMap(counties)
+    points += [(latitude, sign * (180 - abs(longitude))) for latitude, longitude in points for sign in (1, -1)]
+    for latitude, longitude in points:
+        around = [county for county in counties if county.contains(latitude, longitude)]
+        expected = min(around, key=lambda county: (county.area, county.code), default=None)
+        assert found.at(latitude, longitude) is expected
+
+
+def test_a_point_is_found_whatever_the_number_of_counties():
+    counties = [county(f"{x} {y}", (x, x + 1, y, y + 1)) for x in range(60) for y in range(50)]
+    looked_at = []
+
+    class Watched(County):
+        def contains(self, latitude, longitude):
+            looked_at.append(self.code)
+            return super().contains(latitude, longitude)
+
+    watched = [Watched(*(getattr(each, name) for name in County.__slots__)) for each in counties]
+    assert CountyMap(watched).at(20.5, 30.5).code == "30 20" and len(looked_at) <= 4

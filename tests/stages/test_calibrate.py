@@ -1,17 +1,25 @@
 import json
 import shutil
+from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
+import soundfile
 import yaml
 
 from lib.config import Audio
-from lib.models.calibration import apply_platt
+from lib.errors import EarshotError
+from lib.inference.output import read_labels
+from lib.models.calibration import apply_platt, choose_thresholds
 from lib.models.checkpoint import load_checkpoint, save_checkpoint
 from lib.models.recognizer import build
+from stages.calibrate import calibrate as calibrate_stage
+from stages.infer import infer
+from tests.database.builders import PITCHES, RATE, tones
 from tests.evaluation.example import write_project
 from tests.evaluation.folders import write_labels, write_recordings
-from tests.models.builders import describe
+from tests.models.builders import describe, save_random_model
 
 
 @pytest.fixture(scope="module")
@@ -44,8 +52,6 @@ def test_a_calibration_is_shown_written_and_stored_with_the_model(run_stage, pro
 
 
 def test_scores_that_are_scaled_already_give_the_same_calibration(run_stage, project, tmp_path):
-    import pandas as pd
-
     scaled = tmp_path / "scaled"
     shutil.copytree(project / "labels", scaled / "labels")
     manifest = yaml.safe_load((scaled / "labels/manifest.yaml").read_text())
@@ -62,6 +68,64 @@ def test_scores_that_are_scaled_already_give_the_same_calibration(run_stage, pro
     plain, undone = contents
     assert undone["thresholds"] == pytest.approx(plain["thresholds"], abs=1e-4)
     assert undone["coefficient"] == pytest.approx(plain["coefficient"], abs=1e-4)
+
+
+@pytest.fixture
+def listening(tmp_path, monkeypatch):
+    """Two models, recordings, and what both together and the first alone score in them."""
+    audio = Audio(sampling_rate=16000, spec_duration=1.0, spec_height=32, win_length=512, hop_length=160, max_freq=8000)
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "test/recordings").mkdir(parents=True)
+    for index in range(3):
+        samples, _ = tones(index, 60.0, tuple(PITCHES))
+        soundfile.write(tmp_path / f"test/recordings/{index}.wav", samples, RATE)
+    for index in range(2):
+        save_random_model(tmp_path / f"models/{index}.pt", audio, "abc", seed=index)
+    settings = {"overlap": 0.0, "device": "cpu", "precision": "32", "csv_min_score": 0.0, "merge_labels": False}
+    content = {"audio": audio.model_dump(), "infer": settings, "extract": {"overlap": 0.5}}
+    (tmp_path / "params.yaml").write_text(yaml.safe_dump(content | {"data": {"test": {"path": "test"}}}))
+    for model, output in (("models", "together"), ("models/0.pt", "alone")):
+        infer(recordings="test/recordings", model=model, output=output)
+
+
+def annotate(labels):
+    """Annotate what these scores are probabilities of; returns recording, class and start of each annotation."""
+    scores = pd.read_csv(f"{labels}/scores.csv", dtype={"recording": str})
+    heard = scores[np.random.default_rng(1).random(len(scores)) < scores["score"] ** 2]
+    heard.rename(columns={"name": "class"}).drop(columns="score").to_csv("test/annotations.csv", index=False)
+    return set(zip(heard["recording"], heard["name"], heard["start_time"], strict=True))
+
+
+@pytest.mark.parametrize(("model", "labels"), [("models", "together"), ("models/0.pt", "alone")])
+def test_infer_with_a_calibrated_model_is_as_precise_as_was_promised(listening, model, labels):
+    there = annotate(labels)
+    calibrate_stage(labels=labels, model=model, output="out", precision=0.8, cutoff=0.1)
+    thresholds = json.loads(Path("out/calibration.json").read_text())["thresholds"]
+    infer(recordings="test/recordings", model=model, output="found")
+    found = {
+        (name, label.name, label.start_time)
+        for name in "012"
+        for label in read_labels("found", name)
+        if label.name in thresholds
+    }
+    scores = pd.read_csv(f"{labels}/scores.csv", dtype={"recording": str})
+    expected = set()
+    for name, rows in scores.groupby("name"):
+        keys = list(zip(rows["recording"], rows["name"], rows["start_time"], strict=True))
+        truth, score = np.array([key in there for key in keys]), rows["score"].to_numpy()
+        lowest = choose_thresholds(truth[:, None], score[:, None], 0.8)[0]
+        assert np.isnan(lowest) == (name not in thresholds)
+        expected |= {key for key, value in zip(keys, score, strict=True) if value >= lowest}
+    assert found == expected and len(thresholds) > 1
+    for name in thresholds:
+        of_class = [key in there for key in found if key[1] == name]
+        assert np.mean(of_class) >= 0.8
+
+
+def test_a_model_that_did_not_make_the_labels_is_refused(listening):
+    annotate("together")
+    with pytest.raises(EarshotError, match="scores are of 2 models, and --model has 1"):
+        calibrate_stage(labels="together", model="models/0.pt", output="out")
 
 
 def test_annotations_and_label_files_of_any_program_will_do(run_stage, tmp_path):

@@ -1,4 +1,8 @@
 import csv
+import json
+import os
+import time
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -7,6 +11,7 @@ import yaml
 
 from lib.config import Audio, DataSet, load_settings
 from lib.datasets.contents import read_data_set
+from lib.errors import EarshotError
 from lib.evaluation.model_scores import read_scores, score_models
 from lib.models.files import model_files
 from stages.ensemble import ensemble
@@ -94,6 +99,78 @@ def test_models_that_were_scored_are_not_scored_again(project, capsys):
     assert (project / "ensemble.csv").read_bytes() == first
 
 
+def test_a_recording_that_fails_once_is_left_out_and_tried_again(project, capsys):
+    """It fails with one model only, so that the models' scores are of different recordings until they are made anew."""
+    settings, recording = load_settings("params.yaml"), project / "test/recordings/1.wav"
+    contents, files = read_data_set(DataSet(path="test")), model_files("models")
+    whole, _ = score_models(files, contents, settings, project / "kept")
+    before = [np.array(scores) for scores in whole.scores]
+    index = next((project / "kept").glob("*.json"))
+    entries = json.loads(index.read_text())
+    rows = [k for k, name in enumerate(whole.units.recordings) if name != "1"]
+    kept = np.isin(whole.units.recording, rows)
+    scores = np.fromfile(index.with_suffix(".f32"), np.float32).reshape(len(kept), -1)
+    scores[kept].tofile(index.with_suffix(".f32"))
+    entries["1"] = {"seconds": None, "status": "failed", "reason": "the disk was away"}
+    index.write_text(json.dumps(entries))
+
+    sound = recording.read_bytes()
+    status = recording.stat()
+    recording.write_bytes(b"x" * len(sound))
+    os.utime(recording, ns=(status.st_atime_ns, status.st_mtime_ns))  # it is taken for the file that it was
+    fewer, problems = score_models(files, contents, settings, project / "kept")
+    assert fewer.units.recordings == ["0", "2"]
+    assert any(problem.subject == "1" and "the disk was away" in problem.reason for problem in problems)
+    for one, other in zip(before, fewer.scores, strict=True):
+        assert np.array_equal(one[kept], other)
+
+    recording.write_bytes(sound)
+    os.utime(recording, ns=(status.st_atime_ns, status.st_mtime_ns))
+    again, _ = score_models(files, contents, settings, project / "kept")
+    for one, other in zip(before, again.scores, strict=True):
+        np.testing.assert_allclose(one, other, atol=1e-6)
+
+
+def test_scores_that_nobody_used_for_a_month_go(project):
+    ensemble(models="models", size=1, report="ensemble.csv", keep="kept")
+    old, *others = sorted((project / "kept").glob("*.f32"))
+    long_ago = time.time() - 40 * 24 * 3600
+    for file in (old, *others):
+        os.utime(file, (long_ago if file == old else time.time(), long_ago))
+    (project / "kept/notes.f32").write_text("of somebody else")
+    os.utime(project / "kept/notes.f32", (long_ago, long_ago))
+    save_random_model(project / "models/new.pt", Audio(**AUDIO), NAMES, seed=9)
+    ensemble(models="models/new.pt", size=1, report="ensemble.csv", keep="kept")
+    left = {path.name for path in (project / "kept").iterdir()}
+    assert left > {file.name for file in others} | {file.with_suffix(".json").name for file in others} | {"notes.f32"}
+    assert old.name not in left and old.with_suffix(".json").name not in left
+
+
+@pytest.mark.parametrize(
+    ("fault", "said"), [("recordings", "recording 0 is not in both"), ("windows", "recording 2 has")]
+)
+def test_scores_of_other_recordings_do_not_fit(project, fault, said):
+    seconds = {"a": {"1": 6.0, "2": 6.0}, "b": {"0": 6.0, "2": 6.0} if fault == "recordings" else {"1": 6.0, "2": 3.0}}
+    for folder, known in seconds.items():
+        (project / folder).mkdir()
+        (project / folder / "scores.csv").write_text("recording,name,start_time,end_time,score\n2,low,0,1,0.5\n")
+        lines = [f"{name},{value},ok," for name, value in known.items()]
+        (project / folder / "recordings.csv").write_text("\n".join(["recording,seconds,status,reason", *lines, ""]))
+        classes = [{"name": name, "code": ""} for name in NAMES]
+        manifest = {"segment_len": 1.0, "overlap": 0.5, "classes": classes}
+        (project / folder / "manifest.yaml").write_text(yaml.safe_dump(manifest))
+    contents, settings = read_data_set(DataSet(path="test")), load_settings("params.yaml")
+    with pytest.raises(EarshotError, match=f"b: does not fit a: {said}"):
+        read_scores([Path("a"), Path("b")], contents, settings, project / "kept")
+
+
+def test_ensembles_are_chosen_by_other_recordings_where_these_are_given(project, capsys):
+    paths = {"recordings": "test/recordings", "annotations": "test/annotations.csv"}
+    ensemble(models="models", size=1, report="given.csv", **paths, **{"data.test.path": "nowhere"})
+    ensemble(models="models", size=1, report="test.csv")
+    assert (project / "given.csv").read_bytes() == (project / "test.csv").read_bytes()
+
+
 @pytest.mark.parametrize(
     ("arguments", "line"),
     [
@@ -103,6 +180,7 @@ def test_models_that_were_scored_are_not_scored_again(project, capsys):
         (["--models=nowhere"], "nowhere: holds no model"),
         (["--output=models"], "models: holds models already"),
         (["--scores=labels", "--output=best"], "output needs models"),
+        (["--recordings=there"], "--recordings and --annotations go together"),
     ],
 )
 def test_what_cannot_work_is_one_line(project, run_stage, arguments, line):

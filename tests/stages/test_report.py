@@ -56,3 +56,14 @@ def test_table_is_aligned():
         "a            1     1.50  x",
         "long name  200        -  -",
     ]
+
+
+def test_short_times_are_shown_and_written_with_their_digits(tmp_path, run_stage):
+    values = [0.0, 0.00347, 0.0512, 0.1, 12.345]
+    assert table_text({"s": values}).split() == ["s", "0.00", "0.0035", "0.051", "0.10", "12.35"]
+    write_data_set(tmp_path / "set", 1, seconds=1.0)
+    (tmp_path / "set/annotations.csv").write_text("recording,class,start_time,end_time\nr00,low,0.1,0.103471\n")
+    code, output, errors = run_stage("report", "--annotations", tmp_path / "set", "--output", tmp_path / "out")
+    assert (code, errors) == (0, "") and "0.0035" in output
+    (row,) = pd.read_csv(tmp_path / "out/annotation_summary.csv").to_dict("records")
+    assert row["shortest"] == pytest.approx(0.003471, abs=1e-9)

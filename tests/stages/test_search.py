@@ -11,8 +11,8 @@ from pathlib import Path
 import matplotlib.image
 import pytest
 
+from lib.curation.embedding_store import EmbeddingStore
 from lib.errors import EarshotError, SettingsError
-from lib.inference.embedding_store import EmbeddingStore
 from stages.embed import embed
 from stages.search import search
 from tests.database.builders import AUDIO, RATE, extract_folder, write_data_set, write_params
@@ -118,12 +118,15 @@ def test_database_is_searched_by_class(folder, run, tmp_path):
     assert rows[0]["path"] == f"recordings/{rows[0]['recording']}.wav"
     assert len(list((tmp_path / "found").glob("*.png"))) == 3
     low, _ = run(**database, max=3, class_name="low")
+    save_random_model(tmp_path / "other.pt", AUDIO, ["high", "low", "mid"], seed=2)
+    with pytest.raises(EarshotError, match=r"training\.db: its embeddings were made by another model than .*other\.pt"):
+        run(**database, model=str(tmp_path / "other.pt"))
     assert float(low[0]["similarity"]) < float(rows[0]["similarity"])
 
 
 def test_wrong_arguments_are_one_line_each(folder, run, tmp_path):
     for arguments, line in (
-        ({"start": "1:x"}, "--start 1:x: is no time; give seconds, m:ss or h:mm:ss"),
+        ({"start": "1:x"}, "--start = '1:x': must be seconds, m:ss or h:mm:ss"),
         ({"max": 0}, "--max 0: must be 1 or more"),
         ({"recordings": "a", "database": "b"}, "give --recordings or --database, not both: what to search"),
     ):
@@ -168,7 +171,7 @@ def test_killed_embedding_goes_on(folder, tmp_path, run_stage, capsys):
 
 
 SLOW = """
-from lib.inference import embedding_store
+from lib.curation import embedding_store
 embedding_store.COMMIT_SECONDS = 0
 from lib.console import run_stage
 from stages.embed import embed

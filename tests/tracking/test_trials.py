@@ -80,6 +80,29 @@ def test_runs_that_differ_in_inference_share_a_model_and_seeds_do_not(project, t
     assert bench_of(project, tmp_path / "elsewhere").measure(runs[0]) == figures[0]
 
 
+def test_values_of_inference_alone_need_no_other_model(project, tmp_path):
+    bench = bench_of(project, tmp_path)
+    (tmp_path / "none.txt").write_text("low\n")
+    figures = [bench.measure(Run({"infer.exclude": file}, 0)) for file in (None, str(tmp_path / "none.txt"))]
+    assert figures[0] != figures[1]
+    assert len(models_in(tmp_path)) == 1
+
+
+def test_other_content_of_the_checkpoint_to_start_from_is_another_model(project, tmp_path):
+    bench, known = bench_of(project, tmp_path), tmp_path / "known.pt"
+    for seed in (1, 2):
+        save_random_model(known, AUDIO, seed=seed)
+        bench.measure(Run({"load_checkpoint": str(known)}, 0))
+    assert len(models_in(tmp_path)) == 2
+
+
+def test_what_was_extracted_is_trained_with_whatever_group_the_database_has(project, tmp_path):
+    settings = settings_of(project)
+    settings.train.spec_group = "logscale"
+    source = choose_source([], settings, extract=True)
+    assert Bench(settings, evaluated_by(project), source, tmp_path).measure(Run({}, 0))
+
+
 def test_audio_settings_are_extracted_for_and_databases_go_when_nobody_uses_them(project, tmp_path):
     source = choose_source(read_space([{"name": "hop_length", "choices": [50, 64]}]), settings_of(project))
     assert source.recordings is not None

@@ -115,10 +115,82 @@ def test_what_cannot_be_meant_is_refused_when_a_tuner_is_made(project, tmp_path)
         make_tuner(project, tmp_path, "f1")
     with pytest.raises(SettingsError, match="lerning_rate is no setting that can be tuned"):
         make_tuner(project, tmp_path, space=[{"name": "lerning_rate", "choices": [0.1]}])
-    with pytest.raises(SettingsError, match=r"tune\.runs = 0: Input should be greater than or equal to 1"):
+    with pytest.raises(SettingsError, match=r"^tune\.runs = 0: must be greater than or equal to 1$"):
         make_tuner(project, tmp_path, num_runs=0)
     with pytest.raises(EarshotError, match="holds no model"):
         newest_model(tmp_path)
+
+
+INFERENCE = [{"name": "overlap", "type": "float", "bounds": [0.0, 0.25], "step": 0.25}]
+
+
+def search_model(project, settings, output, experiment, runs=1, track=True):
+    """A search that trains nothing, in a study and an experiment of its own."""
+    settings.tune.study = settings.tracking.experiment = experiment
+    arguments = {"space": INFERENCE, "skip_training": True, "num_runs": runs, "cfg": settings, "track": track}
+    return make_tuner(project, output, **arguments).tune()
+
+
+def test_trial_that_a_killed_search_had_not_written_is_written_by_the_next_one(project, tracked, tmp_path):
+    search_model(project, tracked, tmp_path, "unwritten", track=False)
+    assert not any(trial.is_new for trial in search_model(project, tracked, tmp_path, "unwritten").trials)
+    _, children, _ = runs_of(tracked)
+    assert [(run.info.run_name, run.info.status) for run in children] == [
+        ("trial 1", "FINISHED"),
+        ("trial 2", "FINISHED"),
+    ]
+    assert all("score" in run.data.metrics for run in children)
+
+
+def test_trial_that_a_killed_search_had_written_in_part_is_written_to_its_end(project, tracked, tmp_path):
+    search_model(project, tracked, tmp_path, "in part")
+    _, (first, second), client = runs_of(tracked)
+    client.update_run(first.info.run_id, status="RUNNING")
+    client.delete_tag(first.info.run_id, "earshot.seeds")
+    search_model(project, tracked, tmp_path, "in part")
+    _, children, _ = runs_of(tracked)
+    assert [run.info.run_id for run in children] == [first.info.run_id, second.info.run_id]
+    assert {run.info.status for run in children} == {"FINISHED"}
+    assert children[0].data.tags["earshot.seeds"] == "1"
+    assert [point.step for point in client.get_metric_history(first.info.run_id, "run/micro_pr_auc")] == [1]
+
+
+def test_more_runs_of_a_trial_go_into_its_run(project, tracked, tmp_path):
+    search_model(project, tracked, tmp_path, "more runs")
+    assert search_model(project, tracked, tmp_path, "more runs", runs=2).problems
+    _, children, client = runs_of(tracked)
+    assert [run.info.run_name for run in children] == ["trial 1", "trial 2"]
+    assert {run.data.tags["earshot.seeds"] for run in children} == {"1, 2"}
+    for run in children:
+        assert [point.step for point in client.get_metric_history(run.info.run_id, "run/macro_pr_auc")] == [1, 2]
+        assert "macro_pr_auc_sd" in run.data.metrics
+    problems = search_model(project, tracked, tmp_path, "more runs", runs=1).problems
+    assert not any("tracked" in str(problem) for problem in problems)
+    assert {run.data.tags["earshot.seeds"] for run in runs_of(tracked)[1]} == {"1, 2"}
+
+
+def test_trial_that_diverges_is_a_problem_and_the_next_is_tried_also_when_the_search_is_resumed(project, tmp_path):
+    space = [{"name": "learning_rate", "choices": [1e30, 0.003]}]
+    for _ in range(2):
+        found = make_tuner(project, tmp_path, space=space, extract=True).tune()
+        assert [trial.number for trial in found.trials] == [2]
+        (problem,) = [problem for problem in found.problems if problem.subject.startswith("trial 1")]
+        assert "training diverged in epoch 1 (loss is nan); lower train.learning_rate" in str(problem)
+
+
+def test_folders_of_the_user_s_are_left_alone(project, tmp_path):
+    names = ("databases", "labels", "locks")
+    for name in names:
+        (project / "logs" / name).mkdir()
+        (project / "logs" / name / "mine.txt").write_text("mine")
+    make_tuner(project, tmp_path, space=None, skip_training=True).run()
+    assert all((project / "logs" / name / "mine.txt").read_text() == "mine" for name in names)
+    assert not any((project / "logs/work" / name).exists() for name in names)
+
+
+def test_run_shows_what_is_odd(project, tmp_path, capsys):
+    make_tuner(project, tmp_path, space=INFERENCE, skip_training=True).run()
+    assert "warning: infer.overlap: changes the segments that are counted" in capsys.readouterr().err
 
 
 def test_newest_model_is_of_the_highest_version(tmp_path):

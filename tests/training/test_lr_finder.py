@@ -7,8 +7,11 @@ from matplotlib.figure import Figure
 
 from lib import Trainer, get_config
 from lib.errors import EarshotError
+from lib.models.checkpoint import save_checkpoint
 from lib.training.lr_finder import RangeTest, find_learning_rate, plot_range, smooth, steepest
-from tests.training.builders import QUICK
+from tests.database.builders import AUDIO
+from tests.models.builders import save_random_model
+from tests.training.builders import QUICK, with_settings
 
 
 @pytest.fixture(scope="module")
@@ -50,10 +53,23 @@ def test_smoothing_weighs_both_sides_alike():
     assert smooth(np.full(50, 3.0), 2.0) == pytest.approx(np.full(50, 3.0))
 
 
-@pytest.mark.parametrize("number", [5, "ten"])
+@pytest.mark.parametrize("number", [5, "ten", 12.0])
 def test_too_few_batches_are_refused(windows, number):
-    with pytest.raises(EarshotError, match=f"num_batches = {number!r}: must be a number, at least 10"):
+    with pytest.raises(EarshotError, match=f"num_batches = {number!r}: must be a whole number, at least 10"):
         find_learning_rate(windows, QUICK, number)
+
+
+def test_number_of_batches_may_be_one_of_numpy(windows):
+    assert len(find_learning_rate(windows, QUICK, np.int64(12)).rates) <= 12
+
+
+def test_loss_that_is_no_number_from_the_beginning_is_one_clear_line(windows, tmp_path):
+    broken = save_random_model(tmp_path / "broken.pt", AUDIO)
+    broken.normalize.weight.data[:] = math.nan
+    save_checkpoint(tmp_path / "broken.pt", broken, broken.description)
+    for changes in ({"load_checkpoint": str(tmp_path / "broken.pt")}, {"weight_decay": 1e30}):
+        with pytest.raises(EarshotError, match=r"training diverged at a learning rate of \d.*e-07 \(loss is nan\)"):
+            find_learning_rate(windows, with_settings(**changes), 40)
 
 
 def test_plot_marks_the_rates_to_train_with():

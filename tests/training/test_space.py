@@ -1,11 +1,13 @@
 import math
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from lib.config import Parameter, Settings
 from lib.errors import SettingsError
+from lib.training import space as space_module
 from lib.training.space import plan, read_space, sections_of, setting_key, values_of, with_values
 
 
@@ -42,14 +44,19 @@ def test_names_without_a_section_are_looked_for_in_train_then_audio_then_infer()
     [
         ([{"name": "lerning_rate", "choices": [1]}], "lerning_rate is no setting that can be tuned"),
         ([{"name": "tune.runs", "choices": [1]}], "tune.runs is no setting that can be tuned"),
-        ([{"name": "dropout", "choices": []}], "tune.space: dropout: give choices"),
+        ([{"name": "dropout", "choices": []}], "tune.space.0: dropout: give choices"),
         (
             [{"name": "dropout", "type": "float", "bounds": [0.3, 0.1], "step": 0.1}],
             "bounds must be",
         ),
-        ([{"name": "dropout", "type": "decimal", "choices": [1]}], "dropout: type: Input should be"),
+        (
+            [{"name": "dropout", "type": "decimal", "choices": [1]}],
+            "tune.space.0.type = 'decimal': must be 'categorical', 'int' or 'float'",
+        ),
         ([{"name": "dropout", "choices": [0.1]}, {"name": "train.dropout", "choices": [0.2]}], "stands there twice"),
-        (["dropout"], "'dropout' is no parameter"),
+        (["dropout"], "tune.space.0 = 'dropout': must be a mapping of name, type"),
+        ([{"name": "dropout", "choice": [1]}], r"tune.space.0.choice = \[1\]: unknown key; did you mean choices\?"),
+        ([{"name": "dropout", "type": "float", "bounds": [0.1], "step": 0.1}], r"give bounds, \[lowest, highest\]"),
     ],
 )
 def test_faulty_entries_are_one_clear_line(entries, message):
@@ -108,8 +115,37 @@ def test_combinations_that_the_settings_refuse_are_left_out_and_told_of():
     assert "1 combinations are left out" in str(problem)
     assert "must be at most audio.win_length (256 samples)" in str(problem)
     assert len(plan(space, 3, "study", Settings())[0]) == 3
-    with pytest.raises(SettingsError, match=r"dropout = 2: train\.dropout: Input should be less than 1"):
+    with pytest.raises(SettingsError, match=r"dropout = 2: train\.dropout = 2: must be less than 1"):
         plan(read_space([{"name": "dropout", "choices": [2, 3]}]), 0, "study", Settings())
+
+
+def test_values_that_do_not_fit_together_are_told_by_their_keys():
+    with pytest.raises(SettingsError, match=r"^tune\.space: overlap = 5\.0: infer\.overlap = 5: must be below [^:]*$"):
+        with_values(Settings(), {"overlap": 5.0})
+    with pytest.raises(SettingsError, match=r"^tune\.space: latitude = 5\.0: infer: latitude and longitude [^:]*$"):
+        with_values(Settings(), {"latitude": 5.0})
+
+
+def test_exhaustive_plan_goes_on_however_many_combinations_are_refused(monkeypatch):
+    monkeypatch.setattr(space_module, "DRAWS", 2)
+    space = read_space([{"name": "dropout", "choices": [*range(2, 12), 0.5]}])
+    assert plan(space, 0, "study", Settings())[0] == [{"dropout": 0.5}]
+
+
+def test_values_may_be_tuples_ranges_and_arrays_and_count_once():
+    space = read_space(
+        (
+            {"name": "epochs", "choices": range(1, 3)},
+            {"name": "mixup", "choices": np.array([0.0, 0.5, 0.5])},
+            {"name": "initial_offsets", "choices": (None, (0.0, 1.0), None, [0.0, 1.0])},
+            {"name": "dropout", "type": "float", "bounds": (0.0, np.float64(0.2)), "step": np.float64(0.1)},
+            Parameter(name="freq_masks", choices=np.arange(2)),
+        )
+    )
+    assert [values_of(parameter) for parameter in space[:3]] == [[1, 2], [0.0, 0.5], [None, [0.0, 1.0]]]
+    assert values_of(space[3]) == pytest.approx([0.0, 0.1, 0.2])
+    assert values_of(space[4]) == [0, 1] and type(values_of(space[4])[0]) is int
+    assert len(plan(space, 0, "study", Settings())[0]) == 2 * 2 * 2 * 3 * 2
 
 
 def test_values_take_their_places_in_a_copy_of_the_settings():

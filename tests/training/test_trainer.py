@@ -10,6 +10,7 @@ from lib.errors import EarshotError
 from lib.training.loop import learning_rate
 from lib.training.state import epochs_done
 from lib.training.trainer import train
+from lib.training.validation import figures
 from tests.database.builders import AUDIO, extract_folder, write_data_set
 from tests.training.builders import QUICK, assert_same, kill_after, with_settings
 
@@ -86,6 +87,13 @@ def test_learning_rate_rises_and_falls():
     assert learning_rate(0, 1, 0.01) == pytest.approx(0.01)
 
 
+def test_figures_of_a_single_label_rank_the_scores_of_a_softmax():
+    logits = torch.tensor([[5.0, 9.0], [1.0, 0.0]])  # softmax of the first class: 0.02 and 0.73, though 5 is above 1
+    row = figures(logits, np.array([[False, True], [True, False]]), multi_label=False)
+    assert (row["val_macro_pr_auc"], row["val_macro_roc_auc"]) == (1.0, 1.0)
+    assert figures(logits, np.array([[False, True], [True, False]]), multi_label=True)["val_macro_roc_auc"] == 0.5
+
+
 def test_single_label_training_learns_without_background(windows, tmp_path):
     single = train(windows, with_settings(multi_label=False), tmp_path / "state", "a")
     assert single.epochs[-1]["val_macro_pr_auc"] > 0.97
@@ -103,6 +111,23 @@ def test_training_without_validation_and_with_one_window_works(folder, tmp_path)
     outcome = train(StoredWindows(tmp_path / "one.db"), settings, tmp_path / "state", "a")
     assert "val_loss" not in outcome.epochs[0]
     assert math.isfinite(outcome.epochs[0]["train_loss"])
+
+
+@pytest.mark.parametrize("val_fraction", [0.25, 0.0])
+def test_training_that_diverges_is_one_clear_line_also_when_it_is_taken_up(windows, tmp_path, val_fraction):
+    settings = with_settings(learning_rate=1e30, val_fraction=val_fraction)
+    for _ in range(2):
+        with pytest.raises(EarshotError, match=r"^training diverged in epoch 1 \(loss is nan\); lower") as caught:
+            train(windows, settings, tmp_path / "state", "a")
+        assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("val_fraction", [0.25, 0.0])
+def test_model_that_is_lost_in_its_last_step_is_not_taken_for_one(windows, tmp_path, val_fraction):
+    one_step = {"epochs": 1, "epoch_windows": 0, "batch_size": 4096}
+    settings = with_settings(learning_rate=1e36, val_fraction=val_fraction, **one_step)
+    with pytest.raises(EarshotError, match=r"training diverged in epoch 1 \(scores are no numbers\)"):
+        train(windows, settings, tmp_path / "state", "a")
 
 
 def test_one_class_is_validated_too(tmp_path):

@@ -1,6 +1,7 @@
 """The class Trainer, as its reference documents it."""
 
 import json
+import shutil
 
 import pandas as pd
 import pytest
@@ -9,6 +10,8 @@ from lib import Trainer, get_config, load_from_checkpoint
 from lib.errors import EarshotError, SettingsError
 from lib.inference.predictor import Predictor
 from stages.train import train as train_stage
+from tests.database.builders import AUDIO, extract_folder
+from tests.models.builders import save_random_model
 from tests.training.builders import Killed, with_settings
 
 
@@ -53,10 +56,21 @@ def test_killed_run_is_taken_up_again(trainer, tmp_path, monkeypatch):
         patch.setattr("lib.training.trainer.save_models", stop)
         with pytest.raises(Killed):
             trainer("b").run()
-    states = list((tmp_path / "models").glob(".b-model-state*"))
+    states = list(tmp_path.glob(".models-b-model-state*"))
     assert len(states) == 1
+    assert sorted(p.name for p in (tmp_path / "models").iterdir()) == ["a-model.json", "a-model.pt"]
     assert trainer("b").run()[0].read_bytes() == whole
     assert not states[0].exists()
+
+
+def test_what_is_odd_about_the_data_is_shown(folder, tmp_path, capsys):
+    shutil.copytree(folder / "recordings", tmp_path / "odd/recordings")
+    (tmp_path / "odd/annotations.csv").write_text((folder / "annotations.csv").read_text() + "r00,rare,0.0,3.0\n")
+    extract_folder(tmp_path / "odd", tmp_path / "odd.db")
+    cfg = get_config()
+    cfg.train = with_settings(epochs=1, epoch_windows=0)
+    Trainer(cfg=cfg, database=tmp_path / "odd.db", output=tmp_path / "models").run()
+    assert "warning: rare: only one recording has this class; add recordings" in capsys.readouterr().err
 
 
 def test_settings_are_checked_before_anything_is_done(folder, tmp_path):
@@ -91,3 +105,17 @@ def test_stage_writes_a_row_for_each_epoch_of_each_fold_and_their_mean(folder, t
     assert metrics["val_loss_std"] == pytest.approx(last.std(), abs=2e-6)
     assert sorted(p.name for p in (tmp_path / "models").glob("*.pt")) == ["model-f1.pt", "model-f2.pt"]
     assert not list(tmp_path.glob("state*"))
+
+
+def test_stage_refuses_to_start_from_a_file_in_the_folder_that_dvc_empties(folder, tmp_path):
+    (tmp_path / "params.yaml").write_text(json.dumps({"train": with_settings().model_dump()}))
+    known = tmp_path / "models/known.pt"
+    save_random_model(known, AUDIO)
+    with pytest.raises(SettingsError, match=r"known\.pt': lies in .*models, which DVC empties .*; copy it") as caught:
+        train_stage(
+            database=str(folder / "training.db"),
+            model=str(tmp_path / "models/model.pt"),
+            params=str(tmp_path / "params.yaml"),
+            load_checkpoint=str(tmp_path / "models/../models/known.pt"),
+        )
+    assert "\n" not in str(caught.value)

@@ -207,6 +207,35 @@ def test_trial_of_another_machine_is_waited_for_until_it_gives_no_sign_of_life(u
     assert trial.values == values
 
 
+@pytest.mark.parametrize("host", ["elsewhere", None])
+def test_trial_that_was_killed_before_its_first_sign_of_life_is_not_waited_for_forever(url, monkeypatch, host):
+    monkeypatch.setattr(tuner, "SIGN_SECONDS", 1)
+    monkeypatch.setattr(tuner, "GRACE_SECONDS", 3)
+    storage = open_storage(url)
+    optuna.create_study(storage=storage, study_name="study", direction="maximize")
+    values = {"dropout": 0.1, "head": "pool"}
+    attributes = {"combination": combination_key(values), "process": os.getpid(), "runs": []}
+    attributes |= {"host": host} if host else {}
+    claim = optuna.create_trial(state=TrialState.RUNNING, user_attrs=attributes)
+    storage.create_new_trial(storage.get_study_id_from_name("study"), claim)
+    entries = [{"name": "dropout", "choices": [0.1]}, {"name": "head", "choices": ["pool"]}]
+    begin = time.monotonic()
+    (trial,) = run_search(url, Measured(), entries=entries)
+    assert 2 < time.monotonic() - begin < 15
+    assert trial.values == values
+
+
+def test_claim_gives_its_first_sign_of_life_before_any_work(url):
+    def count(run):
+        with storage.engine.connect() as connection:
+            signs.append(connection.exec_driver_sql("SELECT count(*) FROM trial_heartbeats").scalar())
+        return False
+
+    storage, signs = open_storage(url), []
+    run_search(url, Measured(fault=count), entries=[SPACE[0] | {"bounds": [0.1, 0.1]}, *SPACE[1:]])
+    assert signs == [1, 2, 3, 4]
+
+
 def test_storage_that_cannot_be_used_is_one_clear_line():
     with pytest.raises(SettingsError, match=r"tune\.storage = 'nonsense': cannot be used \(.*\); give") as caught:
         open_storage("nonsense")

@@ -9,11 +9,11 @@ import soundfile
 
 from lib.audio.spectrogram import recording_windows
 from lib.config import Settings
+from lib.curation import database_embeddings, embedding_store, embeddings
+from lib.curation.database_embeddings import DatabaseEmbeddings, embed_database
+from lib.curation.embedding_store import EmbeddingStore
+from lib.curation.embeddings import check_model, embed_recordings, write_table
 from lib.errors import EarshotError
-from lib.inference import embedding_store, embeddings
-from lib.inference.database_embeddings import DatabaseEmbeddings, embed_database
-from lib.inference.embedding_store import EmbeddingStore
-from lib.inference.embeddings import check_model, embed_recordings, write_table
 from lib.inference.inputs import recordings_of
 from lib.inference.predictor import Predictor
 from tests.database.builders import AUDIO, RATE, extract_folder, write_data_set
@@ -183,8 +183,7 @@ def test_values_beyond_half_precision_do_not_become_infinite(tmp_path):
 
 def test_table_holds_the_store(folder, model, tmp_path):
     embed(folder, model, tmp_path / "store.db")
-    with EmbeddingStore(tmp_path / "store.db") as store:
-        n = write_table(store, tmp_path / "table.parquet")
+    n = write_table(tmp_path / "store.db", tmp_path / "table.parquet")
     table = pq.read_table(tmp_path / "table.parquet")
     assert table.column_names == ["recording", "path", "start_time", "end_time", "embedding"]
     columns = (table[name].to_pylist() for name in ("recording", "start_time", "embedding"))
@@ -246,5 +245,67 @@ def test_model_for_other_spectrograms_is_refused(database, tmp_path):
 
 def test_code_that_makes_embeddings_is_part_of_their_key(folder, model, tmp_path, monkeypatch):
     embed(folder, model, tmp_path / "store.db")
-    monkeypatch.setattr(embeddings, "CODE", ("audio/reader.py",))
+    monkeypatch.setattr(embeddings, "SCORED_BY", ("audio/reader.py",))
     assert embed(folder, model, tmp_path / "store.db").new == 5
+
+
+def embedded(database):
+    with sqlite3.connect(database) as connection:
+        return connection.execute("SELECT ID, Embedding FROM SpecValue ORDER BY ID").fetchall()
+
+
+class Killed(BaseException):
+    """As a signal would end it: no handler of ours catches this."""
+
+
+def test_embedding_a_database_goes_on_where_it_was_stopped(database, model, monkeypatch):
+    embed_database(database, model, settings())
+    whole = embedded(database)
+    with sqlite3.connect(database) as connection:
+        connection.execute("UPDATE SpecValue SET Embedding = NULL WHERE ID % 3 = 0")
+    asked = count_embedded(monkeypatch)
+    assert embed_database(database, model, settings()) == len(whole)
+    assert sum(asked) == sum(number % 3 == 0 for number, _ in whole)
+    assert [number for number, _ in embedded(database)] == [number for number, _ in whole]
+    for (_, one), (_, other) in zip(embedded(database), whole, strict=True):
+        one, other = (np.frombuffer(zlib.decompress(value), np.float32) for value in (one, other))
+        np.testing.assert_allclose(one, other, rtol=1e-4, atol=1e-5)
+    asked.clear()
+    assert embed_database(database, model, settings()) == len(whole) and asked == []
+
+
+def test_embeddings_of_two_models_never_stand_side_by_side(database, model, tmp_path, monkeypatch):
+    other = tmp_path / "other.pt"
+    save_random_model(other, AUDIO, seed=2)
+    embed_database(database, model, settings())
+    monkeypatch.setattr(database_embeddings, "COMMIT_SECONDS", 0.0)
+    with monkeypatch.context() as patch:
+        count_embedded(patch, until=2)
+        with pytest.raises(Killed):
+            embed_database(database, other, settings())
+    n = sum(vector is not None for _, vector in embedded(database))
+    assert 0 < n < len(embedded(database))
+    asked = count_embedded(monkeypatch)
+    embed_database(database, other, settings())
+    assert sum(asked) == len(embedded(database)) - n
+    with DatabaseEmbeddings(database) as source:
+        check_model(source, other)
+        with pytest.raises(EarshotError, match=r"training\.db: its embeddings were made by another model"):
+            check_model(source, model)
+    asked.clear()
+    embed_database(database, model, settings(), class_name="mid")
+    assert sum(asked) == sum(vector is not None for _, vector in embedded(database)) < len(embedded(database))
+
+
+def count_embedded(monkeypatch, until=99):
+    """A list of how many spectrograms are embedded at a time; after some times, the process is stopped."""
+    embed, asked = Predictor.get_embeddings, []
+
+    def counting(self, spectrograms):
+        if len(asked) == until:
+            raise Killed
+        asked.append(len(spectrograms))
+        return embed(self, spectrograms)
+
+    monkeypatch.setattr(Predictor, "get_embeddings", counting)
+    return asked

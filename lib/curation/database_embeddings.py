@@ -16,11 +16,12 @@ from sqlalchemy import ColumnElement, Connection, func, select, update
 
 from lib.config import Audio, Settings
 from lib.console import progress
+from lib.curation.embedding_store import COMMIT_SECONDS, WINDOWS_A_PIECE, Piece, Recording, usable
+from lib.curation.embeddings import made_by
 from lib.database import schema
 from lib.database.codec import decode
 from lib.errors import EarshotError
 from lib.files import printable
-from lib.inference.embedding_store import COMMIT_SECONDS, WINDOWS_A_PIECE, Piece, Recording, usable
 
 _value, _segment, _recording = schema.spec_value.c, schema.segment.c, schema.recording.c
 
@@ -34,9 +35,9 @@ def embed_database(
 ) -> int:
     """Give each spectrogram of a group its embedding by a model (or a folder of them); returns their number.
 
-    class_name: only those of that class. Embeddings that stood there are removed first, so that a run that was killed
-    leaves none of another model. Raises EarshotError if there are no such spectrograms, or if they were made with other
-    audio settings than the model was trained with.
+    class_name: only those of that class. Embeddings that stand there already cost nothing, so a run that was killed
+    goes on; those of another model in the group are removed first. Raises EarshotError if there are no such
+    spectrograms, or if they were made with other audio settings than the model was trained with.
     """
     engine = schema.connect(database)
     with engine.connect() as connection, usable(database, "extract"):
@@ -52,12 +53,22 @@ def embed_database(
         if stored is not None and Audio.model_validate(json.loads(stored)) != audio:
             fault = f"its spectrograms (group {spec_group}) have other audio settings than the model {model}"
             raise EarshotError(f"{database}: {fault}; give the model that was trained with it")
-        connection.execute(update(schema.spec_value).where(chosen).values(Embedding=None))
-        connection.commit()
+        _claim(connection, spec_group, json.dumps(made_by(model, settings), sort_keys=True))
+        chosen &= _value.Embedding.is_(None)
+        missing = connection.execute(select(func.count()).select_from(schema.spec_value).where(chosen)).scalar_one()
         windows = _embed(connection, chosen, predictor, audio.spec_height, settings.infer.batch_size)
-        for _ in progress(windows, "embed", total, unit="windows"):
+        for _ in progress(windows, "embed", total, unit="windows", done=total - missing):
             pass
     return total
+
+
+def _claim(connection: Connection, spec_group: str, made: str) -> None:
+    """Note what makes a group's embeddings, and remove those that were made by something else."""
+    group = connection.execute(select(schema.spec_group).filter_by(Name=spec_group)).one()
+    if group.EmbeddedBy != made:
+        connection.execute(update(schema.spec_value).where(_value.SpecGroupID == group.ID).values(Embedding=None))
+        connection.execute(update(schema.spec_group).filter_by(ID=group.ID).values(EmbeddedBy=made))
+        connection.commit()
 
 
 def _embed(connection: Connection, chosen: ColumnElement, predictor: Any, height: int, batch: int) -> Iterator[int]:
@@ -89,8 +100,7 @@ class DatabaseEmbeddings:
         self._connection = schema.connect(database).connect()
         with usable(database, "extract"):
             self._chosen = _chosen(self._connection, database, spec_group, class_name)
-            stored = self._connection.execute(select(schema.spec_group.c.Settings).filter_by(Name=spec_group))
-            text = stored.scalar_one()
+            group = self._connection.execute(select(schema.spec_group).filter_by(Name=spec_group)).one()
             counts = select(func.count(), func.count(_value.Embedding)).where(self._chosen)
             self._n, n_embedded = self._connection.execute(counts).one()
         if not self._n:
@@ -98,9 +108,10 @@ class DatabaseEmbeddings:
         if n_embedded < self._n:
             fault = f"{self._n - n_embedded} of {self._n} spectrograms have no embedding"
             raise EarshotError(f"{database}: {fault}; run the embed stage with --database {database}")
-        if text is None:
+        if group.Settings is None:
             raise EarshotError(f"{database}: of group {spec_group} no audio settings are known; extract it anew")
-        self.audio = Audio.model_validate(json.loads(text))
+        self.audio = Audio.model_validate(json.loads(group.Settings))
+        self.models: list[str] = json.loads(group.EmbeddedBy)["models"] if group.EmbeddedBy else []
 
     @property
     def seconds(self) -> float:

@@ -6,10 +6,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lib.config import Audio
+from lib.curation import embedding_store
+from lib.curation.embedding_store import EmbeddingStore, Piece
+from lib.curation.search import Query, Stretch, query_spectrograms, search, show_matches, write_matches
 from lib.errors import EarshotError
-from lib.inference import embedding_store
-from lib.inference.embedding_store import EmbeddingStore, Piece
-from lib.inference.search import Query, Stretch, query_spectrograms, search, show_matches, write_matches
 from tests.database.builders import AUDIO, RATE
 from tests.recordings import noise, sine, write
 

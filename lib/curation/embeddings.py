@@ -16,30 +16,29 @@ import numpy as np
 from lib.audio.spectrogram import Windows, recording_windows
 from lib.config import Settings
 from lib.console import progress
+from lib.curation.embedding_store import Embeddings, EmbeddingStore
 from lib.digests import digest_code, digest_file, digest_known_file, digest_of
 from lib.errors import AudioError, EarshotError, Problem
 from lib.files import atomic, printable
-from lib.inference.embedding_store import EmbeddingStore
+from lib.inference.manifest import SCORED_BY
+from lib.inference.streams import hop_of
 from lib.models.description import Description, read_description
 from lib.models.files import model_files
 from lib.parallel import map_streams, n_workers
 
-CODE = (
-    *("audio/reader.py", "audio/spectrogram.py", "audio/windows.py"),
-    *("models/backbones.py", "models/heads.py", "models/recognizer.py"),
-)
-"""What embeddings are made by: a change there makes them anew."""
-
 
 class Embedded(NamedTuple):
     """What became of recordings: how many there are, how many of them were new, how many could not be read, and the
-    windows that the store now holds of them; and a Problem for each that could not be read or is odd.
+    windows that the store now holds of them, their length (s) and the dimension of their vectors; and a Problem for
+    each that could not be read or is odd.
     """
 
     recordings: int
     new: int
     failed: int
     windows: int
+    seconds: float
+    dim: int
     problems: list[Problem]
 
 
@@ -96,16 +95,15 @@ def embed_recordings(recordings: dict[str, Path], model: str | Path, settings: S
             try:
                 n_new += _store(task, windows, predictor, store)
             except AudioError as error:
-                reason, _, action = str(error).rpartition("; ")
-                problems.append(Problem(printable(str(task.path)), reason, action))
+                problems.append(error.problem(task.path))
                 store.remove(task.name)
                 n_failed += 1
                 continue
             if task.notes:
                 problems.append(Problem(printable(str(task.path)), "; ".join(task.notes), "check the file", lost=False))
     with EmbeddingStore(output, recordings) as store:
-        n_windows = store.count()
-    return Embedded(len(recordings), n_new, n_failed, n_windows, problems)
+        n_windows, dim = store.count(), store.manifest["dim"]
+    return Embedded(len(recordings), n_new, n_failed, n_windows, description.audio.spec_duration, dim, problems)
 
 
 def make_manifest(description: Description, model: str | Path, settings: Settings) -> dict[str, Any]:
@@ -113,27 +111,24 @@ def make_manifest(description: Description, model: str | Path, settings: Setting
 
     Raises EarshotError if infer.overlap is no overlap of the model's windows.
     """
-    overlap, length = settings.infer.overlap, description.audio.spec_duration
-    if overlap >= length:
-        raise EarshotError(f"infer.overlap = {overlap:g}: must be below the model's spec_duration ({length:g} s)")
-    return {
-        "hop": length - overlap,
-        "precision": settings.infer.precision,
-        "models": model_digests(model),
-        "audio": description.audio.model_dump(),
-        "code": digest_code(*CODE),
-    }
+    hop = hop_of(description.audio, settings.infer.overlap)
+    return {"hop": hop, "audio": description.audio.model_dump()} | made_by(model, settings)
+
+
+def made_by(model: str | Path, settings: Settings) -> dict[str, Any]:
+    """What makes embeddings of spectrograms: those that differ in it must not be mixed."""
+    return {"models": model_digests(model), "precision": settings.infer.precision, "code": digest_code(*SCORED_BY)}
 
 
 def model_digests(model: str | Path) -> list[str]:
     return sorted(digest_file(file) for file in model_files(model))
 
 
-def check_model(store: EmbeddingStore, model: str | Path) -> None:
-    """Raise EarshotError if a store's vectors are not of that model."""
-    if store.manifest["models"] != model_digests(model):
+def check_model(stored: Embeddings, model: str | Path) -> None:
+    """Raise EarshotError if stored vectors are not of that model."""
+    if stored.models != model_digests(model):
         fault = f"its embeddings were made by another model than {model}"
-        raise EarshotError(f"{store.path}: {fault}; give that one by --model, or embed the recordings anew")
+        raise EarshotError(f"{stored.path}: {fault}; give that one by --model, or run the embed stage with this one")
 
 
 def _known(output: Path, names: set[str], manifest: dict[str, Any]) -> dict[str, str]:
@@ -178,7 +173,7 @@ def _store(task: _Task, windows: Iterator[Windows], predictor: Any, store: Embed
     return True
 
 
-def write_table(store: EmbeddingStore, output: str | Path) -> int:
+def write_table(path: str | Path, output: str | Path) -> int:
     """Write a store as Parquet, row group by row group, for other programs; returns the number of rows.
 
     Columns: recording, path, start_time, end_time (s), embedding (a list of float32 of fixed size).
@@ -186,21 +181,22 @@ def write_table(store: EmbeddingStore, output: str | Path) -> int:
     import pyarrow as pa
     import pyarrow.parquet as pq
 
-    vector = pa.list_(pa.float32(), store.manifest["dim"])
-    times = [("start_time", pa.float64()), ("end_time", pa.float64())]
-    schema = pa.schema([("recording", pa.string()), ("path", pa.string()), *times, ("embedding", vector)])
     n = 0
-    with atomic(output) as part, pq.ParquetWriter(part, schema) as writer:
-        for piece in store.pieces():
-            ids, which = np.unique(piece.recordings, return_inverse=True)
-            places = [store.recording(int(i)) for i in ids]
-            columns: dict[str, Any] = {
-                "recording": [places[i].name for i in which],  # type: ignore[union-attr]
-                "path": [places[i].path for i in which],  # type: ignore[union-attr]
-                "start_time": piece.starts,
-                "end_time": piece.starts + store.seconds,
-                "embedding": pa.FixedSizeListArray.from_arrays(piece.vectors.reshape(-1), type=vector),
-            }
-            writer.write_table(pa.table(columns, schema=schema))
-            n += len(which)
+    with EmbeddingStore(path) as store:
+        vector = pa.list_(pa.float32(), store.manifest["dim"])
+        times = [("start_time", pa.float64()), ("end_time", pa.float64())]
+        schema = pa.schema([("recording", pa.string()), ("path", pa.string()), *times, ("embedding", vector)])
+        with atomic(output) as part, pq.ParquetWriter(part, schema) as writer:
+            for piece in store.pieces():
+                ids, which = np.unique(piece.recordings, return_inverse=True)
+                places = [store.recording(int(i)) for i in ids]
+                columns: dict[str, Any] = {
+                    "recording": [places[i].name for i in which],  # type: ignore[union-attr]
+                    "path": [places[i].path for i in which],  # type: ignore[union-attr]
+                    "start_time": piece.starts,
+                    "end_time": piece.starts + store.seconds,
+                    "embedding": pa.FixedSizeListArray.from_arrays(piece.vectors.reshape(-1), type=vector),
+                }
+                writer.write_table(pa.table(columns, schema=schema))
+                n += len(which)
     return n

@@ -12,7 +12,7 @@ import os
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -21,9 +21,9 @@ import torch.nn.functional as F
 from lib.audio import reader
 from lib.audio.spectrogram import recording_windows
 from lib.config import Audio
+from lib.curation.embedding_store import Embeddings, Piece, Recording
 from lib.errors import AudioError, EarshotError
 from lib.files import atomic
-from lib.inference.embedding_store import Piece, Recording
 
 COLUMNS = ["rank", "recording", "path", "start_time", "end_time", "similarity"]
 MOST_QUERY_WINDOWS = 128
@@ -33,23 +33,6 @@ SLACK = 1e-6
 """Seconds by which windows that touch may seem to overlap."""
 TINY = 1e-12
 """Shorter vectors are like no other."""
-
-
-class Embeddings(Protocol):
-    """What can be searched: an EmbeddingStore, or DatabaseEmbeddings. seconds: length of a window."""
-
-    @property
-    def seconds(self) -> float: ...
-
-    def count(self) -> int: ...
-
-    def pieces(self) -> Iterator[Piece]: ...
-
-    def recording(self, which: int | str) -> Recording | None: ...
-
-    def recording_at(self, path: str | Path) -> Recording | None: ...
-
-    def spectrogram(self, recording: Recording, start: float) -> np.ndarray: ...
 
 
 class Match(NamedTuple):

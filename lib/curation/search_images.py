@@ -9,8 +9,9 @@ from pathlib import Path
 
 import numpy as np
 
+from lib.curation.embedding_store import Embeddings
+from lib.curation.search import COLUMNS, Match
 from lib.errors import AudioError, Problem
-from lib.inference.search import COLUMNS, Embeddings, Match
 
 POINTS = 4
 """Height and width of a band and a frame in a picture."""
@@ -32,8 +33,7 @@ def write_images(matches: list[Match], embeddings: Embeddings, folder: Path) -> 
             spectrogram = embeddings.spectrogram(match.recording, match.start_time)
             shown = np.kron(spectrogram**EXPONENT, np.ones((POINTS, POINTS)))
         except AudioError as error:
-            reason, _, action = str(error).rpartition("; ")
-            yield Problem(match.recording.path, reason, action)
+            yield error.problem(match.recording.path)
             continue
         name = image_name(match.recording.path, match.start_time)
         matplotlib.image.imsave(folder / name, shown, vmin=0, vmax=1, cmap="magma", origin="lower")

@@ -12,7 +12,7 @@ import time
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, NamedTuple, Self
+from typing import Any, NamedTuple, Protocol, Self
 
 import numpy as np
 from sqlalchemy import (
@@ -97,6 +97,30 @@ class Piece(NamedTuple):
     vectors: np.ndarray
 
 
+class Embeddings(Protocol):
+    """What can be searched: an EmbeddingStore, or DatabaseEmbeddings. seconds: length of a window. models: digests of
+    those that made the vectors, sorted.
+    """
+
+    path: Path
+
+    @property
+    def models(self) -> list[str]: ...
+
+    @property
+    def seconds(self) -> float: ...
+
+    def count(self) -> int: ...
+
+    def pieces(self) -> Iterator[Piece]: ...
+
+    def recording(self, which: int | str) -> Recording | None: ...
+
+    def recording_at(self, path: str | Path) -> Recording | None: ...
+
+    def spectrogram(self, recording: Recording, start: float) -> np.ndarray: ...
+
+
 class EmbeddingStore:
     """A store that exists; create() makes one. It can be used in a `with` block.
 
@@ -139,6 +163,11 @@ class EmbeddingStore:
     def seconds(self) -> float:
         """Length of a window."""
         return self.audio.spec_duration
+
+    @property
+    def models(self) -> list[str]:
+        """Digests of the models that made the vectors, sorted."""
+        return self.manifest["models"]
 
     def keys(self) -> dict[str, str]:
         """The key of each recording by its name."""
