@@ -33,7 +33,8 @@ def find_lr(
     write_text(f"{output}.csv", table.to_csv(index=False))
     with atomic(f"{output}.png") as part:
         plot_range(found).savefig(part, format="png", dpi=120)
-    print(f"suggested learning rate: {found.suggestion:.2g}, at most {found.boldest:.2g} -> {output}.png")
+    print(f"the loss falls steepest at {found.steepest:.2g} and is lowest at {found.lowest:.2g}")
+    print(f"suggested learning rate: {found.suggestion:.2g} -> {output}.png")
 
 
 if __name__ == "__main__":

@@ -1,8 +1,8 @@
 """The learning-rate range test: one batch after the other at rates that grow exponentially, until the loss diverges.
 
-Smith, Cyclical Learning Rates for Training Neural Networks, 2017. The rate at which the loss falls steepest, over the
-logarithm of the rate, is suggested. It is a cautious one where the first fall is that of the biases, which only learn
-how common the classes are; a tenth of the rate at which the loss is lowest is the bold end of what is worth trying.
+Smith, Cyclical Learning Rates for Training Neural Networks, 2017. A tenth of the rate at which the loss is lowest is
+suggested (Howard and Gugger, fastai: A Layered API for Deep Learning, 2020), or the rate at which the loss falls steepest,
+if that is higher. The steepest fall alone may be that of the biases, which only learn how common the classes are.
 """
 
 import operator
@@ -38,7 +38,7 @@ FEWEST = 10
 class RangeTest:
     """Learning rates that were tried (n,), the loss at each, and its smoothed curve.
 
-    suggestion: where that falls steepest; boldest: a tenth of where it is lowest.
+    steepest, lowest: where that falls steepest, and where it is lowest; suggestion: what to train with.
     """
 
     rates: np.ndarray
@@ -46,12 +46,16 @@ class RangeTest:
     smoothed: np.ndarray
 
     @cached_property
-    def suggestion(self) -> float:
+    def steepest(self) -> float:
         return steepest(self.rates, self.smoothed)
 
     @cached_property
-    def boldest(self) -> float:
-        return float(self.rates[self.smoothed.argmin()]) / 10
+    def lowest(self) -> float:
+        return float(self.rates[self.smoothed.argmin()])
+
+    @property
+    def suggestion(self) -> float:
+        return max(self.steepest, self.lowest / 10)
 
 
 def find_learning_rate(windows: StoredWindows, settings: Train, num_batches: int = 100) -> RangeTest:
@@ -110,8 +114,9 @@ def plot_range(found: RangeTest) -> "Figure":
     axes.plot(found.rates, found.losses, color="0.75", linewidth=1, label="each batch")
     axes.plot(found.rates, found.smoothed, color="tab:blue", label="smoothed")
     for rate, color, what in (
-        (found.suggestion, "tab:red", "suggested, steepest"),
-        (found.boldest, "tab:orange", "a tenth of the lowest loss's"),
+        (found.steepest, "tab:green", "steepest fall"),
+        (found.lowest, "tab:orange", "lowest"),
+        (found.suggestion, "tab:red", "suggested"),
     ):
         at = float(np.interp(np.log(rate), np.log(found.rates), found.smoothed))
         axes.plot([rate], [at], "o", color=color, label=f"{what}: {rate:.2g}")

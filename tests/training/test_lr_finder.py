@@ -28,9 +28,9 @@ def test_rates_grow_exponentially_until_the_loss_diverges_or_they_end(found):
 
 
 def test_suggestion_is_a_rate_at_which_the_loss_falls(found):
-    at = int(np.flatnonzero(found.rates == found.suggestion)[0])
     assert 1e-5 < found.suggestion < 1
-    assert found.smoothed[at + 1] < found.smoothed[at - 1]
+    at = np.interp(np.log([found.suggestion / 2, found.suggestion * 2]), np.log(found.rates), found.smoothed)
+    assert at[1] < at[0]
 
 
 def test_same_settings_suggest_the_same(windows, found):
@@ -72,16 +72,30 @@ def test_loss_that_is_no_number_from_the_beginning_is_one_clear_line(windows, tm
             find_learning_rate(windows, with_settings(**changes), 40)
 
 
+@pytest.mark.parametrize(
+    ("losses", "expected"),
+    [
+        ([2, 1, 0.9, 0.8, 0.7, 0.6, 0.55, 0.5, 3], 10**-1.5),  # a tenth of the lowest loss's
+        ([2, 2, 2, 2, 2, 2, 1, 0.5, 3], 10**-1),  # no less than where it falls steepest
+    ],
+)
+def test_suggestion_is_a_tenth_of_the_lowest_or_the_steepest(losses, expected):
+    rates, losses = np.geomspace(1e-4, 1, 9), np.array(losses, float)
+    found = RangeTest(rates, losses, losses)
+    assert found.lowest == pytest.approx(10**-0.5)
+    assert found.suggestion == pytest.approx(expected)
+
+
 def test_plot_marks_the_rates_to_train_with():
     rates = np.geomspace(1e-7, 1, 20)
     curve = np.concatenate([np.linspace(2.1, 2, 10), [1.2, 1.1, 1.0], np.linspace(2, 5, 7)])
     found = RangeTest(rates, curve, curve)
-    assert found.suggestion in rates[9:11]
-    assert found.boldest == pytest.approx(rates[12] / 10)
+    assert found.steepest in rates[9:11]
+    assert found.lowest == rates[12]
     [axes] = plot_range(found).axes
     assert axes.get_xscale() == "log"
     marks = [float(line.get_xdata()[0]) for line in axes.lines if len(line.get_xdata()) == 1]
-    assert marks == [found.suggestion, found.boldest]
+    assert marks == [found.steepest, found.lowest, found.suggestion]
 
 
 def test_trainer_finds_a_rate_and_changes_nothing(folder, tmp_path):
@@ -101,6 +115,6 @@ def test_stage_writes_table_and_picture(folder, run_stage, tmp_path):
     database = folder / "training.db"
     code, out, err = run_stage("find_lr", f"--database={database}", f"--output={output}", "--num_batches=15", *flags)
     assert code == 0, err
-    assert "suggested learning rate: " in out and "at most" in out
+    assert "suggested learning rate: " in out and "lowest at" in out
     assert list(pd.read_csv(output.with_suffix(".csv"))) == ["learning_rate", "loss", "smoothed_loss"]
     assert output.with_suffix(".png").read_bytes().startswith(b"\x89PNG")
