@@ -8,6 +8,7 @@ names the key, the value and what is allowed.
 import difflib
 import re
 from collections.abc import Mapping
+from functools import lru_cache
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self, TypeVar, get_args
 
@@ -17,6 +18,7 @@ from pydantic import (
     BeforeValidator,
     ConfigDict,
     Field,
+    TypeAdapter,
     ValidationError,
     ValidationInfo,
     field_validator,
@@ -35,8 +37,8 @@ Fraction = Annotated[float, Field(ge=0, le=1)]
 Count = Annotated[int, Field(ge=1)]
 Workers = Annotated[int, Field(ge=0)]
 Seed = Annotated[int, Field(ge=0, lt=2**32)]
-Text = Annotated[str, BeforeValidator(lambda value: str(value) if type(value) in (int, float) else value)]
-"""Names may look like numbers, such as 2024."""
+Text = Annotated[str, BeforeValidator(lambda value: _text(value))]
+"""Names may look like numbers, such as 2024, and paths may be given as such."""
 Item = TypeVar("Item")
 Kind = TypeVar("Kind", bound="Section")
 Listed = Annotated[list[Item], BeforeValidator(lambda value: _listed(value))]
@@ -53,7 +55,20 @@ class Section(BaseModel):
     A value that is set is checked by itself; checked() also checks it against the others.
     """
 
-    model_config = ConfigDict(extra="forbid", strict=True, validate_assignment=True, allow_inf_nan=False)
+    model_config = ConfigDict(extra="forbid", strict=True, allow_inf_nan=False)
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        if type(value).__module__ == "numpy" and value.ndim == 0:
+            value = value.item()
+        model = type(self)
+        if not hasattr(model, name) and name not in model.model_fields:
+            raise SettingsError(_line(name, model, {"type": "extra_forbidden", "input": value}))
+        if (check := _check_of(model, name)) is not None:
+            try:
+                value = check.validate_python(value)
+            except ValidationError as error:
+                raise SettingsError(_line(name, model, error.errors()[0])) from None
+        super().__setattr__(name, value)
 
     def checked(self) -> Self:
         """A copy whose values are known to fit together. Raises SettingsError."""
@@ -389,6 +404,16 @@ def with_changes(settings: Settings, changes: Mapping[str, Any], prefix: str = "
     return _validated(Settings, content, prefix)
 
 
+@lru_cache
+def _check_of(model: type[Section], name: str) -> TypeAdapter | None:
+    """What checks a value of a key by itself; None for a section, and for what is no key."""
+    field = model.model_fields.get(name)
+    if field is None or (isinstance(field.annotation, type) and issubclass(field.annotation, Section)):
+        return None
+    annotation: Any = Annotated[field.annotation, *field.metadata] if field.metadata else field.annotation
+    return TypeAdapter(annotation, config=ConfigDict(strict=True, allow_inf_nan=False))
+
+
 def _override(content: dict, key: str, value: Any, section: str | None) -> None:
     path = key.split(".")
     if len(path) == 1 and section and key not in Settings.model_fields:
@@ -417,6 +442,10 @@ def _read_text(path: list[str], text: str) -> Any:
         return yaml.load(text, _Loader)
     except yaml.YAMLError:
         return text
+
+
+def _text(value: Any) -> Any:
+    return str(value) if type(value) in (int, float) or isinstance(value, Path) else value
 
 
 def _listed(value: Any) -> Any:
@@ -494,7 +523,7 @@ def _place(location: tuple, model: type[Section]) -> tuple[str, type[Section]]:
     return ".".join(names), model
 
 
-def _line(key: str, section: type[Section], fault: dict) -> str:
+def _line(key: str, section: type[Section], fault: Any) -> str:
     value, kind = fault["input"], fault["type"]
     if kind == "extra_forbidden":
         allowed = list(section.model_fields)

@@ -6,7 +6,7 @@ from lib.console import run_stage, show_problems
 
 def pickle_occurrences(
     params: str = "params.yaml",
-    database: str = "data/occurrences.db",
+    database: str = "data/occurrence.db",
     output: str = "data/occurrences.pkl",
     **overrides,
 ):

@@ -3,6 +3,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import yaml
 from pydantic import BaseModel
@@ -226,11 +227,37 @@ def test_get_config_reads_the_params_of_the_folder_and_any_file_that_holds_some_
     assert (other.infer.min_score, other.audio.spec_duration) == (0.3, 3.0)
 
 
-def test_a_value_that_cannot_be_is_refused_where_it_is_set():
+@pytest.mark.parametrize(
+    ("section", "key", "value", "said"),
+    [
+        ("audio", "freq_scale", "bark", "freq_scale = 'bark': must be 'mel', 'log' or 'linear'"),
+        ("train", "epochs", 0, "epochs = 0: must be greater than or equal to 1"),
+        ("train", "epohcs", 5, "epohcs = 5: unknown key; did you mean epochs?"),
+    ],
+)
+def test_a_value_that_cannot_be_is_refused_where_it_is_set(section, key, value, said):
     cfg = Settings()
-    with pytest.raises(ValueError, match="mel"):
-        cfg.audio.freq_scale = "bark"
-    assert cfg.audio.freq_scale == "mel"
+    with pytest.raises(SettingsError) as error:
+        setattr(getattr(cfg, section), key, value)
+    assert str(error.value).startswith(said)
+    assert cfg == Settings()
+
+
+def test_values_that_depend_on_each_other_are_set_one_after_the_other():
+    cfg = Settings()
+    cfg.infer.latitude = 45.0
+    with pytest.raises(SettingsError, match="latitude and longitude go together"):
+        cfg.checked()
+    cfg.infer.longitude = -75.0
+    cfg.audio.max_freq = 20000
+    cfg.audio.sampling_rate = 44100
+    assert cfg.checked() == cfg
+
+
+def test_values_may_be_those_of_numpy_and_paths():
+    train = Settings().train
+    train.epochs, train.learning_rate, train.load_checkpoint = np.int64(5), np.float32(0.5), Path("a") / "model.pt"
+    assert (train.epochs, train.learning_rate, train.load_checkpoint) == (5, 0.5, "a/model.pt")
 
 
 def test_checked_finds_values_that_do_not_fit_together():

@@ -68,7 +68,8 @@ class Extractor:
         self.audio = cfg.audio.checked()
         self.overlap = cfg.extract.overlap if overlap is None else overlap
         if not 0 <= self.overlap < self.audio.spec_duration:
-            raise SettingsError(f"overlap = {self.overlap:g}: must be from 0 to below {self.audio.spec_duration:g} s")
+            name = "extract.overlap" if overlap is None else "overlap"
+            raise SettingsError(f"{name} = {self.overlap:g}: must be from 0 to below {self.audio.spec_duration:g} s")
         self.db, self.class_name, self.class_code, self.src_name = db, class_name, class_code, src_name
         self.cat_name = cat_name or schema.DEFAULT
         self.spec_group = spec_group or schema.DEFAULT

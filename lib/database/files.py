@@ -5,11 +5,12 @@ from typing import NamedTuple
 
 from sqlalchemy import URL, Engine, MetaData, create_engine, event, text
 from sqlalchemy.exc import DatabaseError
-from sqlalchemy.pool import NullPool
+from sqlalchemy.pool import NullPool, StaticPool
 from sqlalchemy.schema import CreateIndex, CreateTable
 
 from lib.errors import EarshotError
 
+IN_MEMORY = ":memory:"
 WRITING = "check that you may write there, that it has room and that nothing else is using it"
 """What to do where a database cannot be written."""
 
@@ -84,7 +85,8 @@ def header_of(engine: Engine, path: Path, kind: Kind) -> Header:
 
 
 def engine_of(path: Path) -> Engine:
-    engine = create_engine(URL.create("sqlite", database=str(path)), poolclass=NullPool)
+    pool = StaticPool if str(path) == IN_MEMORY else NullPool  # in memory, each connection would be another database
+    engine = create_engine(URL.create("sqlite", database=str(path)), poolclass=pool)
 
     @event.listens_for(engine, "connect")
     def _configure(connection, _record) -> None:

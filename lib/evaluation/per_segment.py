@@ -32,7 +32,7 @@ class PerSegmentTester(Tester):
     end_time (s); a row without a class names a recording without sounds. recording_dir: the recordings, for how long
     they are. label_dir: labels of all scores, unmerged; see lib.evaluation.labels. output_dir: for the reports.
     threshold: score from which a class counts as found. calibrate: do only do_calibration, with scores of at least
-    cutoff; coef, inter: show that scaling in its plot rather than the fitted one.
+    cutoff; coef, inter: show that scaling in its plot rather than the fitted one (one of them alone: with 1 or 0).
     """
 
     _read = staticmethod(read_sounds)
@@ -50,12 +50,10 @@ class PerSegmentTester(Tester):
         inter: float | None = None,
     ) -> None:
         super().__init__(annotation_path, recording_dir, label_dir, output_dir, threshold)
-        if (coef is None) != (inter is None):
-            raise ValueError("coef and inter go together: give both or neither")
         self.calibrate = calibrate
         self.calibration_cutoff = cutoff
-        self.coefficient = coef
-        self.intercept = inter
+        self.coefficient = coef if inter is None else coef or 1.0
+        self.intercept = inter if coef is None else inter or 0.0
 
     def run(self) -> None:
         """Do everything: read, measure, and write the reports to output_dir; or do_calibration, where that is asked."""

@@ -52,7 +52,7 @@ class Predictor:
     ) -> None:
         if quantile is not None and not 0 <= quantile <= 1:
             raise EarshotError(f"quantile = {quantile:g}: must be in 0..1, or None for infer.quantile")
-        cfg = cfg or get_config()
+        cfg = (cfg or get_config()).checked()
         self.device = choose_device(device or "auto")
         self.files = model_files(model_path)
         self._networks = open_networks(self.files, self.device, cfg.infer.precision)
@@ -226,6 +226,7 @@ class Predictor:
         """
         if np.ndim(frame_scores) != 3:
             raise EarshotError(f"frame scores of shape {np.shape(frame_scores)}: must be (n, n_classes, n_frames)")
+        frame_scores = np.asarray(frame_scores)
         return to_global_frames(frame_scores, np.asarray(offsets_sec, float), recording_duration_sec, self.sed_fps)
 
     def get_embeddings(self, spec_array: np.ndarray) -> np.ndarray:
@@ -359,10 +360,10 @@ class Predictor:
     def save_manifest(self, output_path: str | Path, cfg: Settings | None = None) -> None:
         """Write a manifest: classes, models, and settings by which scores and labels come about.
 
-        output_path: the file, if it ends in .yaml; else the folder that manifest.yaml goes to.
+        output_path: the file, if it ends in .yaml or .yml; else the folder that manifest.yaml goes to.
         """
         path = Path(output_path)
-        path = path if path.suffix == ".yaml" else path / "manifest.yaml"
+        path = path if path.suffix in (".yaml", ".yml") else path / "manifest.yaml"
         write_text(path, manifest_text(model_manifest(self.files, self.descriptions, cfg or self.cfg)))
 
 

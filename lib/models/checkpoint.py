@@ -28,6 +28,8 @@ def load_checkpoint(path: str | Path) -> tuple[Recognizer, Description]:
         content = torch.load(path, map_location="cpu", weights_only=True)
     except FileNotFoundError:
         raise EarshotError(f"{path}: no such model; run the train stage first") from None
+    except IsADirectoryError:
+        raise EarshotError(f"{path}: is a folder; give one of the checkpoints in it") from None
     except pickle.UnpicklingError:
         raise EarshotError(f"{path}: is no checkpoint of tensors and plain data; train the model anew") from None
     except Exception as error:  # torch's reader fails in any way on a file that is none of its own

@@ -33,9 +33,10 @@ def load_new_model(
 ) -> Recognizer:
     """A new model of these classes, ready to be trained, on the best device there is.
 
-    All four lists are as long as there are classes; codes, alternative names and codes may be "". num_train_specs:
-    windows that it will be trained with, to be read off the model. cfg: whose `train` names backbone and head, and
-    whose `audio` the spectrograms. Raises EarshotError if the lists do not fit together or the backbone does not exist.
+    All four lists are as long as there are classes; codes, alternative names and codes may be "" or None.
+    num_train_specs: windows that it will be trained with, to be read off the model. cfg: whose `train` names backbone
+    and head, and whose `audio` the spectrograms. Raises EarshotError if the lists do not fit together or the backbone
+    does not exist.
     """
     cfg = cfg or get_config()
     columns = (train_class_names, train_class_codes, train_class_alt_names, train_class_alt_codes)
@@ -43,7 +44,8 @@ def load_new_model(
         lengths = ", ".join(str(len(column)) for column in columns)
         raise EarshotError(f"classes: {lengths} names, codes, alt_names, alt_codes; give as many of each, one or more")
     keys = ("name", "code", "alt_name", "alt_code")
-    classes = [dict(zip(keys, entry, strict=True)) for entry in zip(*columns, strict=True)]
+    entries = zip(*columns, strict=True)
+    classes = [{key: value or "" for key, value in zip(keys, entry, strict=True)} for entry in entries]
     description = Description(
         classes=classes,
         audio=cfg.audio.checked(),

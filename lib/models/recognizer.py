@@ -45,6 +45,7 @@ class Recognizer(nn.Module):
         return pool(self._features(spectrograms))
 
     def _features(self, spectrograms: Tensor) -> Tensor:
+        spectrograms = spectrograms.flatten(0, -3)  # also (n, 1, height, width)
         images = self.normalize(spectrograms).unsqueeze(1).contiguous(memory_format=torch.channels_last)
         return self.backbone(images)
 

@@ -69,9 +69,10 @@ def box_fault(min_x: float | None, max_x: float | None, min_y: float | None, max
 def counties_of(counties: Iterable[County], region_code: str) -> list[County]:
     """The counties of a region, in their order: those whose code begins with the whole parts of `region_code`.
 
-    CA-ON holds CA-ON and CA-ON-OT, but not CA-ONX.
+    CA-ON, or CA-ON-, holds CA-ON and CA-ON-OT, but not CA-ONX. The empty code holds all.
     """
-    return [county for county in counties if f"{county.code}-".startswith(f"{region_code}-")]
+    parts = f"{region_code.rstrip('-')}-" if region_code else ""
+    return [county for county in counties if f"{county.code}-".startswith(parts)]
 
 
 class CountyMap:

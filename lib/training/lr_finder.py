@@ -1,8 +1,8 @@
 """The learning-rate range test: one batch after the other at rates that grow exponentially, until the loss diverges.
 
 Smith, Cyclical Learning Rates for Training Neural Networks, 2017. A tenth of the rate at which the loss is lowest is
-suggested (Howard and Gugger, fastai: A Layered API for Deep Learning, 2020), or the one at which the loss falls steepest,
-if that is higher: the steepest fall alone may be that of the biases, which only learn how common the classes are.
+suggested (Howard and Gugger, fastai: A Layered API for Deep Learning, 2020), or the one at which the loss falls
+steepest, if that is higher: the steepest fall alone may be that of the biases, which only learn how common classes are.
 """
 
 import operator

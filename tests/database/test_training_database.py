@@ -1,5 +1,6 @@
 import inspect
 import sqlite3
+from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
@@ -418,3 +419,10 @@ def test_a_database_that_cannot_be_written_says_so(tmp_path, db):
 
 def test_what_a_table_can_be_filtered_by_is_worked_out_once():
     assert filters_of(schema.segment) is filters_of(schema.segment)
+
+
+def test_a_database_may_be_in_memory():
+    with TrainingDatabase(":memory:") as db:
+        category = db.insert_category("bird")
+        assert db.get_category({"ID": category})[0].name == "bird"
+    assert not Path(":memory:").exists()

@@ -331,8 +331,8 @@ def test_calibration_shows_the_values_that_are_given(tmp_path):
     tester = calibratable(tmp_path, calibrate=True, cutoff=0.4, coef=1.5, inter=-0.25)
     tester.run()
     assert written(tester) == {"calibration-1.50--0.25.png"}
-    with pytest.raises(ValueError, match="go together"):
-        PerSegmentTester("a", "b", "c", "d", 0.5, coef=1.0)
+    alone = PerSegmentTester("a", "b", "c", "d", 0.5, coef=1.5)
+    assert (alone.coefficient, alone.intercept) == (1.5, 0.0)
 
 
 def test_calibration_with_too_few_scores_is_a_value_error(segments):

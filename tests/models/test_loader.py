@@ -85,3 +85,12 @@ def test_kind_of_scores_can_be_set_when_loading(tmp_path):
 def test_missing_checkpoint_is_named(tmp_path):
     with pytest.raises(EarshotError, match=r"none\.pt: no such model"):
         load_from_checkpoint(tmp_path / "none.pt")
+
+
+def test_classes_may_lack_codes_and_spectrograms_may_have_a_channel():
+    model = load_new_model(["a", "b"], ["A", None], [None, None], [None, None], 10).eval().cpu()
+    assert model.train_class_codes == ["A", ""]
+    audio = model.description.audio
+    x = torch.rand(2, audio.spec_height, audio.spec_width)
+    with torch.inference_mode():
+        torch.testing.assert_close(model(x.unsqueeze(1)), model(x))

@@ -26,7 +26,6 @@ def test_a_region_holds_the_counties_whose_whole_leading_parts_it_names():
     assert [found.code for found in counties_of(counties, "CA-ON")] == ["CA-ON", "CA-ON-OT"]
     assert [found.code for found in counties_of(counties, "CA")] == ["CA", "CA-ON", "CA-ON-OT", "CA-ONX"]
     assert counties_of(counties, "CA-O") == []
-    assert counties_of(counties, "") == []
 
 
 def test_borders_belong_to_the_box_and_other_points_do_not():
@@ -97,3 +96,9 @@ def test_a_point_is_found_whatever_the_number_of_counties():
 
     watched = [Watched(*(getattr(each, name) for name in County.__slots__)) for each in counties]
     assert CountyMap(watched).at(20.5, 30.5).code == "30 20" and len(looked_at) <= 4
+
+
+def test_a_region_may_end_in_a_hyphen_and_the_empty_one_holds_all():
+    counties = [County(i, code, code, 0.0, 1.0, 0.0, 1.0) for i, code in enumerate(["CA-ON-OT", "CA-ONX", "US-NY"])]
+    assert [county.code for county in counties_of(counties, "CA-ON-")] == ["CA-ON-OT"]
+    assert counties_of(counties, "") == counties
