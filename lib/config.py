@@ -58,7 +58,7 @@ class Section(BaseModel):
     model_config = ConfigDict(extra="forbid", strict=True, allow_inf_nan=False)
 
     def __setattr__(self, name: str, value: Any) -> None:
-        if type(value).__module__ == "numpy" and value.ndim == 0:
+        if type(value).__module__ == "numpy" and getattr(value, "ndim", None) == 0:
             value = value.item()
         model = type(self)
         if not hasattr(model, name) and name not in model.model_fields:

@@ -17,6 +17,7 @@ which no segment holds min_seconds counts, too, in the segment that holds most o
 never found count as trained where manifest.yaml lists them; a block's seconds are those in it.
 """
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable
 from functools import cached_property
 from pathlib import Path
@@ -52,7 +53,7 @@ class derived(Generic[Value]):
         return self if tester is None else self.compute(tester)
 
 
-class Tester:
+class Tester(ABC):
     """What the testers share: all but which units there are, and what is in them."""
 
     _read: Callable[..., Truths]
@@ -87,20 +88,21 @@ class Tester:
         self._sources = self._read_sources()
         self.__dict__.pop("_assembled", None)
 
+    @abstractmethod
     def produce_reports(self) -> None:
         """Write the report files to output_dir."""
-        raise NotImplementedError
 
+    @abstractmethod
     def get_pr_table(self) -> dict[str, Any]:
         """Precision and recall over thresholds."""
-        raise NotImplementedError
 
     def _durations(self, labels: Labels, files: dict[str, Path]) -> dict[str, float]:
         """Recording -> duration (s), where a tester needs that. files: of recording_dir, by name."""
         return {}
 
+    @abstractmethod
     def _assemble(self, sources: Sources) -> Assembled:
-        raise NotImplementedError
+        """Units, and what the statistics of seconds rest on, of what was read."""
 
     # What was read, and brought together
 
