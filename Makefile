@@ -16,6 +16,7 @@ lint: $(READY)
 	@$(IN_VENV) ruff check .
 	@$(IN_VENV) ruff format --check .
 	@$(IN_VENV) mypy
+	@$(IN_VENV) lint-imports --no-logo
 
 benchmark: $(READY)
 	@$(IN_VENV) python -m pytest -m benchmark -s tests/benchmarks

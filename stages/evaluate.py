@@ -1,57 +1,63 @@
 """Compare what the model found in the test recordings with their annotations: figures, tables and pictures."""
 
-from lib.config import load_settings
-from lib.console import run_stage, show_problems
+import os
+from dataclasses import replace
+from pathlib import Path
+
+from lib.config.command_line import run_stage, stage
+from lib.config.schema import Settings
+from lib.core.console import show_problems
 
 
+@stage("evaluate")
 def evaluate(
-    params: str = "params.yaml",
+    settings: Settings,
     labels: str = "data/labels",
     output: str = "metrics/report",
     metrics: str = "metrics/evaluation.json",
-    **overrides,
-):
+) -> None:
     """Test the model on data.test and print how good it is.
 
+    Where nothing has changed that the figures are computed from, they are kept.
+
     Args:
-        params: Settings file.
-        labels: Folder that the infer stage wrote for the test recordings.
-        output: Folder for the tables and pictures.
+        labels: folder that the infer stage wrote for the test recordings.
+        output: folder for the tables and pictures.
         metrics: JSON file for the figures.
-        overrides: Any setting, as --key (of evaluate) or --section.key; for example --threshold 0.3.
     """
-    settings = load_settings(params, overrides, section="evaluate")
-
-    from dataclasses import replace
-    from pathlib import Path
-
-    from lib.datasets.contents import read_data_set
-    from lib.evaluation.events import measure_events
-    from lib.evaluation.predictions import read_predictions
-    from lib.evaluation.report import summary, write_event_report, write_example, write_report
-    from lib.evaluation.results import measure
+    from lib.core.code_digest import digest_code
+    from lib.core.digests import digest_of
+    from lib.core.files import write_json
+    from lib.core.kept_outputs import keep_outputs, restore_outputs
+    from lib.evaluation.event_metrics import measure_events
+    from lib.evaluation.metrics_report import summary_text, write_report
+    from lib.evaluation.segment_metrics import measure
     from lib.evaluation.units import segment_units
-    from lib.files import write_json
-    from lib.tracking.runs import complete_run
+    from lib.formats.data_sets import read_data_set
+    from lib.results.results_store import ResultsStore
+    from lib.tracking.mlflow_runs import complete_run
 
-    predictions = read_predictions(labels)
-    contents = read_data_set(settings.data.test)
-    units, problems = segment_units(contents, predictions, settings.evaluate.min_seconds)
-    chosen = settings.evaluate
-    results = measure(units, chosen.threshold, chosen.bootstrap, chosen.seed)
-    events, odd = measure_events(
-        contents, predictions, labels, units.recordings, chosen.onset_collar, chosen.bootstrap, chosen.seed
-    )
-    results = replace(results, figures=results.figures | events.figures)
-    problems = [*contents.problems, *problems, *odd]
-
-    write_report(output, results, units, predictions, list(contents.recordings), problems)
-    write_event_report(output, events)
-    problems += write_example(Path(output) / "example.png", units, contents, predictions)
+    chosen, roots = settings.evaluate, {"report": Path(output), "metrics": Path(metrics)}
+    data_set = read_data_set(settings.data.test)
+    with ResultsStore(labels) as store:
+        code = digest_code(segment_units, measure, measure_events, write_report)
+        experiment = os.environ.get("DVC_EXP_NAME")  # each has an MLflow run of its own
+        key = digest_of([settings.model_dump(), data_set.digest, store.digest(), code, experiment])
+        if restore_outputs("evaluate", key, roots):
+            print((Path(output) / "summary.txt").read_text(encoding="utf-8"))
+            return
+        units, problems = segment_units(data_set, store, chosen.min_seconds)
+        results = measure(units, chosen.threshold, chosen.bootstrap, chosen.seed)
+        resampling = chosen.bootstrap, chosen.seed
+        events, event_problems = measure_events(data_set, store, units.recordings, chosen.onset_collar, *resampling)
+        results = replace(results, figures=results.figures | events.figures)
+        problems = [*data_set.problems, *problems, *event_problems]
+        written, picture_problems = write_report(output, results, events, units, data_set, store, problems)
     write_json(metrics, results.figures)
-    problems += complete_run(settings, metrics, output)
-    show_problems(problems)
-    print(summary(results))
+    keep_outputs("evaluate", key, roots, [*written, Path(metrics)])
+    tracking_problems = complete_run(settings, metrics, output)
+    show_problems([*problems, *picture_problems, *tracking_problems])
+    print(summary_text(results))
 
 
 if __name__ == "__main__":

@@ -1,77 +1,53 @@
-"""Write models as ONNX files, for devices and programs that have no torch: data/models -> data/onnx."""
+"""Write models as ONNX files, for devices and programs without torch: data/models -> data/onnx."""
 
-from typing import TYPE_CHECKING
-
-from lib.config import load_settings
-from lib.console import run_stage, show_problems
-
-if TYPE_CHECKING:
-    from pathlib import Path
-
-    import numpy as np
-
-    from lib.config import Audio
+from lib.config.command_line import run_stage, stage
+from lib.config.schema import DataSetSettings, Settings
+from lib.core.console import show_problems
+from lib.core.errors import EarshotError
+from lib.sound.recordings import Recordings
 
 
+@stage("infer")
 def export(
-    model: str = "data/models",
-    output: str = "data/onnx",
-    recordings: str | None = None,
-    params: str = "params.yaml",
-    **overrides,
+    settings: Settings, model: str = "data/models", output: str = "data/onnx", recordings: str | None = None
 ) -> None:
-    """Write models as ONNX files that stand alone: spectrograms in, scores and embeddings out, classes as metadata.
+    """Write models as self-contained ONNX files: spectrograms in, scores and embeddings out, classes as metadata.
 
-    A file is left only if its outputs are torch's, to 1e-4, on random spectrograms and on those of a recording.
+    A file is only kept if its outputs equal torch's, to 1e-4, on random spectrograms and on those of a recording.
 
     Args:
         model: checkpoint, or folder of checkpoints, each of which becomes a file.
         output: folder to write <checkpoint>.onnx to.
-        recordings: a recording, folder or list (.txt), the first of which is compared; default: the first of data.test
-            that can be read.
-        params: settings file.
-        overrides: any setting.
+        recordings: a recording, folder or list (.txt), of which the first recording is compared; default: the first
+            recording of data.test that can be read.
     """
-    settings = load_settings(params, overrides, section="infer")
     from pathlib import Path
 
-    from lib.errors import EarshotError
-    from lib.inference.inputs import data_set_recordings, recordings_of
-    from lib.models.description import read_description
-    from lib.models.export import export_onnx
-    from lib.models.files import model_files
+    from lib.models.model_files import model_files
+    from lib.models.onnx_export import comparison_spectrograms, export_onnx
+    from lib.sound.recordings import recordings_of
 
-    found: dict[str, Path] = {}
-    try:
-        found, problems = recordings_of(recordings) if recordings else data_set_recordings(settings.data.test)
-        show_problems(problems)
-    except EarshotError:
-        if recordings:
-            raise
+    files, problems = recordings_of(recordings) if recordings else (_test_recordings(settings.data.test), [])
+    show_problems(problems)
     for checkpoint in model_files(model):
-        real = _spectrograms(list(found.values()), read_description(checkpoint).audio, bool(recordings))
-        exported = export_onnx(checkpoint, Path(output) / f"{checkpoint.stem}.onnx", real)
+        spectrograms = comparison_spectrograms(list(files.values()), checkpoint, must_be_readable=bool(recordings))
+        exported = export_onnx(checkpoint, Path(output) / f"{checkpoint.stem}.onnx", spectrograms)
         print(f"{checkpoint} -> {exported.path} ({exported.path.stat().st_size / 1e6:.1f} MB)")
-        for what, ports in (("input", exported.inputs), ("output", exported.outputs)):
-            for port in ports:
-                shape = ", ".join(map(str, port.shape))
-                print(f"  {what:<7} {port.name:<13} {port.type} ({shape}): {port.meaning}")
+        for port in exported.ports:
+            shape = ", ".join(map(str, port.shape))
+            print(f"  {port.direction:<7} {port.name:<13} float32 ({shape}): {port.meaning}")
         compared = f"{exported.n_random} random and {exported.n_real} real spectrograms"
         print(f"  largest difference from torch on {compared}: {exported.difference:.1e}")
 
 
-def _spectrograms(recordings: "list[Path]", audio: "Audio", strict: bool) -> "np.ndarray | None":
-    """Spectrograms of the first of the recordings; unless strict, of the first that can be read, if there is one."""
-    from lib.audio.spectrogram import recording_windows
-    from lib.errors import AudioError
+def _test_recordings(data_set: DataSetSettings) -> Recordings:
+    """The recordings of a data set, none if it cannot be read."""
+    from lib.formats.data_sets import data_set_recordings
 
-    for path in recordings:
-        try:
-            return next(recording_windows(path, audio, audio.spec_duration / 2, 32)).spectrograms
-        except AudioError as error:
-            if strict:
-                raise AudioError(f"{path}: {error}") from None
-    return None
+    try:
+        return data_set_recordings(data_set)
+    except EarshotError:
+        return {}
 
 
 if __name__ == "__main__":

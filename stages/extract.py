@@ -2,53 +2,49 @@
 
 from dataclasses import asdict
 
-from lib.config import Settings, load_settings
-from lib.console import run_stage, show_problems
-from lib.errors import EarshotError
+from lib.config.command_line import run_stage, stage
+from lib.config.schema import Settings
+from lib.core.console import show_problems
+from lib.core.errors import EarshotError
 
 
+@stage("extract")
 def extract(
+    settings: Settings,
     database: str = "data/training.db",
     metrics: str = "metrics/extract.json",
     spec_group: str | None = None,
     replace: bool = False,
-    params: str = "params.yaml",
-    **overrides,
 ) -> None:
     """Cut labelled recordings into windows and store their spectrograms in the training database.
 
-    Recordings that the database holds already cost nothing; a run that was stopped goes on where it was.
+    Recordings that are in the database already are not read again; an interrupted run resumes.
 
     Args:
         database: SQLite file to write.
         metrics: report to write: counts, windows of each class, failed files with reasons, digest of the rows.
-        spec_group: only make spectrograms of the segments that the database holds, as the audio settings say now, and
-            keep them beside the others in a group of that name; train.spec_group chooses one to train with.
-        replace: with spec_group, make those of a group that has other audio settings anew.
-        params: settings file.
-        overrides: any setting, for example --min_seconds=0.5 or --data.train.path=DIR.
+        spec_group: only make spectrograms of the segments in the database, with the present audio settings, in a group
+            of that name beside the others; train.spec_group chooses one to train with.
+        replace: with spec_group, replace the spectrograms of a group that has other audio settings.
     """
-    settings = load_settings(params, overrides, section="extract")
     if spec_group is not None:
         _fill_group(settings, database, spec_group, replace)
         return
-    from lib.database.extraction import extract as extract_windows
-    from lib.datasets.contents import read_data_set
-    from lib.files import write_json
+    from lib.core.files import write_json
+    from lib.formats.data_sets import read_data_set
+    from lib.training_data.extraction import extract_windows
 
-    contents = read_data_set(settings.data.train)
-    report, extracted, problems = extract_windows(contents, settings.audio, settings.extract, database)
+    data_set = read_data_set(settings.data.train)
+    report, n_new, problems = extract_windows(data_set, settings.audio, settings.extract, database)
     show_problems(problems)
     write_json(metrics, asdict(report))
-    print(
-        f"{report.recordings} recordings ({extracted} new or changed, {len(report.failed)} failed), "
-        f"{report.windows} windows, {report.background_windows} of them background -> {database}"
-    )
+    recordings = f"{report.recordings} recordings ({n_new} new or changed, {len(report.failed)} failed)"
+    print(f"{recordings}, {report.windows} windows, {report.background_windows} of them background -> {database}")
 
 
 def _fill_group(settings: Settings, database: str, spec_group: str, replace: bool) -> None:
-    from lib.database.spec_groups import reextract
-    from lib.database.training_database import TrainingDatabase
+    from lib.training_data.spec_groups import reextract
+    from lib.training_data.training_database import TrainingDatabase
 
     with TrainingDatabase(database, create=False) as db:
         folder, workers = settings.data.train.path, settings.extract.workers
@@ -57,7 +53,7 @@ def _fill_group(settings: Settings, database: str, spec_group: str, replace: boo
     show_problems(problems)
     print(f"{n_made} spectrograms made, {len(problems)} recordings passed over -> {database}, group {spec_group}")
     if problems and settings.extract.strict:
-        raise EarshotError("stopped because extract.strict is set; see the lines above")
+        raise EarshotError("", "stopped because extract.strict is set", "see the lines above")
 
 
 if __name__ == "__main__":

@@ -1,28 +1,25 @@
 """Occurrence tables (CSV) -> occurrence database (SQLite) and a pickle of it for fast lookup during inference."""
 
-from lib.config import load_settings
-from lib.console import run_stage, show_problems
+from lib.config.command_line import run_stage, stage
+from lib.config.schema import Settings
+from lib.core.console import show_problems
 
 
+@stage("occurrences")
 def pickle_occurrences(
-    params: str = "params.yaml",
-    database: str = "data/occurrence.db",
-    output: str = "data/occurrences.pkl",
-    **overrides,
-):
-    """Make the occurrence database and its pickle, both anew.
+    settings: Settings, database: str = "data/occurrence.db", output: str = "data/occurrences.pkl"
+) -> None:
+    """Rebuild the occurrence database and its pickle.
 
     Args:
-        params: settings file.
         database: SQLite file to write.
         output: pickle file to write.
-        overrides: any setting, as --path (of section occurrences) or --section.key.
     """
-    path = load_settings(params, overrides, section="occurrences").occurrences.path
-    from lib.occurrence.database import write_database
-    from lib.occurrence.pickler import OccurrencePickler
-    from lib.occurrence.table import read_occurrences
+    from lib.occurrence.occurrence_database import write_database
+    from lib.occurrence.occurrence_pickler import OccurrencePickler
+    from lib.occurrence.occurrence_table import read_occurrences
 
+    path = settings.occurrences.path
     rows, problems = read_occurrences(path)
     show_problems(problems)
     write_database(rows, database)

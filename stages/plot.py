@@ -1,11 +1,15 @@
-"""Draw spectrograms: recordings, a class of the training database, or an evaluation's errors in → pictures."""
+"""Draw spectrograms: recordings, a class of the training database, or an evaluation's errors in -> pictures."""
 
-from lib.config import load_settings
-from lib.console import progress, run_stage, show_problems
-from lib.errors import Problem, SettingsError
+from lib.config.command_line import run_stage, stage
+from lib.config.schema import Settings
+from lib.core.console import show_problems
+from lib.core.errors import Problem, SettingsError
+from lib.core.progress import progress
 
 
+@stage("audio", **{"class": "class_name", "recording": "recordings"})
 def plot(
+    settings: Settings,
     recordings: str | None = None,
     output: str = "data/plots",
     whole: bool = False,
@@ -20,8 +24,6 @@ def plot(
     max: int = 0,
     power: float = 1.0,
     bare: bool = False,
-    params: str = "params.yaml",
-    **overrides,
 ) -> None:
     """Draw spectrograms. Give one of --recordings, --class and --errors.
 
@@ -33,47 +35,47 @@ def plot(
         overlap: seconds that neighbouring windows share.
         annotations: labelled data set whose annotations are drawn, in vermillion.
         labels: folder that infer wrote, whose labels are drawn, in white.
-        class_name: a class (also --class), name or code: draw its windows of the training database.
+        class_name: a class (also --class), by any of its names or codes; draw its windows of the training database.
         database: training database.
         spec_group: group of its spectrograms.
-        errors: errors.csv of the evaluate stage; without a value: metrics/report/errors.csv.
+        errors: errors.csv of the evaluate stage; without a value, metrics/report/errors.csv.
         context: seconds to show before and after the window of an error.
-        max: pictures to draw at most (of errors: of each kind); 0: all.
-        power: exponent of the values; below 1, what is faint shows more.
+        max: pictures to draw at most (of errors, of each kind); 0: all.
+        power: exponent of the values; below 1, faint sounds show better.
         bare: the spectrogram alone, without axes.
-        params: settings file.
-        overrides: any setting, as --key (of audio) or --section.key; for example --spec_height 192.
     """
-    recordings = overrides.pop("recording", recordings)
-    class_name = overrides.pop("class", class_name)
-    settings = load_settings(params, overrides, section="audio")
     if sum(source is not None for source in (recordings, class_name, errors)) != 1:
-        raise SettingsError("give one of --recordings PATH, --class NAME and --errors, to say what to draw")
+        raise SettingsError("plot", "give one of --recordings PATH, --class NAME and --errors, to say what to draw")
     if not 0 <= overlap < settings.audio.spec_duration or power <= 0 or context < 0 or max < 0:
-        raise SettingsError("overlap must be below audio.spec_duration, power above 0, context and max not below 0")
-
+        fault = "overlap must be below audio.spec_duration, power above 0, context and max not below 0"
+        raise SettingsError("plot", fault)
+    from itertools import islice
     from pathlib import Path
 
-    from lib.evaluation import spectrograms
+    from lib.config.schema import DataSetSettings
+    from lib.curation import sound_pictures
+    from lib.formats.data_sets import read_data_set
+    from lib.results.results_store import ResultsStore
+    from lib.sound.recordings import recordings_of
 
     problems: list[Problem] = []
-    total, drawn = spectrograms.pictures(
-        settings,
-        spectrograms.Style(settings.audio, power, bare),
-        Path(output),
-        problems,
-        max or None,
-        errors="metrics/report/errors.csv" if errors == "True" else errors,
-        context=context,
-        class_name=class_name,
-        database=database,
-        spec_group=spec_group,
-        recordings=recordings,
-        whole=whole,
-        overlap=overlap,
-        annotations=annotations,
-        labels=labels,
-    )
+    style, folder, limit = sound_pictures.Style(settings.audio, power, bare), Path(output), max or None
+    if errors:
+        table = sound_pictures.read_errors("metrics/report/errors.csv" if errors == "True" else errors, limit)
+        test_set = read_data_set(settings.data.test)
+        total, drawn = len(table), sound_pictures.draw_errors(table, test_set, context, style, folder, problems)
+    elif class_name:
+        total, drawn = sound_pictures.draw_class(database, class_name, spec_group, style, folder, limit)
+    else:
+        files, problems = recordings_of(str(recordings))
+        marks = sound_pictures.Marks(
+            read_data_set(DataSetSettings(path=annotations)).annotations if annotations else None,
+            ResultsStore(labels) if labels else None,
+        )
+        hop = None if whole else settings.audio.spec_duration - overlap
+        total = sound_pictures.count_pictures(files, hop, settings.audio)
+        drawn = sound_pictures.draw_recordings(files, hop, style, folder, marks, problems)
+        total, drawn = min(total, max or total), islice(drawn, limit)
     n = sum(1 for _ in progress(drawn, "plot", total, "pictures"))
     show_problems(problems)
     print(f"{n} pictures -> {output}")

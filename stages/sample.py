@@ -1,16 +1,23 @@
 """Synthesize the default data: a seed -> data/sample (soundscapes, annotations, classes, occurrences)."""
 
-from lib.console import progress, run_stage
-from lib.errors import SettingsError
+from lib.config.command_line import run_stage, stage
+from lib.core.errors import SettingsError
+from lib.core.progress import progress
 
 
+@stage()
 def sample(
-    output: str = "data/sample", seed: int = 1, train: int = 24, test: int = 10, seconds: float = 60.0, workers: int = 0
+    output: str = "data/sample",
+    seed: int = 1,
+    train: int = 24,
+    test: int = 10,
+    seconds: float = 60.0,
+    workers: int = 0,
 ) -> None:
     """Synthesize soundscapes of invented species with exact annotations, and where and when the species occur.
 
     Args:
-        output: folder to write; what an earlier run made there is replaced.
+        output: folder to write; what an earlier run wrote there is replaced.
         seed: whole number from 0; the same seed gives the same files.
         train: soundscapes to train with.
         test: soundscapes to evaluate with.
@@ -19,14 +26,14 @@ def sample(
     """
     for name, value in (("seed", seed), ("train", train), ("test", test), ("workers", workers)):
         if type(value) is not int or value < 0:
-            raise SettingsError(f"{name} = {value!r}: must be a whole number from 0")
+            raise SettingsError(f"--{name} = {value!r}", "must be a whole number from 0")
     if not isinstance(seconds, int | float) or not 20 <= seconds <= 3600:
-        raise SettingsError(f"seconds = {seconds!r}: must be a number from 20 to 3600")
-    from lib.datasets.sample import write_sample
-    from lib.parallel import n_workers
+        raise SettingsError(f"--seconds = {seconds!r}", "must be a number from 20 to 3600")
+    from lib.core.parallel import n_workers
+    from lib.sample.soundscapes import write_sample
 
-    made = write_sample(str(output), seed, train, test, seconds, n_workers(workers))
-    counts = [n for _, n in progress(made, "sample", total=train + test)]
+    written = write_sample(str(output), seed, train, test, seconds, n_workers(workers))
+    counts = [n for _, n in progress(written, "sample", total=train + test)]
     print(f"{train} + {test} recordings of {seconds:g} s, {sum(counts)} annotated songs -> {output}")
 
 

@@ -1,11 +1,15 @@
 """Search by example: a sound -> the most similar windows of recordings, as a table and as pictures."""
 
-from lib.config import load_settings, read_seconds
-from lib.console import run_stage, show_problems
-from lib.errors import SettingsError
+from lib.config.command_line import run_stage, stage
+from lib.config.load import read_seconds
+from lib.config.schema import Settings
+from lib.core.console import show_problems
+from lib.core.errors import SettingsError
 
 
+@stage("infer")
 def search(
+    settings: Settings,
     query: str,
     start: str | None = None,
     end: str | None = None,
@@ -19,8 +23,6 @@ def search(
     max: int = 20,
     distinct: bool = False,
     plot: bool = False,
-    params: str = "params.yaml",
-    **overrides,
 ) -> None:
     """Find the windows of recordings that sound most like a given one; results.csv in the output folder lists them.
 
@@ -29,40 +31,49 @@ def search(
     Args:
         query: a recording with the sound, or the name of a recording in the store.
         start: where the sound begins in it, seconds or m:ss; default: at the loudest window.
-        end: where it ends; default: a window behind the start.
+        end: where it ends; default: a window after the start.
         store: embeddings to search, written by the embed stage.
-        recordings: search only these: a recording, folder or list (.txt); the store gets those that it lacks first.
+        recordings: search only these: a recording, folder or list (.txt); the store first gets those that it lacks.
         database: search a training database instead, whose spectrograms have embeddings (embed --database).
-        class_name: only spectrograms of that class of the database.
+        class_name: only spectrograms of that class of the database (any of its names or codes).
         spec_group: only spectrograms of that group of the database.
         output: folder to write to.
         model: the checkpoint, or folder of checkpoints, that the embeddings were made by.
-        max: number of windows to list.
-        distinct: list one window of a recording.
-        plot: write a picture of each window, <recording>-<start>.png, which Extractor.extract_by_image understands.
-        params: settings file.
-        overrides: any setting of infer.
+        max: number of windows to list, at most.
+        distinct: list one window of each recording.
+        plot: write a picture of each window, <recording>-<start>.png, which Extractor.extract_by_image reads.
     """
-    settings = load_settings(params, overrides, section="infer")
     if recordings is not None and database is not None:
-        raise SettingsError("give --recordings or --database, not both: what to search")
+        raise SettingsError("search", "give --recordings or --database, not both, to say what to search")
     if max < 1:
-        raise SettingsError(f"--max {max}: must be 1 or more")
+        raise SettingsError(f"--max {max}", "must be 1 or more")
     first = None if start is None else read_seconds("--start", start)
     last = None if end is None else read_seconds("--end", end)
     from pathlib import Path
 
-    from lib.curation.search import show_matches
-    from lib.curation.search_run import find, open_source, write_found
+    from lib.curation.database_embeddings import DatabaseEmbeddings
+    from lib.curation.embedding_store import Embeddings, EmbeddingStore
+    from lib.curation.recording_embeddings import embed_recordings
+    from lib.curation.search_results import show_matches, write_matches
+    from lib.curation.similarity_search import search_sound
+    from lib.sound.recordings import recordings_of
 
-    source, problems = open_source(store, recordings, database, spec_group, class_name, model, settings)
-    show_problems(problems)
-    with source:
-        found = find(source, query, first, last, model, settings, max, distinct)
-        show_problems(write_found(found, source, Path(output), plot))
-    print(show_matches(found.matches))
-    speed = f"{found.seconds:.2f} s ({found.windows / found.seconds:,.0f} windows/s)"
-    print(f"{len(found.matches)} of {found.windows:,} windows, in {speed} -> {output}")
+    embeddings: Embeddings
+    if database is not None:
+        embeddings = DatabaseEmbeddings(database, spec_group, class_name)
+    elif recordings is not None:
+        files, problems = recordings_of(recordings)
+        outcome = embed_recordings(files, model, settings, Path(store))
+        show_problems([*problems, *outcome.problems])
+        embeddings = EmbeddingStore(store, files)
+    else:
+        embeddings = EmbeddingStore(store)
+    with embeddings:
+        result = search_sound(embeddings, query, first, last, model, settings, max, distinct)
+        show_problems(write_matches(result.matches, embeddings, Path(output), plot))
+    print(show_matches(result.matches))
+    speed = f"{result.seconds:.2f} s ({result.windows / result.seconds:,.0f} windows/s)"
+    print(f"{len(result.matches)} of {result.windows:,} windows, in {speed} -> {output}")
 
 
 if __name__ == "__main__":

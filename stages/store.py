@@ -1,18 +1,13 @@
-"""Make the MLflow store of the project: settings in → mlflow.db (or an experiment on the server that is set)."""
+"""Make the MLflow store of the project: settings -> mlflow.db (or an experiment on the server that is set)."""
 
-from lib.config import load_settings
-from lib.console import run_stage
+from lib.config.command_line import run_stage, stage
+from lib.config.schema import Settings
 
 
-def store(params: str = "params.yaml", **overrides):
-    """Make the MLflow store and its experiment, if they are not there yet.
-
-    Args:
-        params: YAML file of settings.
-        overrides: any setting, as --key (of section tracking) or --section.key.
-    """
-    settings = load_settings(params, overrides, section="tracking")
-    from lib.tracking.store import ensure_store, store_uri
+@stage("tracking")
+def store(settings: Settings) -> None:
+    """Make the MLflow store and its experiment, unless they exist."""
+    from lib.tracking.mlflow_store import ensure_store, store_uri
 
     ensure_store(store_uri(settings.tracking), settings.tracking.experiment)
 

@@ -1,27 +1,25 @@
-"""Show the outcome of the pipeline: metrics/report in → its summary, and where to look further."""
+"""Show the outcome of the pipeline: metrics/report -> its summary, and where to look further."""
 
 from pathlib import Path
 
-from lib.config import load_settings
-from lib.console import run_stage
-from lib.errors import EarshotError
+from lib.config.command_line import run_stage, stage
+from lib.config.schema import Settings
+from lib.core.errors import EarshotError
 
 
-def summary(params: str = "params.yaml", report: str = "metrics/report", **overrides):
+@stage("tracking")
+def summary(settings: Settings, report: str = "metrics/report") -> None:
     """Print the evaluation's summary.
 
     Args:
-        params: YAML file of settings.
         report: folder that the evaluate stage wrote.
-        overrides: any setting, as --key (of section tracking) or --section.key.
     """
-    settings = load_settings(params, overrides, section="tracking")
-    from lib.tracking.store import store_uri
+    from lib.tracking.mlflow_store import store_uri
 
     try:
         text = (Path(report) / "summary.txt").read_text(encoding="utf-8")
     except FileNotFoundError:
-        raise EarshotError(f"{report}: holds no summary.txt; run `dvc repro` to evaluate") from None
+        raise EarshotError(report, "holds no summary.txt", "run `dvc repro` to evaluate") from None
     print(text)
     print(f"Tables and pictures:  {report}")
     print(f"Compare runs:         .venv/bin/mlflow ui --backend-store-uri {store_uri(settings.tracking)}")

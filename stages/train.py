@@ -1,60 +1,72 @@
 """Train a recognizer: data/training.db -> data/models, with curves and figures in metrics/."""
 
-from lib.config import load_settings
-from lib.console import run_stage, say, show_problems
-from lib.errors import SettingsError
+from lib.config.command_line import run_stage, stage
+from lib.config.schema import Settings
+from lib.core.console import show_problems
+from lib.core.errors import SettingsError
 
 
+@stage("train")
 def train(
+    settings: Settings,
     database: str = "data/training.db",
     model: str = "data/models/model.pt",
     metrics: str = "metrics/train.json",
     curves: str = "metrics/train.csv",
     state: str = "data/.training-state",
-    params: str = "params.yaml",
-    **overrides,
 ) -> None:
     """Train a recognizer on the windows of the training database.
 
-    A run that was stopped goes on from its last whole epoch.
+    An interrupted run resumes from its last complete epoch. The model is kept if nothing that it is computed from has
+    changed.
 
     Args:
         database: SQLite file that the extract stage wrote.
-        model: checkpoint to write, and its description beside it; earlier epochs and folds add -e21 or -f2 to its name.
-        metrics: figures of the last epoch, or of all folds together, to write, JSON.
-        curves: figures of each epoch to write, CSV.
-        state: where the state after each epoch is kept until the training ends.
-        params: settings file.
-        overrides: any setting, for example --epochs=5.
+        model: checkpoint to write, its description beside it; earlier epochs and folds add -e21 or -f2 to its name.
+        metrics: file to write: figures of the last epoch, or of all folds together, JSON.
+        curves: file to write: figures of each epoch, CSV.
+        state: file to keep the state after each epoch in until the training ends.
     """
-    settings = load_settings(params, overrides, section="train")
     from pathlib import Path
 
     import pandas as pd
 
-    from lib.database.stored_windows import StoredWindows
-    from lib.files import write_json, write_text
-    from lib.tracking.runs import training_run
-    from lib.training.state import epochs_done, remove_state, training_fingerprint
-    from lib.training.trainer import describe, save_models, train
+    from lib.core.digests import digest_of
+    from lib.core.files import write_json, write_text
+    from lib.core.kept_outputs import keep_outputs, restore_outputs
+    from lib.models.description import description_file
+    from lib.models.model_files import remove_other_models
+    from lib.tracking.mlflow_runs import training_run
+    from lib.training.training_state import epochs_done, remove_state, training_fingerprint
 
     folder, start = Path(model).parent, settings.train.load_checkpoint
     if start and Path(start).resolve().is_relative_to(folder.resolve()):
-        fault = f"train.load_checkpoint = {start!r}: lies in {folder}, which DVC empties before it trains"
-        raise SettingsError(f"{fault}; copy it and its .json elsewhere")
-    windows = StoredWindows(database, settings.train.spec_group)
+        fault = f"lies in {folder}, which DVC empties before it trains"
+        raise SettingsError(f"train.load_checkpoint = {start!r}", fault, "copy it and its .json elsewhere")
     fingerprint = training_fingerprint(database, settings.train)
+    key = digest_of([fingerprint, Path(model).name])
+    roots = {"models": folder, "metrics": Path(metrics), "curves": Path(curves)}
+    if restored := restore_outputs("train", key, roots):
+        remove_other_models(model, restored)
+        print(f"nothing has changed that the model is computed from: kept -> {folder}")
+        return
+    from lib.training.trainer import epoch_line, save_models, train_models
+    from lib.training_data.stored_windows import StoredWindows
+
+    windows = StoredWindows(database, settings.train.spec_group)
     with training_run(settings, fingerprint, models=folder, epochs_done=epochs_done(state, fingerprint)) as log:
 
         def on_epoch(step: int, figures: dict[str, float]) -> None:
             log.log_epoch(step, figures)
-            say(describe(figures))
+            print(epoch_line(figures), flush=True)
 
-        outcome = train(windows, settings.train, state, fingerprint, on_epoch)
-        save_models(model, outcome)
+        outcome = train_models(windows, settings.train, state, fingerprint, on_epoch)
+        written = save_models(model, outcome)
     show_problems([*outcome.problems, *log.problems])
     write_text(curves, pd.DataFrame(outcome.epochs).to_csv(index=False))
     write_json(metrics, outcome.metrics)
+    files = [*written, *map(description_file, written), Path(metrics), Path(curves)]
+    keep_outputs("train", key, roots, files)
     remove_state(state)
     n_windows, n_models = outcome.description.training["windows"], len(outcome.models)
     print(f"{n_windows} windows, {settings.train.epochs} epochs, {n_models} models -> {folder}")

@@ -1,5 +1,6 @@
 """Small recordings of known content for tests."""
 
+import struct
 from pathlib import Path
 
 import av
@@ -38,4 +39,13 @@ def truncate(path: Path, keep: float) -> Path:
     """Keep that part of a file's bytes."""
     content = path.read_bytes()
     path.write_bytes(content[: round(keep * len(content))])
+    return path
+
+
+def add_guano(path: Path, text: str, before: bytes = b"") -> Path:
+    """Append a GUANO chunk to a WAV file, as recorders do."""
+    content = text.encode()
+    content += b"\0" * (len(content) % 2)
+    whole = path.read_bytes() + before + struct.pack("<4sI", b"guan", len(content)) + content
+    path.write_bytes(whole[:4] + struct.pack("<I", len(whole) - 8) + whole[8:])
     return path

@@ -1,14 +1,15 @@
 """Recordings as streams of mono float32 blocks at one sampling rate, in constant memory.
 
-libsndfile (through soundfile) decodes WAV, FLAC, Ogg, AIFF, W64 and more; what it does not know (M4A, AAC, WebM), MP3
-(about damaged ones it writes to stderr) and what it gives up on go to FFmpeg's libraries (through PyAV). The content
-tells the format, so a wrong suffix does not matter.
+libsndfile (through soundfile) decodes WAV, FLAC, Ogg, AIFF, W64 and more. FFmpeg's libraries (through PyAV) decode what
+it does not know (M4A, AAC, WebM) or gives up on, and MP3, since it prints to stderr about damaged ones. The format is
+recognized by content, so a wrong suffix does not matter.
 """
 
 import os
 import re
-from collections.abc import Callable, Iterable, Iterator
-from fnmatch import fnmatchcase
+from collections.abc import Callable, Iterator
+from contextlib import closing, suppress
+from itertools import chain
 from pathlib import Path
 from typing import NamedTuple
 
@@ -16,97 +17,17 @@ import numpy as np
 import soundfile
 import soxr
 
-from lib.errors import AudioError, Problem
-from lib.files import printable
+from lib.core.errors import AudioError, unreadable
+from lib.sound.recordings import SNDFILE_HEADS
 
-SUFFIXES = frozenset(
-    f".{suffix}"
-    for suffix in (
-        *("wav", "wave", "w64", "rf64", "flac", "ogg", "oga", "opus", "mp3", "aif", "aiff", "aifc", "au", "caf"),
-        *("m4a", "mp4", "aac", "webm", "wma", "mka"),
-    )
-)
-SNDFILE_HEADS = frozenset({b"RIFF", b"RIFX", b"RF64", b"riff", b"fLaC", b"OggS", b"FORM", b"caff", b".snd"})
-"""First bytes of the files that libsndfile gets."""
 BLOCK_SAMPLES = 2**19
-"""Samples of all channels that are decoded at once; after each block, libsndfile costs a search for its end."""
+"""Samples of all channels that are decoded at once; after each block, libsndfile searches for its end."""
 CHECK_SECONDS = 10.0
 """Seconds at the start of a recording by which its cleanest channel is chosen."""
 LOUDEST = np.float32(1e9)
-"""Values from here on are no sound but damage, and would overflow when squared."""
+"""Values from here on are damage, not sound, and would overflow when squared."""
 
 Note = Callable[[str], None]
-
-
-def find_recordings(path: str | Path, include: str | None = None) -> tuple[dict[str, Path], list[Problem]]:
-    """Recordings below a folder (or one file) by name, sorted, and what is odd about their names.
-
-    include: a glob on file names without suffix. Raises AudioError if the path does not exist.
-    """
-    files = [file for file in recording_files(path) if include is None or fnmatchcase(printable(file.stem), include)]
-    return name_recordings(files, Path(path))
-
-
-def recording_files(path: str | Path) -> list[Path]:
-    """The recordings below a folder, sorted, or the one file that the path names. Raises AudioError if it is none."""
-    root = Path(path)
-    if root.is_file():
-        return [root]
-    if not root.is_dir():
-        raise AudioError(f"{root}: no such file or folder; check the path")
-    return sorted(_walk(root))
-
-
-def name_recordings(files: list[Path], root: Path) -> tuple[dict[str, Path], list[Problem]]:
-    """Recordings by name, sorted, and what is odd about their names.
-
-    A recording's name is its file name without suffix; where several share one, their paths within the root without
-    suffix, and if that is not enough, with suffix.
-    """
-    found: dict[str, Path] = {}
-    for name_of in (
-        lambda file: printable(file.stem),
-        lambda file: printable(str(file.relative_to(root).with_suffix(""))),
-        lambda file: printable(str(file.relative_to(root))),
-    ):
-        named = set(found.values())
-        distinct = _distinct([file for file in files if file not in named], name_of)
-        found |= {name: file for name, file in distinct.items() if name not in found}
-    problems = [problem for file in files for problem in _odd_name(file)]
-    for file in sorted(set(files) - set(found.values())):
-        problems.append(Problem(printable(str(file)), "another recording has the same name", "rename one of them"))
-    return dict(sorted(found.items())), problems
-
-
-def _walk(root: Path) -> Iterator[Path]:
-    seen: set[str] = set()  # a link may lead back to a folder above it
-    for folder, folders, files in os.walk(root, followlinks=True):
-        real = os.path.realpath(folder)
-        if real in seen:
-            folders.clear()
-            continue
-        seen.add(real)
-        folders[:] = sorted(name for name in folders if not name.startswith("."))
-        for name in files:
-            if not name.startswith(".") and os.path.splitext(name)[1].lower() in SUFFIXES:
-                yield Path(folder, name)
-
-
-def _distinct(files: list[Path], name_of: Callable[[Path], str]) -> dict[str, Path]:
-    """The files whose name no other file has, by name."""
-    by_name: dict[str, list[Path]] = {}
-    for file in files:
-        by_name.setdefault(name_of(file), []).append(file)
-    return {name: group[0] for name, group in by_name.items() if len(group) == 1}
-
-
-def _odd_name(file: Path) -> list[Problem]:
-    name = printable(file.name)
-    if name == file.name:
-        return []
-    return [
-        Problem(printable(str(file)), "the name is not UTF-8", f"it is shown as {name}; rename the file", lost=False)
-    ]
 
 
 class Info(NamedTuple):
@@ -119,28 +40,32 @@ class Info(NamedTuple):
 
 def probe(path: str | Path) -> Info:
     """Read a recording's header. Raises AudioError."""
-    with _open(path) as source:
+    with closing(_open(path)) as source:
         return source.info
 
 
 def stream(
     path: str | Path, sampling_rate: int, channel: str = "mix", start: float = 0.0, note: Note = lambda text: None
 ) -> Iterator[np.ndarray]:
-    """Yield a recording as mono blocks, float32 (samples,) in -1..1, resampled to sampling_rate (Hz).
+    """Yield a recording as mono blocks, float32 (samples,) in -1..1.
 
-    channel: `mix` (mean of all), `first`, or `cleanest` (see cleanest_channel). start: seconds to skip. note: called
-    with a line about what was repaired on the way (a truncated end, values that are no sound).
+    Args:
+        sampling_rate: Hz, to which it is resampled.
+        channel: `mix` (mean of all), `first`, or `cleanest` (see cleanest_channel).
+        start: seconds to skip.
+        note: called with a line about each repair (a truncated end, values that are not sound).
+
     Raises AudioError if nothing can be read.
     """
-    with _open(path) as source:
+    with closing(_open(path)) as source:
         native = source.info.sampling_rate
         resampler = soxr.ResampleStream(native, sampling_rate, 1, dtype="float32") if native != sampling_rate else None
         n_read = n_bad = 0
-        for block in _mono(source.blocks(start), channel, native):
+        for block in _mono(source.blocks(start), channel, source.info):
             n_read += len(block)
             with np.errstate(over="ignore"):
-                energy = np.dot(block, block)  # several times faster than looking at each sample
-            if not energy < LOUDEST**2:  # true for NaN, too
+                energy = np.dot(block, block)  # several times faster than checking each sample
+            if not energy < LOUDEST**2:  # also true for NaN
                 bad = ~(np.abs(block) < LOUDEST)
                 n_bad += int(bad.sum())
                 block = np.where(bad, np.float32(0), block)
@@ -149,7 +74,7 @@ def stream(
             if len(block):
                 yield block
         if n_read == 0 and start == 0:
-            raise AudioError(f"holds no sound ({source.fault or 'no samples'}); remove it or copy it anew")
+            raise AudioError(path, f"holds no sound ({source.fault or 'no samples'})", "remove it or copy it again")
         if resampler is not None and len(rest := resampler.resample_chunk(np.empty(0, np.float32), last=True)):
             yield rest
     expected = source.promised - start
@@ -159,9 +84,9 @@ def stream(
         note(f"{n_bad} samples are not numbers, or far too large, and were taken as silence")
 
 
-def load(path: str | Path, sampling_rate: int, channel: str = "mix") -> np.ndarray:
-    """A whole recording, float32 (samples,). For short ones: memory grows with its length. Raises AudioError."""
-    return np.concatenate([np.empty(0, np.float32), *stream(path, sampling_rate, channel)])
+def load(path: str | Path, sampling_rate: int, channel: str = "mix", note: Note = lambda text: None) -> np.ndarray:
+    """A whole recording, float32 (samples,); memory grows with its length. Arguments and errors as for stream."""
+    return np.concatenate([np.empty(0, np.float32), *stream(path, sampling_rate, channel, note=note)])
 
 
 def cleanest_channel(samples: np.ndarray) -> int:
@@ -178,59 +103,63 @@ def cleanest_channel(samples: np.ndarray) -> int:
     return int(np.argmin(noise))
 
 
-def _mono(blocks: Iterable[np.ndarray], channel: str, rate: int) -> Iterator[np.ndarray]:
-    chosen = 0
-    head: list[np.ndarray] | None = []
-    for block in blocks:
-        if block.shape[1] == 1:
-            yield block[:, 0]
-        elif channel == "mix":
-            yield block.mean(axis=1)
-        elif channel == "first":
-            yield np.ascontiguousarray(block[:, 0])
-        elif head is None:
-            yield np.ascontiguousarray(block[:, chosen])
-        else:
+def _mono(blocks: Iterator[np.ndarray], channel: str, info: Info) -> Iterator[np.ndarray]:
+    """Blocks (n, channels) as mono ones (n,)."""
+    if info.channels > 1 and channel == "mix":
+        yield from (block.mean(axis=1) for block in blocks)
+        return
+    chosen, head = 0, list[np.ndarray]()
+    if info.channels > 1 and channel == "cleanest":
+        while sum(map(len, head)) < CHECK_SECONDS * info.sampling_rate and (block := next(blocks, None)) is not None:
             head.append(block)
-            if sum(map(len, head)) >= CHECK_SECONDS * rate:
-                start = np.concatenate(head)
-                chosen, head = cleanest_channel(start), None
-                yield np.ascontiguousarray(start[:, chosen])
-    if head:
-        start = np.concatenate(head)
-        yield np.ascontiguousarray(start[:, cleanest_channel(start)])
+        if head:
+            head = [np.concatenate(head)]
+            chosen = cleanest_channel(head[0])
+    yield from (np.ascontiguousarray(block[:, chosen]) for block in chain(head, blocks))
 
 
 def _open(path: str | Path) -> "_SoundFile | _AvFile":
-    if not os.path.getsize(path):
-        raise AudioError("the file is empty (0 bytes); remove it or copy it anew")
-    with open(path, "rb") as file:
-        head = file.read(4)
-    reason = "no known sound format"
+    try:
+        with open(path, "rb") as file:
+            head = file.read(4)
+    except OSError as error:
+        raise unreadable(path, error) from None
+    if not head:
+        raise AudioError(path, "the file is empty (0 bytes)", "remove it or copy it again")
+    why = "no known sound format"
     if head in SNDFILE_HEADS:
         try:
             return _SoundFile(path)
         except soundfile.LibsndfileError as error:
-            reason = error.error_string.rstrip(".")
+            why = error.error_string.rstrip(".")
     try:
         return _AvFile(path)
-    except AudioError:
-        raise AudioError(f"cannot be decoded ({reason}); convert it to WAV or FLAC, or remove it") from None
+    except _Undecodable:
+        raise AudioError(path, f"cannot be decoded ({why})", "convert it to WAV or FLAC, or remove it") from None
+
+
+class _Undecodable(Exception):
+    """FFmpeg's libraries find no sound in a file."""
 
 
 class _SoundFile:
-    """A recording that libsndfile reads. promised: its duration (s) if it were whole; fault: what kept it from that."""
+    """A recording that libsndfile reads.
+
+    Attributes:
+        promised: its duration (s) if it were whole.
+        fault: why reading stopped early, or "".
+    """
 
     def __init__(self, path: str | Path) -> None:
         self._path = path
-        # By its descriptor, for by its name libsndfile would take any file that ends in .mp3 for one.
+        # By its descriptor: given a name that ends in .mp3, libsndfile takes any file for one.
         self._file = soundfile.SoundFile(os.open(path, os.O_RDONLY), closefd=True)
         self.info = Info(self._file.frames / self._file.samplerate, self._file.samplerate, self._file.channels)
         self.promised = self.info.seconds
         self.fault = ""
-        # Of a truncated WAV or AIFF, libsndfile takes what is there and says so in its log only.
+        # libsndfile reads a truncated WAV or AIFF as far as it goes, and reports that in its log only.
         sizes = re.search(r"^ ?(?:data|SSND) *: (\d+) \(should be (\d+)\)", self._file.extra_info, re.MULTILINE)
-        if sizes and int(sizes[2]) < int(sizes[1]) < 0xFFFFFFFF:  # that size stands for an unknown one
+        if sizes and int(sizes[2]) < int(sizes[1]) < 0xFFFFFFFF:  # which means an unknown size
             self.promised *= int(sizes[1]) / int(sizes[2])
 
     def blocks(self, start: float) -> Iterator[np.ndarray]:
@@ -242,22 +171,12 @@ class _SoundFile:
             while len(block := self._file.read(size, dtype="float32", always_2d=True)):
                 yield block
                 position += len(block)
-        except soundfile.LibsndfileError as error:
+        except soundfile.LibsndfileError as error:  # nothing is given of the block in which it stumbled
             self.fault = error.error_string.rstrip(".")
-            yield from self._rest(position)
+            with suppress(_Undecodable), closing(_AvFile(self._path)) as file:
+                yield from file.blocks(position / rate)
 
-    def _rest(self, position: int) -> Iterator[np.ndarray]:
-        """Blocks from a sample on of a file in which libsndfile stumbled; of such a block, it gives nothing."""
-        try:
-            with _AvFile(self._path) as file:
-                yield from file.blocks(position / self.info.sampling_rate)
-        except AudioError:
-            return
-
-    def __enter__(self) -> "_SoundFile":
-        return self
-
-    def __exit__(self, *_) -> None:
+    def close(self) -> None:
         self._file.close()
 
 
@@ -271,9 +190,9 @@ class _AvFile:
             self._file = av.open(os.fsdecode(path))
             self._stream = self._file.streams.audio[0]
         except (av.FFmpegError, IndexError, ValueError, UnicodeError) as error:
-            raise AudioError(f"cannot be decoded ({error})") from None
-        if not self._stream.rate or not self._stream.channels:  # taken for sound because of its suffix
-            raise AudioError("cannot be decoded (no sound in it)")
+            raise _Undecodable from error
+        if not self._stream.rate or not self._stream.channels:  # FFmpeg went by the suffix
+            raise _Undecodable
         known = self._file.format.name != "aac"  # a bare AAC stream has no header; FFmpeg guesses
         self.promised = float(self._file.duration or 0) / av.time_base if known else 0.0
         self.info = Info(self.promised, self._stream.rate, self._stream.channels)
@@ -301,8 +220,5 @@ class _AvFile:
         if any(map(len, pending)):
             yield np.concatenate(pending)
 
-    def __enter__(self) -> "_AvFile":
-        return self
-
-    def __exit__(self, *_) -> None:
+    def close(self) -> None:
         self._file.close()

@@ -5,22 +5,27 @@ the probability that a positive scores above a negative, ties counting one half 
 analysis, 2006). Tied scores are one point of a curve. Precision is 0 where nothing was found; what is undefined for
 want of positives or negatives is NaN.
 
-All functions take weights (b, r): b draws of the r recordings at once, each a number of times that a recording counts.
+Functions take weights (b, r): b draws of the r recordings at once, each a number of times that a recording counts.
+scikit-learn would sort all pairs again for each draw; here they are ranked once, and a draw costs a cumulative sum.
 """
 
 from dataclasses import dataclass
 
 import numpy as np
 
-CELLS = 4_000_000  # of a draws x entries array that is held at once
+CELLS = 4_000_000
+"""Of an array (draws, entries) in memory."""
 
 
 @dataclass(frozen=True)
 class Ranking:
     """Truth sorted by falling score, with what has the same effect on a curve counted together.
 
-    recording: int (m,), the recording of an entry. positives, negatives: float (m,), how many pairs of it the entry
-    counts. ends: int (g,), the last entry of each point of the curve. thresholds: float32 (g,), lowest score of it.
+    Args:
+        recording: of each entry, int (m,).
+        positives, negatives: how many pairs of it the entry counts, float (m,).
+        ends: the last entry of each point of the curve, int (g,).
+        thresholds: lowest score of each point, float32 (g,).
     """
 
     recording: np.ndarray
@@ -42,26 +47,21 @@ def rank(truth: np.ndarray, scores: np.ndarray, recording: np.ndarray) -> Rankin
     keys, inverse = np.unique(point * n_recordings + owner, return_inverse=True)
     hits = np.bincount(inverse, weights=positive, minlength=len(keys))
     sizes = np.bincount(inverse, minlength=len(keys)).astype(np.float64)
-    points, owners = keys // n_recordings, keys % n_recordings
 
-    unscored = ~scored
-    zero_sizes = np.bincount(recording[unscored], minlength=n_recordings).astype(np.float64)
-    zero_hits = np.bincount(recording[unscored], weights=truth[unscored], minlength=n_recordings)
-    zero_owners = np.flatnonzero(zero_sizes)
-    zero_point = point[-1] + 1 if len(point) else 0
-    points = np.concatenate([points, np.full(len(zero_owners), zero_point)])
-
-    positives = np.concatenate([hits, zero_hits[zero_owners]])
-    sizes = np.concatenate([sizes, zero_sizes[zero_owners]])
-    thresholds = score[np.flatnonzero(np.diff(point, append=-1))] if len(point) else score
-    if len(zero_owners):
-        thresholds = np.append(thresholds, np.float32(0))
+    # Pairs without a score, most of them often, are the last point and need not be sorted.
+    rest, n_points = recording[~scored], point[-1] + 1 if len(point) else 0
+    rest_sizes = np.bincount(rest, minlength=n_recordings).astype(np.float64)
+    rest_hits = np.bincount(rest, weights=truth[~scored], minlength=n_recordings)
+    owners = np.flatnonzero(rest_sizes)
+    points = np.append(keys // n_recordings, np.full(len(owners), n_points))
+    positives, sizes = np.append(hits, rest_hits[owners]), np.append(sizes, rest_sizes[owners])
+    thresholds = score[np.flatnonzero(np.diff(point, append=n_points))]
     return Ranking(
-        recording=np.concatenate([owners, zero_owners]),
+        recording=np.append(keys % n_recordings, owners),
         positives=positives,
         negatives=sizes - positives,
         ends=np.flatnonzero(np.diff(points, append=-1)),
-        thresholds=thresholds,
+        thresholds=np.append(thresholds, np.zeros(min(1, len(owners)), np.float32)),
     )
 
 
@@ -91,20 +91,20 @@ def curve(ranking: Ranking, weights: np.ndarray) -> tuple[np.ndarray, np.ndarray
 def pr_auc(tp: np.ndarray, fp: np.ndarray) -> np.ndarray:
     """Average precision (b,) of curves; NaN without positives."""
     gained = np.diff(tp, axis=1, prepend=0)
-    return _ratio((gained * _ratio(tp, tp + fp, empty=0)).sum(axis=1), tp[:, -1])
+    return ratio((gained * ratio(tp, tp + fp, empty=0)).sum(axis=1), tp[:, -1])
 
 
 def roc_auc(tp: np.ndarray, fp: np.ndarray) -> np.ndarray:
     """Area (b,) under ROC curves; NaN without positives or without negatives."""
     passed = np.diff(fp, axis=1, prepend=0)
     below = tp - np.diff(tp, axis=1, prepend=0) / 2
-    return _ratio((passed * below).sum(axis=1), tp[:, -1] * fp[:, -1])
+    return ratio((passed * below).sum(axis=1), tp[:, -1] * fp[:, -1])
 
 
 def areas(ranking: Ranking, weights: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """PR-AUC and ROC-AUC, float (b,) each, in memory that does not grow with the number of draws.
 
-    PR-AUC is NaN, too, where there are no negatives: such a class says nothing.
+    PR-AUC is NaN, too, without negatives: such a class says nothing.
     """
     step = max(1, CELLS // max(1, len(ranking.recording)))
     precision_recall, receiver = np.full(len(weights), np.nan), np.full(len(weights), np.nan)
@@ -127,17 +127,17 @@ class Counts:
     @property
     def precision(self) -> np.ndarray:
         """TP / (TP + FP); 0 where nothing was found."""
-        return _ratio(self.tp, self.tp + self.fp, empty=0)
+        return ratio(self.tp, self.tp + self.fp, empty=0)
 
     @property
     def recall(self) -> np.ndarray:
         """TP / positives; NaN without positives."""
-        return _ratio(self.tp, np.broadcast_to(self.positives, self.tp.shape))
+        return ratio(self.tp, self.positives)
 
     @property
     def f1(self) -> np.ndarray:
         """2 TP / (2 TP + FP + FN), the harmonic mean of precision and recall; NaN without positives."""
-        value = _ratio(2 * self.tp, self.tp + self.fp + self.positives)
+        value = ratio(2 * self.tp, self.tp + self.fp + self.positives)
         return np.where(self.positives > 0, value, np.nan)
 
     def drawn(self, weights: np.ndarray) -> "Counts":
@@ -148,31 +148,52 @@ class Counts:
 def count(
     truth: np.ndarray, scores: np.ndarray, recording: np.ndarray, n_recordings: int, thresholds: np.ndarray
 ) -> tuple[Counts, Counts]:
-    """Counts for each recording and for each class at rising thresholds (t,).
+    """Counts for each recording and for each class.
 
-    truth bool (n, c), scores float32 (n, c), recording int (n,). A class is found where its score is at least the
-    threshold, both as float32.
+    Args:
+        truth: bool (n, c).
+        scores: float32 (n, c); a class is found where its score is at least the threshold, both as float32.
+        recording: int (n,), below n_recordings.
+        n_recordings: number of recordings.
+        thresholds: rising, (t,).
     """
     edges = np.asarray(thresholds, dtype=scores.dtype)
     levels, n_classes = len(edges) + 1, truth.shape[1]
-    hits, alarms = np.zeros((n_recordings, levels)), np.zeros((n_recordings, levels))
-    class_hits, class_alarms = np.zeros((n_classes, levels)), np.zeros((n_classes, levels))
+    hits, alarms = np.zeros((2, n_recordings, levels))
+    class_hits, class_alarms = np.zeros((2, n_classes, levels))
     for column in range(n_classes):
-        level = np.searchsorted(edges, scores[:, column], side="right")
-        cells = recording * levels + level
+        cells = recording * levels + np.searchsorted(edges, scores[:, column], side="right")
         positive = truth[:, column]
-        for target, by_class, chosen in ((hits, class_hits, positive), (alarms, class_alarms, ~positive)):
+        for by_recording, by_class, chosen in ((hits, class_hits, positive), (alarms, class_alarms, ~positive)):
             found = np.bincount(cells[chosen], minlength=n_recordings * levels).reshape(n_recordings, levels)
-            target += found
+            by_recording += found
             by_class[column] = found.sum(axis=0)
     return _counts(hits, alarms), _counts(class_hits, class_alarms)
 
 
 def _counts(hits: np.ndarray, alarms: np.ndarray) -> Counts:
     """Counts from numbers of pairs (k, t + 1) that reach exactly that many thresholds."""
-    tp, fp = (np.cumsum(levels[:, ::-1], axis=1)[:, ::-1] for levels in (hits, alarms))
+    tp, fp = reaching(hits), reaching(alarms)
     return Counts(tp[:, 1:], fp[:, 1:], tp[:, :1])
 
 
-def _ratio(above: np.ndarray, below: np.ndarray, empty: float = np.nan) -> np.ndarray:
-    return np.divide(above, below, out=np.full(np.shape(above), empty, dtype=np.float64), where=below > 0)
+def reaching(levels: np.ndarray) -> np.ndarray:
+    """Sums (k, t) of each level and all above it."""
+    return np.cumsum(levels[:, ::-1], axis=1)[:, ::-1]
+
+
+def group_sums(values: np.ndarray, group: np.ndarray, n_groups: int) -> np.ndarray:
+    """Sums (n_groups, c) of the rows of values (n, c) by their group, int (n,)."""
+    sums = [np.bincount(group, weights=column, minlength=n_groups) for column in values.T]
+    return np.reshape(sums, (values.shape[1], n_groups)).T
+
+
+def thin(n_points: int, most: int) -> np.ndarray:
+    """Indexes of at most that many points, evenly chosen, with the first and the last."""
+    return np.unique(np.linspace(0, n_points - 1, min(n_points, most)).astype(int))
+
+
+def ratio(above: np.ndarray, below: np.ndarray, empty: float = np.nan) -> np.ndarray:
+    """above / below, `empty` where below is 0."""
+    above, below = np.broadcast_arrays(above, below)
+    return np.divide(above, below, out=np.full(above.shape, empty, dtype=np.float64), where=below > 0)

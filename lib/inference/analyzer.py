@@ -1,314 +1,196 @@
-"""Many recordings in, label files out, incrementally.
+"""Many recordings in; a results store and label files out, incrementally (see lib.core.incremental)."""
 
-A recording's row in recordings.csv has a key made from its content, the models and the settings: a run that was killed
-goes on where it stopped, and of recordings that are known already only the bytes are read, to see that they are the
-same. Other label files of known recordings are made from the labels that stand there, without listening again. What is
-in the output folder is lib.inference.output's to tell.
-"""
-
-import csv
-import os
-from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass, field
-from itertools import chain
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, TextIO
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from lib.audio.reader import probe
-from lib.config import Audio, Infer, Settings, get_config, read_seconds
-from lib.console import progress_of_sound, say
-from lib.digests import digest_code, digest_known_file, digest_of
-from lib.errors import AudioError, EarshotError, Problem, SettingsError
-from lib.files import atomic, printable
-from lib.inference.exclusions import read_exclusions
-from lib.inference.inputs import recordings_of
-from lib.inference.label_formats import LABEL_FORMATS, make_scheme
-from lib.inference.labels import Label, find_hits
-from lib.inference.manifest import SCORED_BY, manifest_key, model_manifest
-from lib.inference.output import Output, Row, journal, pending, read_rows, write_rows
-from lib.inference.scaling import min_scores
-from lib.inference.sorting import in_order
-from lib.inference.streams import Batch, hop_of, stream_windows
+from lib.config.load import get_config, read_seconds
+from lib.config.schema import Settings
+from lib.core.code_digest import digest_code
+from lib.core.databases import sole_writer
+from lib.core.digests import digest_known_file
+from lib.core.errors import AudioError, EarshotError, Problem, SettingsError
+from lib.core.files import printable
+from lib.core.incremental import Item, Job, run
+from lib.core.parallel import n_workers
+from lib.core.registry import one_of
+from lib.formats import WRITERS, LabelScheme
+from lib.inference.late_predictor import late_predictor
+from lib.inference.streams import Batch, WindowReader, hop_of, stream_windows
 from lib.models.description import read_description
-from lib.models.files import model_files
-from lib.occurrence.filter import OccurrenceFilter, Reason, occurrence_filter
-from lib.parallel import map_streams, n_workers
+from lib.models.model_files import model_files
+from lib.occurrence.occurrence_filter import OccurrenceFilter, Reason, occurrence_filter
+from lib.results.exports import LabelFiles, write_tables
+from lib.results.manifest import Manifest, manifest_of
+from lib.results.results_store import EarlierResults, RecordingResult, ResultsStore, earlier_results
+from lib.sound.classes import ClassList, read_excluded
+from lib.sound.recordings import Recordings, recordings_of
 
 if TYPE_CHECKING:
     from lib.inference.predictor import Predictor
 
-CODE = (
-    *SCORED_BY,
-    *(f"inference/{name}.py" for name in ("analyzer", "findings", "frames", "labels", "output", "sorting", "streams")),
-)
-"""What a recording's labels are made by: a change there makes them anew."""
-FILES_CODE = ("inference/label_formats.py", "inference/output.py")
-"""What label files are made by."""
-
-Advance = Callable[[float, float], object]
-AddRow = Callable[[Row], object]
+CODE = ("lib.inference.streams:WindowReader.read", "lib.inference.findings:find_sounds")
+"""What computes scores and labels, by name: importing it would import torch."""
 
 
-@dataclass
-class _Task:
-    """A recording on its way through the analysis; the thread that reads it fills in what it learns."""
+class Analysis(NamedTuple):
+    """What became of recordings: a result of each, sorted by name; how many were analyzed now; and problems."""
 
-    name: str
-    path: Path
-    known: Row | None  # its row of an earlier run, if there was one
-    key: str = ""
-    is_known: bool = False  # what was found stands in the output folder
-    seconds: float = 0.0  # as its header says (0: it does not); once it was heard, its duration
-    notes: list[str] = field(default_factory=list)
-
-
-@dataclass(frozen=True)
-class _Job:
-    """What is the same for all recordings of a run. hop: s, from one window to the next. offsets: those of settings
-    that there are models for. left_out: by class, whether it is excluded. key, files: digests of all of it that labels,
-    and label files, depend on.
-    """
-
-    settings: Infer
-    output: Output
-    names: list[str]
-    min_scores: np.ndarray
-    hop: float
-    offsets: list[float] | None
-    left_out: np.ndarray
-    occurrences: OccurrenceFilter | None
-    key: str
-    files: str
+    results: list[RecordingResult]
+    n_new: int
+    problems: list[Problem]
 
 
 def analyze(
-    recordings: dict[str, Path],
+    recordings: Recordings,
     model: str | Path,
     settings: Settings,
     output: Path,
     occurrences: OccurrenceFilter | None = None,
     keep_others: bool = False,
-) -> tuple[list[Row], int, list[Problem]]:
-    """Analyze recordings (name -> file) with a model (a checkpoint, or a folder of them) into the output folder.
+    pack: bool = False,
+) -> Analysis:
+    """Analyze recordings with a model into the results store and the label files of a folder.
 
-    settings: `infer` is used, and train.sed_fps as Predictor uses it. occurrences: lowers or drops classes by place and
-    season. keep_others: keep results in the folder of recordings that are not among these; else they are removed.
-    Returns the rows of these recordings in recordings.csv, the number of them that were not known already, and a
-    Problem for each that cannot be read or is odd. Raises EarshotError if the model cannot be used, or if the folder
-    holds what must not be overwritten or mixed.
+    Args:
+        recordings: name -> file.
+        model: a checkpoint, or a folder of them whose scores are averaged.
+        settings: `infer` is used, and train.sed_fps as Predictor uses it.
+        output: the folder.
+        occurrences: lowers or drops classes by place and season.
+        keep_others: keep results in the folder of recordings that are not among these; else they are removed.
+        pack: let the store's bytes follow from what it holds alone, see ResultsStore.finish.
+
+    Raises EarshotError if the model cannot be used, another process writes to the folder, or the folder holds what must
+    not be overwritten or mixed.
     """
     infer, files = settings.infer, model_files(model)
     descriptions = [read_description(file) for file in files]
-    audio, classes, names = descriptions[0].audio, descriptions[0].classes, descriptions[0].class_names
+    audio, classes = descriptions[0].audio, ClassList(descriptions[0].classes)
     hop = hop_of(audio, infer.overlap)
-    excluded, problems = read_exclusions(infer.exclude, classes)
-    scheme = make_scheme(classes, infer.label_field, audio.min_freq, audio.max_freq)
-    folder = Output(output, infer.formats, scheme, occurrences is not None)
-    manifest = model_manifest(files, descriptions, settings)
-    manifest |= {"occurrences": occurrences.digest if occurrences else None, "excluded": sorted(excluded)}
-    manifest |= {"code": digest_code(*CODE)}
-    job = _Job(
-        infer,
-        folder,
-        names,
-        min_scores(infer, descriptions),
-        audio.spec_duration if infer.initial_offsets else hop,
-        infer.initial_offsets and infer.initial_offsets[: len(files)],
-        np.array([name in excluded for name in names]),
-        occurrences,
-        manifest_key(manifest),
-        digest_of([infer.formats, infer.label_field, digest_code(*FILES_CODE)]),
+    excluded, problems = read_excluded(infer.exclude, classes)
+    place = occurrences.digest if occurrences else None
+    code = digest_code(*CODE)
+    manifest = manifest_of(files, descriptions, settings, occurrences=place, excluded=sorted(excluded), code=code)
+    scheme = LabelScheme(classes, infer.label_field, audio.min_freq, audio.max_freq, audio.spec_duration)
+    windows = WindowReader(
+        audio=audio,
+        hop=audio.spec_duration if infer.initial_offsets else hop,
+        offsets=infer.initial_offsets and infer.initial_offsets[: len(files)],
+        batch=infer.batch_size,
+        start=infer.start_seconds,
     )
-    output.mkdir(parents=True, exist_ok=True)
-    known = read_rows(output / "recordings.csv")
-    others = _others(folder, recordings, known) if keep_others else {}
-    folder.check(recordings, known, others, manifest)
-    tasks = [_Task(name, path, known.get(name)) for name, path in recordings.items()]
-
-    # Reading starts here: the first recordings are decoded while torch, which takes seconds, is imported below.
-    streams = map_streams(lambda task: _read(task, job, audio), tasks, n_workers(infer.workers))
-    from lib.inference.predictor import Predictor
-    from lib.models.device import leave_room_for_reading
-
-    leave_room_for_reading()
-    predictor = Predictor(model, infer.device, settings)
-    rows, n_new = [], 0
-    gone = {name: pending(name, row["path"]) for name, row in known.items() if name not in {**recordings, **others}}
-    with (
-        journal(output / "recordings.csv", (known | gone).values()) as add_row,
-        progress_of_sound("infer", len(tasks)) as advance,
-    ):
-        for name in gone:
-            folder.remove(name)
-        for task, batches in streams:
-            row, odd = _finish(task, batches, predictor, job, advance, add_row)
-            rows.append(row)
-            problems += odd
-            n_new += not task.is_known
-            if row != task.known:
-                add_row(row)
-        kept = [_with_label_files(row, Path(row["path"]), job, add_row) for row in others.values()]
-    all_rows = sorted([*rows, *kept], key=lambda row: row["recording"])
-    write_rows(output / "recordings.csv", all_rows)
-    folder.join(all_rows, manifest)
-    return rows, n_new, problems
+    items = [Item(name, path, occurrences and occurrences.key(name, path)) for name, path in recordings.items()]
+    job = Job("infer", windows.read, manifest.key, "", n_workers(infer.workers))
+    with sole_writer(output):
+        earlier = earlier_results(output)
+        formats_before = {name for one in earlier.manifests for name in one.infer["formats"]} & set(WRITERS)
+        label_files = LabelFiles(output, infer.formats, formats_before, scheme)
+        label_files.check_free(recordings.keys() - earlier.recordings.keys())
+        others = _others(output, recordings, manifest, earlier) if keep_others else set()
+        with ResultsStore.create(output, manifest) as store:
+            with late_predictor(model, settings) as predictor:
+                outcome = run(items, job, _AnalysisStore(store, label_files, predictor, classes, excluded, occurrences))
+            for name in sorted(store.keys().keys() - recordings.keys() - others):
+                label_files.remove(name)
+                store.remove(name)
+            store.commit()
+            results = store.recordings()
+            label_files.update(store, [results[name] for name in others])
+            label_files.write_together(store, results.values())
+            write_tables(store, results.values(), output)
+            store.finish(pack)
+    chosen = [result for name, result in results.items() if name in recordings]
+    return Analysis(chosen, len(outcome.new), [*problems, *outcome.problems])
 
 
-def _others(folder: Output, recordings: dict[str, Path], known: dict[str, Row]) -> dict[str, Row]:
-    """Rows of recordings that stay in the folder, though they are not among these.
+def _others(output: Path, recordings: Recordings, manifest: Manifest, earlier: EarlierResults) -> set[str]:
+    """Names of recordings that are not among these, whose results in the folder stay.
 
-    What was analyzed under another name, before there were two of that name, does not, nor what is not whole.
+    A recording that was analyzed under another name, before there were two of that name, does not stay. Raises
+    EarshotError if results of different settings would be mixed, or if results of a recording of the same name, which
+    still exists, would be overwritten.
     """
-    folder.check_names(recordings, known)
     paths = {printable(str(path)) for path in recordings.values()}
-    rows = (row for name, row in known.items() if name not in recordings and row["path"] not in paths)
-    return {row["recording"]: row for row in rows if folder.is_whole(row)}
+    others: dict[str, str] = {}  # and the keys of their manifests
+    for name, (path, key) in earlier.recordings.items():
+        before, now = Path(path), recordings.get(name)
+        if now is None and path not in paths:
+            others[name] = key
+        elif now is not None and before.is_file() and not _are_same(before, now):
+            fault = f"holds results of {before}, which has the same name as {printable(str(now))}"
+            raise EarshotError(output, fault, "give another --output, or analyze both at once")
+    if different := [key for key in others.values() if key != manifest.key]:
+        made_by = next((one for one in earlier.manifests if one.key in different), earlier.manifests[-1])
+        fault = f"holds results of {len(different)} other recordings, made with {manifest.difference(made_by)}"
+        raise EarshotError(output, fault, "give another --output")
+    return set(others)
 
 
-def _read(task: _Task, job: _Job, audio: Audio) -> Iterator[Batch]:
-    """A recording's windows; none if what was found in it stands in the output folder already."""
-    settings, loudest = job.settings, 0.0
-    try:
-        place = [job.occurrences.key(task.name, task.path)] if job.occurrences else []
-        task.key = digest_of([digest_known_file(task.path), job.key, *place])
-    except OSError as error:
-        raise AudioError(f"cannot be read ({error.strerror}); check the file and its permissions") from None
-    if (known := task.known) and known["status"] == "ok" and known["key"] == task.key:
-        task.is_known = job.output.is_whole(known)
-    if task.is_known:
-        return
-    task.seconds = probe(task.path).seconds
-    note, start = task.notes.append, settings.start_seconds
-    for batch in stream_windows(task.path, audio, job.hop, settings.batch_size, start, job.offsets, note):
-        loudest = max(loudest, float(batch.windows.spectrograms.max()))
-        yield batch
-    if start and task.seconds <= start:
-        note(f"is over before infer.start_seconds ({start:g} s)")
-    elif loudest == 0:
-        note("is silent from start to end")
+def _are_same(file: Path, other: Path) -> bool:
+    return file.samefile(other) or digest_known_file(file) == digest_known_file(other)
 
 
-def _finish(
-    task: _Task, batches: Iterator[Batch], predictor: "Predictor", job: _Job, advance: Advance, add_row: AddRow
-) -> tuple[Row, list[Problem]]:
-    """Bring a recording's results into the output folder; returns its row, and what is odd.
+class _AnalysisStore:
+    """A results store with its label files and what fills it, as lib.core.incremental needs it.
 
-    A file is only touched once the row that tells of it, by add_row, says that it is not to be trusted: a run that is
-    killed leaves no row with files of another run.
+    Label files of a recording are written once its results are permanent.
     """
-    shown = printable(str(task.path))
-    problems: list[Problem] = []
-    try:
-        first = next(batches, None)  # once it is here, the reading thread has looked at what is known
-        if task.is_known and task.known:
-            row = _with_label_files(task.known | {"path": shown}, task.path, job, add_row)
-            advance(1, 0)
-        else:
-            add_row(pending(task.name, shown))
-            factors, problems = _factors(task, job)
-            batches = batches if first is None else chain([first], batches)
-            labels = in_order(_hear(task, batches, predictor, factors, job, advance), job.names, job.output.folder)
-            n = job.output.write_labels(task.name, labels)
-            row = {"recording": task.name, "path": shown, "seconds": repr(task.seconds), "status": "ok", "files": ""}
-            row |= {"reason": "; ".join(task.notes), "labels": str(n), "settings": job.key, "key": task.key}
-            row = _with_label_files(row, task.path, job, add_row, bool(task.known))
-    except AudioError as error:
-        problem = error.problem(task.path)
-        add_row(pending(task.name, shown))
-        job.output.remove(task.name)
-        row = pending(task.name, shown) | {"status": "failed", "reason": problem.reason, "labels": "0"}
-        return row | {"settings": job.key, "key": task.key}, [problem]
-    if row["reason"]:
-        problems.append(Problem(shown, row["reason"], "check the file", lost=False))
-    return row, problems
 
+    def __init__(
+        self,
+        store: ResultsStore,
+        label_files: LabelFiles,
+        predictor: Callable[[], "Predictor"],
+        classes: ClassList,
+        excluded: set[str],
+        occurrences: OccurrenceFilter | None,
+    ) -> None:
+        self._store, self._label_files, self._predictor = store, label_files, predictor
+        self._class_names = classes.called("names")
+        self._is_excluded = np.isin(self._class_names, list(excluded))
+        self._occurrences = occurrences
+        self._known, self._done = store.recordings(), list[RecordingResult]()
 
-def _with_label_files(row: Row, path: Path, job: _Job, add_row: AddRow, known: bool = True) -> Row:
-    """A row whose recording has the label files that are wanted, made of the labels that stand in the folder.
+    def keys(self) -> dict[str, str]:
+        return self._store.keys()
 
-    known: whether label files of other formats were made here, too.
-    """
-    name, files = row["recording"], digest_of([job.files, printable(os.path.abspath(path))])
-    if row["status"] != "ok" or (row["files"] == files and job.output.has_label_files(name)):
-        return row
-    if row["files"]:
-        add_row(row | {"files": ""})
-    job.output.write_label_files(name, path, float(row["seconds"]), known)
-    return row | {"files": files}
+    def keep(self, item: Item) -> list[Problem]:
+        known, path = self._known[item.name], printable(str(item.path))
+        if known.path != path:
+            self._store.move(item.name, path)
+        self._done.append(known._replace(path=path))
+        return known.problems
 
+    def write(self, item: Item, key: str, pieces: Iterator[Batch], problems: list[Problem]) -> None:
+        from lib.inference.findings import find_sounds
 
-def _factors(task: _Task, job: _Job) -> tuple[np.ndarray, list[Problem]]:
-    """What the scores of each class are multiplied by in a recording, float32 (n_classes,); the reasons are written."""
-    factors = np.ones(len(job.names), np.float32)
-    problems: list[Problem] = []
-    if job.occurrences:
-        factors, reasons, problems = job.occurrences.factors(job.names, task.name, task.path)
-        _write_reasons(job.output.reasons(task.name), reasons)
-    else:
-        job.output.reasons(task.name).unlink(missing_ok=True)
-    return np.where(job.left_out, np.float32(0), factors), problems
+        factors, reasons = np.ones(len(self._class_names), np.float32), list[Reason]()
+        if self._occurrences:
+            factors, reasons, place_problems = self._occurrences.factors(self._class_names, item.name, item.path)
+            problems += place_problems
+        parts = find_sounds(self._predictor(), pieces, factors, self._is_excluded)
+        self._done.append(self._store.write(item.name, printable(str(item.path)), key, parts, problems, reasons))
 
+    def fail(self, item: Item, error: AudioError) -> None:
+        self._label_files.remove(item.name)
+        self._store.write_failure(item.name, printable(str(item.path)), error.problem())
 
-def _write_reasons(path: Path, reasons: list[Reason]) -> None:
-    with atomic(path) as part, part.open("w", encoding="utf-8", newline="") as file:
-        writer = csv.writer(file, lineterminator="\n")
-        for reason in reasons:
-            value = "" if reason.value is None else f"{reason.value:.6g}"
-            writer.writerow(reason._replace(value=value))  # type: ignore[arg-type]
-
-
-def _hear(
-    task: _Task, batches: Iterable[Batch], predictor: "Predictor", factors: np.ndarray, job: _Job, advance: Advance
-) -> Iterator[list[Label]]:
-    """Write a recording's scores, batch by batch; yields the labels that are final by then, as they are kept."""
-    from lib.inference.findings import findings
-
-    start = job.settings.start_seconds
-    found = findings(predictor, factors, job.min_scores, job.settings, start)
-    share, seconds = 0.0, task.seconds if task.seconds <= start else 0.0
-    with atomic(job.output.scores(task.name)) as part, part.open("w", encoding="utf-8", newline="") as file:
-        add_scores = _score_writer(task.name, file, job, predictor.description.audio.spec_duration)
-        for batch in batches:
-            scores, labels = found.add(batch)
-            add_scores(*scores)
-            yield list(map(_settled, labels))
-            before, seconds = seconds, max(seconds, batch.windows.seconds)
-            more = min(seconds / task.seconds, 1) - share if task.seconds else 0
-            advance(more, seconds - max(before, start))
-            share += more
-        scores, labels = found.finish(seconds)
-        add_scores(*scores)
-        yield list(map(_settled, labels))
-    task.seconds = seconds
-    advance(1 - share, 0)
-
-
-def _score_writer(name: str, file: TextIO, job: _Job, length: float) -> "Callable[[np.ndarray, np.ndarray], None]":
-    """A function that writes the scores of windows that are high enough for scores.csv."""
-    writer = csv.writer(file, lineterminator="\n")
-
-    def write(starts: np.ndarray, scores: np.ndarray) -> None:
-        kept = find_hits(starts, scores, job.settings.csv_min_score)
-        writer.writerows(
-            (name, job.names[column], f"{start:.3f}", f"{start + length:.3f}", f"{value:.6g}")
-            for start, column, value in zip(*kept, strict=True)
-        )
-
-    return write
-
-
-def _settled(label: Label) -> Label:
-    """A label rounded as it is kept, so that files made now and files made of what is kept are the same."""
-    return Label(label.name, round(label.start_time, 3), round(label.end_time, 3), float(f"{label.score:.6g}"))
+    def commit(self) -> None:
+        self._store.commit()
+        self._label_files.update(self._store, self._done)
+        self._done.clear()
 
 
 class Analyzer:
     """Finds sounds in recordings and writes label files.
 
-    model: a checkpoint, or a folder of them. cfg: settings as analyze() uses them; None: get_config(). occurrences:
-    the occurrence pickle that is used where the settings name a place.
+    Args:
+        model: a checkpoint, or a folder of them.
+        cfg: settings as analyze() uses them; None: get_config().
+        occurrences: the occurrence pickle that is used where the settings name a place.
     """
 
     def __init__(
@@ -331,11 +213,15 @@ class Analyzer:
     ) -> list[Problem]:
         """Find the sounds in a recording, or in those of a folder, and write label files into the output folder.
 
-        rtype: audacity, csv (labels.csv), both, or any of the names of LABEL_FORMATS, with commas between; scores.csv,
-        the scores of all windows, is always written. start_seconds: where to start in each recording, seconds or m:ss,
-        whatever infer.start_seconds says; 0: at its start. show: print the scores of the first recording's first
-        window, and stop. Returns a Problem for each recording that cannot be read or is odd. Raises EarshotError if
-        nothing can be analyzed.
+        Args:
+            input_path: a recording, a folder of them, or a list (.txt).
+            output_path: the folder; results of other recordings in it stay.
+            rtype: audacity; csv (labels.csv and scores.csv); both; or any label formats, with commas between.
+            start_seconds: where to start in each recording, s or m:ss, whatever infer.start_seconds says.
+            show: print the scores of the first recording's first window, and stop.
+
+        Returns a Problem for each recording that cannot be read or is unusual. Raises EarshotError if nothing can be
+        analyzed.
         """
         changes = {"formats": _formats(rtype), "start_seconds": read_seconds("start_seconds", start_seconds)}
         settings = self.cfg.model_copy(update={"infer": self.cfg.infer.model_copy(update=changes).checked()})
@@ -344,28 +230,28 @@ class Analyzer:
             self._show(next(iter(recordings.values())), settings)
             return problems
         place = occurrence_filter(settings.infer, self.occurrences)
-        rows, _, odd = analyze(recordings, self.model, settings, Path(output_path), place, keep_others=True)
-        if not any(row["status"] == "ok" for row in rows):
-            reasons = "; ".join(sorted({row["reason"] for row in rows}))
-            raise EarshotError(f"{input_path}: no recording could be analyzed ({reasons})")
-        return [*problems, *odd]
+        analysis = analyze(recordings, self.model, settings, Path(output_path), place, keep_others=True)
+        if not any(result.is_ok for result in analysis.results):
+            reasons = "; ".join(sorted({result.reason for result in analysis.results}))
+            raise EarshotError(input_path, f"no recording could be analyzed ({reasons})")
+        return [*problems, *analysis.problems]
 
     def _show(self, recording: Path, settings: Settings) -> None:
         from lib.inference.predictor import Predictor
 
-        predictor, start = Predictor(self.model, settings.infer.device, settings), settings.infer.start_seconds
-        audio = predictor.description.audio
-        first = next(stream_windows(recording, audio, hop_of(audio, settings.infer.overlap), 1, start), None)
+        predictor, infer = Predictor(self.model, settings.infer.device, settings), settings.infer
+        audio, start = predictor.description.audio, infer.start_seconds
+        first = next(stream_windows(recording, audio, hop_of(audio, infer.overlap), 1, start), None)
         if first is None:
-            raise EarshotError(f"{recording}: is over before {start:g} s; start earlier")
-        say(f"{recording}, from {start:g} s:")
+            raise EarshotError(recording, f"is over before {start:g} s", "start earlier")
+        print(f"{recording}, from {start:g} s:")
         predictor.show_scores(*predictor.get_block_scores(first.windows.spectrograms, [0.0]))
 
 
 def _formats(rtype: str) -> list[str]:
-    """The label formats that a type of results means."""
+    """The label formats that a type of results means; csv includes the scores of windows, as in the reference."""
     names = [name.strip() for name in rtype.replace("both", "audacity, csv").split(",")]
     for name in names:
-        if name not in LABEL_FORMATS:
-            raise SettingsError(f"rtype = {name!r}: must be both, or some of {', '.join(LABEL_FORMATS)}")
-    return names
+        if name not in WRITERS:
+            raise SettingsError(f"rtype = {name!r}", f"{one_of(WRITERS)}, both")
+    return [*names, *(["scores"] if "csv" in names else [])]

@@ -1,6 +1,6 @@
 """Scores and labels of recordings, from one model or an ensemble of them."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -8,39 +8,50 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from lib.config import Settings, get_config
-from lib.console import say
-from lib.errors import AudioError, EarshotError
-from lib.files import write_text
-from lib.inference.frames import SLACK, FrameGrid, make_labeller, to_global_frames
-from lib.inference.labels import Hits, Label, class_fields, find_class, find_hits, window_labels
-from lib.inference.manifest import frame_rate, manifest_text, model_manifest
+from lib.config.load import get_config
+from lib.config.schema import Settings
+from lib.core.errors import AudioError, EarshotError
+from lib.core.files import write_text
+from lib.inference.frames import FrameGrid, to_global_frames
+from lib.inference.labelling import FRAME_SLACK, frame_labeller, window_labels
 from lib.inference.networks import Network, open_networks
-from lib.inference.scaling import AS_IT_IS, END, min_scores, scaling_of
 from lib.inference.streams import Batch, hop_of, stream_windows
 from lib.models.description import Description
-from lib.models.device import choose_device
-from lib.models.files import model_files
+from lib.models.devices import choose_device
+from lib.models.model_files import model_files
+from lib.models.platt_scaling import AS_IT_IS, END
+from lib.models.score_scaling import min_scores, scaling_of
+from lib.results.manifest import frame_rate, manifest_of
+from lib.sound.classes import ClassList
+from lib.sound.labels import Label
 
 if TYPE_CHECKING:
     import pandas as pd
 
-SHOWN = 10
-"""Classes that show_scores shows."""
+N_SHOWN = 10
+"""Classes that show_scores prints."""
 
 
 class Predictor:
     """One or more recognizers of the same classes on one device, whose scores are averaged.
 
-    model_path: a checkpoint, or a folder of them. device: cpu, cuda or mps; None or auto: the best there is. cfg:
-    settings, of which `infer` says how to label; `cfg.audio` and `cfg.train.sed_fps` are replaced by the models' own.
-    None: get_config(). quantile: instead of the maximum, the score of a label of fixed length is that quantile (0..1)
-    of its frames' scores; None: as infer.quantile says.
+    Scores are float32 in 0..1, scaled by infer.scaling_coefficient and scaling_intercept, or else as each model's
+    calibration says.
 
-    Scores are float32 in 0..1 and scaled as infer.scaling_coefficient and scaling_intercept, or the models'
-    calibrations, say. class_names, class_codes, class_alt_names, class_alt_codes: lists of strings in the order of the
-    scores; a code or other name that a class lacks is its name, an other code its code. description: of the first
-    model. Raises EarshotError if a model cannot be loaded or the models do not fit together.
+    Args:
+        model_path: a checkpoint, or a folder of them.
+        device: cpu, cuda or mps; None or auto: a GPU where there is one.
+        cfg: settings, of which `infer` is used; `audio` and `train.sed_fps` are replaced by those of the models. None:
+            get_config().
+        quantile: in 0..1; a label of fixed length scores that quantile of its frames; None: infer.quantile.
+
+    Attributes:
+        class_names, class_codes, class_alt_names, class_alt_codes: lists of strings in the order of the scores, without
+            gaps: the name stands in for a missing code or alternative name, the code for a missing alternative code.
+        files, descriptions: of the models.
+        description: of the first model.
+
+    Raises EarshotError if a model cannot be loaded or the models do not fit together.
     """
 
     def __init__(
@@ -51,7 +62,7 @@ class Predictor:
         quantile: float | None = None,
     ) -> None:
         if quantile is not None and not 0 <= quantile <= 1:
-            raise EarshotError(f"quantile = {quantile:g}: must be in 0..1, or None for infer.quantile")
+            raise EarshotError(f"quantile = {quantile:g}", "must be in 0..1, or None for infer.quantile")
         cfg = (cfg or get_config()).checked()
         self.device = choose_device(device or "auto")
         self.files = model_files(model_path)
@@ -60,13 +71,13 @@ class Predictor:
         self.description = self.descriptions[0]
         rate = frame_rate(self.descriptions, cfg)
         infer = cfg.infer.model_copy(update={} if quantile is None else {"quantile": quantile})
-        own = {"audio": self.description.audio.model_copy(), "infer": infer}
-        self.cfg = cfg.model_copy(update=own | {"train": cfg.train.model_copy(update={"sed_fps": rate})})
-        self._fields = class_fields(self.description.classes)
-        self.class_names = self._fields["names"]
-        self.class_codes = self._fields["codes"]
-        self.class_alt_names = self._fields["alt_names"]
-        self.class_alt_codes = self._fields["alt_codes"]
+        train = cfg.train.model_copy(update={"sed_fps": rate})
+        self.cfg = cfg.model_copy(update={"audio": self.description.audio.model_copy(), "infer": infer, "train": train})
+        self._classes = ClassList(self.description.classes)
+        self.class_names = self._classes.called("names")
+        self.class_codes = self._classes.called("codes")
+        self.class_alt_names = self._classes.called("alt_names")
+        self.class_alt_codes = self._classes.called("alt_codes")
         self._last: tuple[Path, list[float]] | None = None  # recording and start times that were scored last
 
     def __len__(self) -> int:
@@ -78,58 +89,69 @@ class Predictor:
     def score_windows(
         self, specs: np.ndarray, members: Sequence[int] | None = None
     ) -> tuple[np.ndarray, np.ndarray | None]:
-        """Scores (n, n_classes) of spectrograms (n, height, width) or (n, 1, height, width) in 0..1, and those of their
-        frames (n, n_classes, n_frames), which are None if no model has a head that knows of frames.
+        """Scores of windows, (n, n_classes), and of their frames, (n, n_classes, n_frames).
 
-        members: indices of the models that are asked; None: all.
+        The latter are None if no model scores frames.
+
+        Args:
+            specs: spectrograms (n, height, width) or (n, 1, height, width) in 0..1.
+            members: indices of the models to ask; None: all.
         """
         networks = self._networks if members is None else [self._networks[i] for i in members]
         parts = [self._score(part, networks) for part in self._parts(specs)]
         if not parts:
-            return np.zeros((0, len(self.class_names)), np.float32), None
+            return self._no_scores(), None
         scores, frames = zip(*parts, strict=True)
         return np.concatenate(scores), None if frames[0] is None else np.concatenate(frames)
 
     @torch.inference_mode()
     def _score(self, x: Tensor, networks: list[Network]) -> tuple[np.ndarray, np.ndarray | None]:
-        pairs = []
+        scores, frames = [], []
         for network in networks:
-            scaling = scaling_of(self.cfg.infer, network.description)
-            multi_label = network.description.multi_label
+            scaling, multi_label = scaling_of(self.cfg.infer, network.description), network.description.multi_label
             logits, frame_logits = network.logits(x)
-            frames = None if frame_logits is None else _scores(frame_logits, multi_label, scaling)
-            pairs.append((_scores(logits, multi_label, scaling), frames))
-        of_frames = [frames for _, frames in pairs if frames is not None]
-        return _mean([scores for scores, _ in pairs]), _mean(of_frames) if of_frames else None
+            scores.append(_scores(logits, multi_label, scaling))
+            if frame_logits is not None:
+                frames.append(_scores(frame_logits, multi_label, scaling))
+        return _mean(scores), _mean(frames) if frames else None
 
     def _parts(self, specs: np.ndarray) -> Iterator[Tensor]:
-        """Spectrograms as tensors on the device, as many at a time as are scored together."""
+        """Spectrograms as tensors on the device, infer.batch_size at a time."""
         specs = np.asarray(specs, np.float32)
-        audio, n = self.description.audio, self.cfg.infer.batch_size
         if specs.ndim == 4 and specs.shape[1] == 1:
             specs = specs[:, 0]
-        if specs.ndim != 3 or specs.shape[1:] != (audio.spec_height, audio.spec_width):
-            size = f"(n, {audio.spec_height}, {audio.spec_width})"
-            raise EarshotError(
-                f"spectrograms of shape {specs.shape}: the model takes {size}; make them with its settings"
-            )
+        if specs.ndim != 3 or specs.shape[1:] != self._size:
+            fault = f"the model takes (n, {self._size[0]}, {self._size[1]})"
+            raise EarshotError(f"spectrograms of shape {specs.shape}", fault, "make them with its settings")
+        n = self.cfg.infer.batch_size
         for i in range(0, len(specs), n):
             yield torch.from_numpy(np.ascontiguousarray(specs[i : i + n])).to(self.device)
+
+    @property
+    def _size(self) -> tuple[int, int]:
+        """Height and width of the models' spectrograms."""
+        return self.description.audio.spec_height, self.description.audio.spec_width
+
+    def _no_scores(self) -> np.ndarray:
+        return np.zeros((0, len(self.class_names)), np.float32)
 
     def get_block_scores(
         self, specs: np.ndarray, start_times: Sequence[float] | None = None, audio_duration: float | None = None
     ) -> tuple[np.ndarray, np.ndarray | None]:
-        """Scores (n, n_classes) of spectrograms (n, height, width) or (n, 1, height, width) in 0..1, and a frame map.
+        """Scores of spectrograms, (n, n_classes), and a frame map, (n_frames, n_classes).
 
-        start_times: of the spectrograms, s from the start of the recording. audio_duration: of the recording, s; None:
-        up to the end of the last spectrogram. The frame map, (n_frames, n_classes) with cfg.train.sed_fps frames a
-        second, is None unless there are start times and a model with a head that knows of frames.
+        The frame map, with sed_fps frames a second, is None without start times, or if no model scores frames.
+
+        Args:
+            specs: (n, height, width) or (n, 1, height, width) in 0..1.
+            start_times: of the spectrograms, s from the start of the recording.
+            audio_duration: of the recording, s; None: up to the end of the last spectrogram.
         """
         scores, frames = self.score_windows(specs)
         if frames is None or start_times is None:
             return scores, None
         if len(start_times) != len(scores):
-            raise EarshotError(f"{len(start_times)} start times for {len(scores)} spectrograms; give one for each")
+            raise EarshotError("start_times", f"{len(start_times)} for {len(scores)} spectrograms", "give one for each")
         if audio_duration is None:
             audio_duration = max(start_times) + self.description.audio.spec_duration
         return scores, self.to_global_frames(frames, start_times, audio_duration)
@@ -137,79 +159,82 @@ class Predictor:
     def get_recording_scores(
         self, recording_path: str | Path, start_seconds: float = 0
     ) -> tuple[np.ndarray, np.ndarray | None, list[float]]:
-        """Scores (n_windows, n_classes) of a recording's windows, its frame map, and start times (s) of the windows.
+        """Scores of a recording's windows, (n_windows, n_classes), its frame map, and start times (s) of the windows.
 
-        start_seconds: where to start. The windows lie infer.overlap s over each other. The frame map, (n_frames,
-        n_classes) from the start of the recording on, is None without a head that knows of frames. Memory grows with
-        the scores, not with the sound. Raises AudioError if the recording cannot be read.
+        Windows overlap by infer.overlap and begin at start_seconds. The frame map, (n_frames, n_classes) from the start
+        of the recording on, is None if no model scores frames. Raises AudioError if the recording cannot be read.
         """
-        hop = hop_of(self.description.audio, self.cfg.infer.overlap)
-        grid, seconds = FrameGrid(self.sed_fps, len(self.class_names)), 0.0
-        scores, starts, maps = [self._no_scores()], [], []
-        for batch in self._stream(recording_path, hop, start_seconds):
-            block, frames = self.score_windows(batch.windows.spectrograms)
-            scores.append(block)
-            starts += batch.windows.starts.tolist()
-            seconds = batch.windows.seconds
-            if frames is not None:
-                grid.add(frames, batch.windows.starts)
-                maps.append(grid.take(final_frame(batch, self.sed_fps)))
-        if maps:
-            maps.append(grid.take(round(seconds * self.sed_fps)))
-        self._last = Path(recording_path), starts
-        return np.concatenate(scores), np.concatenate(maps) if maps else None, starts
+        hop, starts = hop_of(self.description.audio, self.cfg.infer.overlap), list[float]()
+        batches = self._stream(recording_path, starts, hop, start_seconds)
+        if not self.scores_frames:
+            scores = [self._no_scores(), *(self.score_windows(batch.windows.spectrograms)[0] for batch in batches)]
+            return np.concatenate(scores), None, starts
+        scores, frames, _ = zip(*self.stream_frames(batches), strict=True)
+        return np.concatenate(scores), np.concatenate(frames) if starts else None, starts
 
     def get_overlapping_scores(
         self, recording_path: str | Path, segment_len: float, initial_start_times: Sequence[float]
     ) -> np.ndarray:
-        """The frame map, (n_frames, n_classes), where each model of an ensemble takes windows of its own.
+        """The frame map, (n_frames, n_classes), of an ensemble whose models take different windows.
 
-        Model i takes windows at initial_start_times[i % n] (s) and every segment_len s from there. A model whose first
-        window lies behind the start takes one more before it, filled up with silence. A frame's score is the mean of
-        all windows that cover it; of a model that knows nothing of frames, a window's score counts for each of them.
+        A frame's score is the mean of all windows that cover it. If a model does not score frames, a window's score
+        counts for each of its frames.
+
+        Args:
+            segment_len: s from one window of a model to its next.
+            initial_start_times: model i takes its first window at initial_start_times[i % n], s. If that lies behind
+                the start, it takes one more before, filled up with silence.
+
         Raises AudioError if the recording cannot be read.
         """
         if not len(initial_start_times) or min(initial_start_times) < 0 or segment_len <= 0:
-            raise EarshotError("initial_start_times and segment_len: give one or more times and a length, in seconds")
+            raise EarshotError("initial_start_times and segment_len", "give one or more times and a length, in seconds")
         offsets = [float(time) for time in initial_start_times][: len(self)]
-        grid, seconds, starts = FrameGrid(self.sed_fps, len(self.class_names)), 0.0, set()
-        maps = [self._no_scores()]
-        for batch in self._stream(recording_path, segment_len, 0.0, offsets):
-            members = members_of(batch.group, offsets, len(self))
-            grid.add(self.frames_of(batch.windows.spectrograms, members)[1], batch.windows.starts, len(members))
-            starts |= set(batch.windows.starts.tolist())
+        batches = self._stream(recording_path, [], segment_len, 0.0, offsets)
+        return np.concatenate([frames for _, frames, _ in self.stream_frames(batches, offsets)])
+
+    def _stream(
+        self, path: str | Path, starts: list[float], hop: float, start: float, offsets: list[float] | None = None
+    ) -> Iterator[Batch]:
+        """A recording's windows; notes their start times in `starts`, and for get_specs."""
+        for batch in stream_windows(path, self.description.audio, hop, self.cfg.infer.batch_size, start, offsets):
+            starts += batch.windows.starts.tolist()
+            yield batch
+        self._last = Path(path), sorted(set(starts))
+
+    @property
+    def scores_frames(self) -> bool:
+        """Whether a model scores frames."""
+        return any(description.sed_fps for description in self.descriptions)
+
+    def stream_frames(
+        self, batches: Iterable[Batch], offsets: Sequence[float] | None = None, first: int = 0
+    ) -> Iterator[tuple[np.ndarray, np.ndarray, float]]:
+        """Yield scores of a recording's windows, (n, n_classes), and of its frames, (n_frames, n_classes), and the
+        seconds that have been read, part by part; a frame comes once no other window can add to it.
+
+        Args:
+            batches: the windows.
+            offsets: that stream_windows made them with.
+            first: index of the first frame that is wanted.
+        """
+        grid, seconds = FrameGrid(self.sed_fps, len(self.class_names), first), 0.0
+        for batch in batches:
+            members = range(batch.group, len(self), len(offsets) if offsets else 1)
+            scores, frames = self.frames_of(batch.windows.spectrograms, members)
+            grid.add(frames, batch.windows.starts, len(members))
             seconds = max(seconds, batch.windows.seconds)
-            maps.append(grid.take(final_frame(batch, self.sed_fps)))
-        maps.append(grid.take(round(seconds * self.sed_fps)))
-        self._last = Path(recording_path), sorted(starts)
-        return np.concatenate(maps)
+            final = round(min(batch.final, batch.windows.seconds) * self.sed_fps - FRAME_SLACK)
+            yield scores, grid.take(final), seconds
+        yield self._no_scores(), grid.take(round(seconds * self.sed_fps)), seconds
 
     def frames_of(self, specs: np.ndarray, members: Sequence[int] | None = None) -> tuple[np.ndarray, np.ndarray]:
-        """What score_windows returns; of models that know nothing of frames, these have the scores of their windows."""
+        """The same as score_windows; if no model scores frames, a window's score counts for each of its frames."""
         scores, frames = self.score_windows(specs, members)
         if frames is None:
             n_frames = max(1, round(self.sed_fps * self.description.audio.spec_duration))
             frames = np.repeat(scores[:, :, None], n_frames, axis=2)
         return scores, frames
-
-    def _stream(
-        self, path: str | Path, hop: float, start: float, offsets: list[float] | None = None
-    ) -> Iterator[Batch]:
-        audio, n = self.description.audio, self.cfg.infer.batch_size
-        try:
-            yield from stream_windows(path, audio, hop, n, start, offsets)
-        except AudioError as error:
-            raise AudioError(f"{path}: {error}") from None
-        except OSError as error:
-            raise AudioError(f"{path}: cannot be read ({error.strerror}); check the path") from None
-
-    def _no_scores(self) -> np.ndarray:
-        return np.zeros((0, len(self.class_names)), np.float32)
-
-    @property
-    def quantile(self) -> float | None:
-        """Which quantile of its frames' scores is that of a label of fixed length; None: the maximum."""
-        return self.cfg.infer.quantile
 
     @property
     def sed_fps(self) -> float:
@@ -221,31 +246,26 @@ class Predictor:
     ) -> np.ndarray:
         """Scores of a recording's frames, (n_frames, n_classes) float32, each the mean of the windows that cover it.
 
-        frame_scores: of windows, (n, n_classes, frames of a window) in 0..1; offsets_sec: where they begin, s;
-        recording_duration_sec: s, in which there are cfg.train.sed_fps frames a second.
+        Args:
+            frame_scores: of windows, (n, n_classes, frames of a window) in 0..1.
+            offsets_sec: start times of the windows, s.
+            recording_duration_sec: s; there are sed_fps frames in each.
         """
-        if np.ndim(frame_scores) != 3:
-            raise EarshotError(f"frame scores of shape {np.shape(frame_scores)}: must be (n, n_classes, n_frames)")
-        frame_scores = np.asarray(frame_scores)
-        return to_global_frames(frame_scores, np.asarray(offsets_sec, float), recording_duration_sec, self.sed_fps)
+        return to_global_frames(frame_scores, offsets_sec, recording_duration_sec, self.sed_fps)
 
     def get_embeddings(self, spec_array: np.ndarray) -> np.ndarray:
-        """Embeddings, float32 (n, dim), the mean of those of the models.
+        """Embeddings, float32 (n, dim), of spectrograms (n, height, width) or (n, 1, height, width) in 0..1.
 
-        spec_array: spectrograms (n, height, width) or (n, 1, height, width) in 0..1. Raises EarshotError if the models'
-        embeddings are not of one size.
+        They are the mean of those of the models. Raises EarshotError if these differ in size.
         """
         parts = [self._embed(part) for part in self._parts(spec_array)]
-        return np.concatenate(parts) if parts else self._embed(torch.zeros(1, *self._size(), device=self.device))[:0]
-
-    def _size(self) -> tuple[int, int]:
-        return self.description.audio.spec_height, self.description.audio.spec_width
+        return np.concatenate(parts) if parts else self._embed(torch.zeros(1, *self._size, device=self.device))[:0]
 
     @torch.inference_mode()
     def _embed(self, x: Tensor) -> np.ndarray:
         embeddings = [network.embed(x) for network in self._networks]
         if len({embedding.shape for embedding in embeddings}) > 1:
-            raise EarshotError(f"{self.files[0].parent}: models with embeddings of several sizes; give one model")
+            raise EarshotError(self.files[0].parent, "models with embeddings of several sizes", "give one model")
         return _mean(embeddings)
 
     # Labels
@@ -253,32 +273,30 @@ class Predictor:
     def get_segment_labels(self, scores: np.ndarray | None, start_times: Sequence[float]) -> dict[str, list[Label]]:
         """Labels by name, one for each window and class that scores high enough; names without labels are left out.
 
-        scores: (n_windows, n_classes); start_times: of the windows, s. What classes are called is infer.label_field's
-        to say; from which score on they are labelled, infer.min_score's and, with infer.class_thresholds, the models'.
-        Labels are not merged here, whatever infer.merge_labels says, which is about label files.
+        Classes are called as infer.label_field says. Labels are not merged: infer.merge_labels is about label files.
+
+        Args:
+            scores: (n_windows, n_classes).
+            start_times: of the windows, s.
         """
         labels: dict[str, list[Label]] = {}
         if scores is None or not len(scores):
             return labels
         scores, starts = self._checked(scores, "scores"), np.asarray(start_times, float)
-        hits = find_hits(starts, scores, self._min_scores())
-        order = np.argsort(hits.starts, kind="stable")
-        hits = Hits(*(values[order] for values in hits))
-        for label in window_labels(hits, self.description.audio.spec_duration, self._names()):
+        order, length = np.argsort(starts, kind="stable"), self.description.audio.spec_duration
+        for label in window_labels(starts[order], scores[order], self.min_scores, length, self._names):
             labels.setdefault(label.name, []).append(label)
         return labels
 
     def get_frame_labels(self, frame_map: np.ndarray) -> dict[str, list[Label]]:
         """Labels by name of a frame map (n_frames, n_classes), with an entry for each class.
 
-        If infer.segment_len is None, a label is as long as frames score high enough; its score is the highest of them.
-        Else labels have that length, on a grid from 0 on, and the maximum, or `quantile`, of their frames' scores.
+        If infer.segment_len is None, a label lasts as long as frames score high enough; its score is the highest of
+        them. Else labels have that length, on a grid from 0 on, and score the maximum, or infer.quantile, of frames.
         """
         frame_map = self._checked(frame_map, "frame map")
-        names = self._names()
-        length = self.cfg.infer.segment_len
-        labeller = make_labeller(names, self._min_scores(), self.sed_fps, length, self.quantile)
-        labels: dict[str, list[Label]] = {name: [] for name in names}
+        labeller = frame_labeller(self._names, self.min_scores, self.sed_fps, self.cfg.infer)
+        labels: dict[str, list[Label]] = {name: [] for name in self._names}
         for label in [*labeller.add(frame_map), *labeller.finish()]:
             labels[label.name].append(label)
         return labels
@@ -292,45 +310,48 @@ class Predictor:
     ) -> "pd.DataFrame":
         """Labels as a table: recording, name, start_time, end_time, score, sorted by name and start time.
 
-        Those of the frame map if there is one, else those of the scores; see get_frame_labels and get_segment_labels,
-        which merges none.
+        Those of get_frame_labels if there is a frame map, else those of get_segment_labels.
         """
         import pandas as pd
 
-        by_name = (
-            self.get_segment_labels(score_array, start_times) if frame_map is None else self.get_frame_labels(frame_map)
-        )
-        rows = [(recording_name, *label) for name in sorted(by_name) for label in by_name[name]]
-        table = pd.DataFrame(rows, columns=["recording", "name", "start_time", "end_time", "score"])
+        if frame_map is None:
+            labels = self.get_segment_labels(score_array, start_times)
+        else:
+            labels = self.get_frame_labels(frame_map)
+        rows = [(recording_name, *label) for name in sorted(labels) for label in labels[name]]
+        table = pd.DataFrame(rows, columns=["recording", *Label._fields])
         return table.astype({"start_time": float, "end_time": float, "score": float})
 
     def get_class_name(self, label: str) -> str:
-        """The name of the class that a label (name, code, alt_name or alt_code) means; the label itself if of none.
+        """The name of the class that a label (name, code, alt_name or alt_code) means; else the label itself.
 
         A label that means several counts as infer.label_field says, else as a name before a code.
         """
-        return find_class(label, self._fields, self.cfg.infer.label_field) or label
+        return self._classes.resolve(label, self.cfg.infer.label_field) or label
 
-    def _names(self) -> list[str]:
-        return self._fields[self.cfg.infer.label_field]
-
-    def _min_scores(self) -> np.ndarray:
+    @property
+    def min_scores(self) -> np.ndarray:
+        """The score from which each class is labelled, float32 (n_classes,), by infer or as stored with the models."""
         return min_scores(self.cfg.infer, self.descriptions)
+
+    @property
+    def _names(self) -> list[str]:
+        return self._classes.called(self.cfg.infer.label_field)
 
     def _checked(self, scores: np.ndarray, what: str) -> np.ndarray:
         scores, n_classes = np.asarray(scores), len(self.class_names)
         if scores.ndim != 2 or scores.shape[1] != n_classes:
-            raise EarshotError(f"{what} of shape {scores.shape}: must have two dimensions and {n_classes} classes")
+            raise EarshotError(f"{what} of shape {scores.shape}", f"must have two dimensions and {n_classes} classes")
         return scores
 
-    # What is shown and kept
+    # Views and files
 
     def get_specs(self) -> tuple[np.ndarray, np.ndarray] | tuple[None, None]:
         """Spectrograms (n, height, width) of the recording that was scored last: in 0..1, and the levels themselves.
 
-        They are made now, from the file, so that nothing is kept that nobody asks for. None if none was scored.
+        They are computed by this call, from the file. None if no recording was scored.
         """
-        from lib.audio.audio import Audio
+        from lib.audio.loaded_recording import Audio
 
         if self._last is None:
             return None, None
@@ -339,13 +360,13 @@ class Predictor:
         audio.load(path)
         normalized, levels = audio.get_spectrograms(starts)
         if normalized is None or levels is None:
-            raise AudioError(f"{path}: can no longer be read; score a recording again")
+            raise AudioError(path, "can no longer be read", "score a recording again")
         return np.asarray(normalized), np.asarray(levels)
 
     def show_scores(self, scores: np.ndarray | None, frame_map: np.ndarray | None) -> None:
         """Print the classes that score highest in the first window, in descending order.
 
-        scores: (n_windows, n_classes); frame_map: (n_frames, n_classes), which counts if there is one.
+        Scores, (n_windows, n_classes), count only if there is no frame map, (n_frames, n_classes).
         """
         if frame_map is not None:
             frame_map = self._checked(frame_map, "frame map")
@@ -353,28 +374,18 @@ class Predictor:
             scores = frame_map[:n_frames].max(axis=0, keepdims=True) if len(frame_map) else None
         if scores is None or not len(scores):
             return
-        names, scores = self._names(), self._checked(scores, "scores")
-        for column in np.argsort(-scores[0], kind="stable")[:SHOWN]:
-            say(f"{names[column]}: {scores[0, column]:.4f}")
+        names, scores = self._names, self._checked(scores, "scores")
+        for column in np.argsort(-scores[0], kind="stable")[:N_SHOWN]:
+            print(f"{names[column]}: {scores[0, column]:.4f}")
 
     def save_manifest(self, output_path: str | Path, cfg: Settings | None = None) -> None:
-        """Write a manifest: classes, models, and settings by which scores and labels come about.
+        """Write a manifest: classes, models and settings (by default those of the predictor).
 
-        output_path: the file, if it ends in .yaml or .yml; else the folder that manifest.yaml goes to.
+        output_path: the file, if it ends in .yaml or .yml; else the folder of manifest.yaml.
         """
         path = Path(output_path)
         path = path if path.suffix in (".yaml", ".yml") else path / "manifest.yaml"
-        write_text(path, manifest_text(model_manifest(self.files, self.descriptions, cfg or self.cfg)))
-
-
-def final_frame(batch: Batch, fps: float) -> int:
-    """The first frame to which windows after a batch, or more sound, may still add."""
-    return round(min(batch.final, batch.windows.seconds) * fps - SLACK)
-
-
-def members_of(group: int, offsets: Sequence[float] | None, n_models: int) -> list[int]:
-    """Indices of the models that take the windows of a group."""
-    return list(range(group, n_models, len(offsets))) if offsets else list(range(n_models))
+        write_text(path, manifest_of(self.files, self.descriptions, cfg or self.cfg).text())
 
 
 def _scores(logits: Tensor, multi_label: bool, scaling: tuple[float, float]) -> Tensor:

@@ -1,6 +1,7 @@
-"""The windows of a recording as the models of an ensemble take them, streamed."""
+"""The windows of a recording, streamed, as the models of an ensemble take them."""
 
 from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
 from itertools import chain, tee
 from pathlib import Path
 from typing import NamedTuple
@@ -8,15 +9,21 @@ from typing import NamedTuple
 import numpy as np
 
 from lib.audio import reader
-from lib.audio.spectrogram import BLOCKS_AHEAD, Windows, cut_windows, level_frames, silence
-from lib.config import Audio
-from lib.errors import EarshotError
-from lib.parallel import ahead
+from lib.audio.spectrograms import BLOCKS_AHEAD, Windows, cut_windows, level_frames, silence
+from lib.config.schema import AudioSettings
+from lib.core.errors import EarshotError, Problem
+from lib.core.files import printable
+from lib.core.incremental import Progress, Source
+from lib.core.parallel import ahead
 
 
 class Batch(NamedTuple):
-    """Windows for some of the models. group: which models; see stream_windows. final: no window that is still to come,
-    for whatever models, begins before that time (s).
+    """Windows for some of the models.
+
+    Args:
+        group: which models, see stream_windows.
+        windows: start at times from the start of the recording.
+        final: s; no later window, for whatever models, starts before it.
     """
 
     group: int
@@ -24,83 +31,109 @@ class Batch(NamedTuple):
     final: float
 
 
-def hop_of(audio: Audio, overlap: float) -> float:
-    """Seconds from one window to the next. Raises EarshotError if infer.overlap is none that the windows can have."""
+def hop_of(audio: AudioSettings, overlap: float) -> float:
+    """Seconds from one window to the next. Raises EarshotError if windows cannot overlap by infer.overlap."""
     if overlap >= audio.spec_duration:
         limit = f"must be below the model's spec_duration ({audio.spec_duration:g} s)"
-        raise EarshotError(f"infer.overlap = {overlap:g}: {limit}")
+        raise EarshotError(f"infer.overlap = {overlap:g}", limit)
     return audio.spec_duration - overlap
 
 
 def stream_windows(
     path: str | Path,
-    audio: Audio,
+    audio: AudioSettings,
     hop: float,
     batch: int,
     start: float = 0.0,
     offsets: list[float] | None = None,
     note: reader.Note = lambda text: None,
 ) -> Iterator[Batch]:
-    """A recording's windows from `start` on, at most `batch` at a time; no windows if it is over by then.
+    """A recording's windows from `start` on; none if it is over by then.
 
-    Times count from the start of the recording. Without offsets, all models (group 0) take windows every `hop` s. With
-    them, the models of group g take windows of their own: the first at offsets[g], the others every `hop` s from there;
-    where that leaves the start of the recording uncovered, there is one more window before, filled up with silence.
+    Args:
+        hop: s from one window to the next.
+        batch: windows at a time, at most.
+        offsets: the models of group g take windows of their own, from offsets[g] (s) on. Where that leaves the start of
+            the recording uncovered, there is one more window before, filled up with silence. None: there is one group.
+        note: called with a line about what was repaired on the way.
+
     Raises AudioError if the recording cannot be read.
     """
     blocks = ahead(reader.stream(path, audio.sampling_rate, audio.channel, start, note), BLOCKS_AHEAD)
     first = next(blocks, None)
-    if first is None:  # only behind the end of a recording
+    if first is None:
         return
-    pieces = tee(level_frames(chain([first], blocks), audio), len(offsets or [0.0]))
-    streams = [
-        _windows_from(piece, audio, hop, offset, batch) for piece, offset in zip(pieces, offsets or [0.0], strict=True)
-    ]
-    for group, windows in _in_turn(streams, final := [-hop] * len(streams), hop):
-        yield Batch(group, _later(windows, start), min(final) + start)
+    offsets = offsets or [0.0]
+    copies = tee(level_frames(chain([first], blocks), audio), len(offsets))
+    streams = [_windows_from(pieces, audio, hop, offset, batch) for pieces, offset in zip(copies, offsets, strict=True)]
+    for group, windows, final in _in_turn(streams, hop):
+        yield Batch(group, _later(windows, start), final + start)
 
 
-def _in_turn(streams: list[Iterator[Windows]], final: list[float], hop: float) -> Iterator[tuple[int, Windows]]:
-    """The streams' windows by turns, so that none gets far ahead of the others; keeps up to date in `final` where each
-    stream's next window begins.
-    """
+@dataclass(frozen=True)
+class WindowReader:
+    """Reads windows of recordings for lib.core.incremental; see stream_windows."""
+
+    audio: AudioSettings
+    hop: float
+    batch: int
+    start: float = 0.0
+    offsets: list[float] | None = None
+
+    def read(self, source: Source) -> Iterator[Batch | Progress | Problem]:
+        """A recording's windows, how far it is read, and what is unusual about it. Raises AudioError."""
+        path, audio, notes = source.item.path, self.audio, list[str]()
+        seconds, loudest = 0.0, 0.0
+        total = reader.probe(path).seconds
+        for batch in stream_windows(path, audio, self.hop, self.batch, self.start, self.offsets, notes.append):
+            seconds, loudest = batch.windows.seconds, max(loudest, float(batch.windows.spectrograms.max()))
+            yield batch
+            yield Progress(seconds, total)
+        if not seconds:
+            notes.append(f"is over before infer.start_seconds ({self.start:g} s)")
+            nothing = np.zeros((0, audio.spec_height, audio.spec_width), np.float32)
+            yield Batch(0, Windows(np.zeros(0), nothing, total), np.inf)  # tells the duration
+        elif loudest == 0:
+            notes.append("is silent from start to end")
+        yield from (Problem(printable(str(path)), note, "check the file", lost=False) for note in notes)
+
+
+def _in_turn(streams: list[Iterator[Windows]], hop: float) -> Iterator[Batch]:
+    """The streams' windows by turns, so that none gets far ahead of the others."""
+    next_starts = [-hop] * len(streams)
     running = dict(enumerate(streams))
     while running:
         for group in list(running):
             windows = next(running[group], None)
             if windows is None:
                 del running[group]
-                final[group] = np.inf
+                next_starts[group] = np.inf
             else:
-                final[group] = float(windows.starts[-1]) + hop
-                yield group, windows
+                next_starts[group] = float(windows.starts[-1]) + hop
+                yield Batch(group, windows, min(next_starts))
 
 
 def _windows_from(
-    pieces: Iterable[np.ndarray], audio: Audio, hop: float, offset: float, batch: int
+    pieces: Iterable[np.ndarray], audio: AudioSettings, hop: float, offset: float, batch: int
 ) -> Iterator[Windows]:
-    """Windows every `hop` s, one of which begins at `offset`."""
-    begin = offset - hop if 0 < offset < hop < offset + audio.spec_duration else offset
-    n = round(begin * audio.frame_rate)
-    shifted = _without(pieces, n) if n > 0 else _with_silence(pieces, audio, -n)
-    first = next(shifted, None)
-    if first is None:
-        return
-    for windows in cut_windows(chain([first], shifted), audio, hop, batch):
-        yield _later(windows, begin)
+    """Windows every `hop` s, one of which starts at `offset`."""
+    start = offset - hop if 0 < offset < hop < offset + audio.spec_duration else offset
+    frames = _frames_from(pieces, audio, round(start * audio.frame_rate))
+    first = next(frames, None)
+    if first is not None:
+        for windows in cut_windows(chain([first], frames), audio, hop, batch):
+            yield _later(windows, start)
 
 
-def _without(pieces: Iterable[np.ndarray], n: int) -> Iterator[np.ndarray]:
+def _frames_from(pieces: Iterable[np.ndarray], audio: AudioSettings, n: int) -> Iterator[np.ndarray]:
+    """Frames from index n on; before the first, there is silence."""
+    if n < 0:
+        yield np.full((audio.spec_height, -n), silence(audio), np.float32)
     for piece in pieces:
+        n = max(0, n)
         if piece.shape[1] > n:
             yield piece[:, n:]
-        n = max(0, n - piece.shape[1])
-
-
-def _with_silence(pieces: Iterable[np.ndarray], audio: Audio, n: int) -> Iterator[np.ndarray]:
-    if n:
-        yield np.full((audio.spec_height, n), silence(audio), np.float32)
-    yield from pieces
+        n -= piece.shape[1]
 
 
 def _later(windows: Windows, seconds: float) -> Windows:

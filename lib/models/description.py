@@ -6,42 +6,48 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
-from lib.config import Audio
-from lib.errors import EarshotError
-from lib.files import write_text
+from lib.config.schema import AudioSettings, TrainSettings
+from lib.core.errors import EarshotError
+from lib.core.files import write_text
 
 
 class Calibration(BaseModel):
-    """What makes scores into probabilities, and from which score on a class counts as found.
-
-    coefficient, intercept: Platt scaling, see lib.models.calibration. thresholds: scaled score by name of class; a
-    class may be missing.
-    """
+    """Platt scaling (see lib.models.platt_scaling), and the scores from which on classes are labelled."""
 
     model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
 
     coefficient: Annotated[float, Field(gt=0)] = 1.0
     intercept: float = 0.0
-    thresholds: dict[str, float] = {}
+    thresholds: dict[str, float] = {}  # scaled scores, by name of class; classes may be missing
+
+    @property
+    def scaling(self) -> tuple[float, float]:
+        return self.coefficient, self.intercept
 
 
 class Description(BaseModel):
-    """classes: name, code, alt_name, alt_code of each, in the order of the scores. audio: settings of the spectrograms
-    that it takes. head, sed_fps: one of lib.models.heads, and how many frames a second it scores. multi_label: scores
-    are sigmoids, else a softmax over the classes. training: how it came about. calibration: if there is one.
-    """
+    """What a model is made of, what it takes and gives, and how it was trained."""
 
     model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
 
-    classes: list[dict[str, str]]
-    audio: Audio
+    classes: list[dict[str, str]]  # name, code, alt_name, alt_code of each, in the order of the scores
+    audio: AudioSettings  # of the spectrograms
     backbone: str
     head: Literal["pool", "sed"] = "pool"
-    sed_fps: float | None = None
+    sed_fps: float | None = None  # frames per second that the head scores; None: it scores windows only
     dropout: float
-    multi_label: bool
+    multi_label: bool  # scores are sigmoids, else a softmax over the classes
     training: dict[str, Any]
     calibration: Calibration | None = None
+
+    @classmethod
+    def of(
+        cls, classes: list[dict[str, str]], audio: AudioSettings, settings: TrainSettings, training: dict[str, Any]
+    ) -> Self:
+        """The description of a model that is built as the settings say."""
+        sed_fps = None if settings.head == "pool" else settings.sed_fps
+        chosen = settings.model_dump(include={"backbone", "head", "dropout", "multi_label"})
+        return cls(classes=classes, audio=audio, sed_fps=sed_fps, training=training, **chosen)
 
     @property
     def class_names(self) -> list[str]:
@@ -49,8 +55,13 @@ class Description(BaseModel):
 
     @property
     def n_frames(self) -> int:
-        """Frames of a window that the head scores; 0: it knows of no frames."""
+        """Frames of a window that the head scores; 0: none."""
         return max(1, round(self.sed_fps * self.audio.spec_duration)) if self.sed_fps else 0
+
+    @property
+    def stored_calibration(self) -> Calibration:
+        """The calibration; if there is none, one that leaves scores as they are."""
+        return self.calibration or Calibration()
 
     @model_validator(mode="after")
     def _frames_have_a_rate(self) -> Self:
@@ -60,7 +71,7 @@ class Description(BaseModel):
 
 
 def description_file(checkpoint: str | Path) -> Path:
-    """Where a checkpoint's description stands once more, to be read without loading the tensors."""
+    """Where a checkpoint's description is written besides, to be read without loading the tensors."""
     return Path(checkpoint).with_suffix(".json")
 
 
@@ -69,11 +80,11 @@ def write_description(checkpoint: str | Path, description: Description) -> None:
 
 
 def read_description(checkpoint: str | Path) -> Description:
-    """The description beside a checkpoint. Raises EarshotError if it is missing or something else."""
+    """The description beside a checkpoint. Raises EarshotError if it is missing or not one."""
     path = description_file(checkpoint)
     try:
         return Description.model_validate_json(path.read_bytes())
     except FileNotFoundError:
-        raise EarshotError(f"{path}: no such file; a model needs its description beside it") from None
+        raise EarshotError(path, "no such file", "a model needs its description beside it") from None
     except (ValidationError, UnicodeDecodeError):
-        raise EarshotError(f"{path}: is no model description; remove it, or train the model anew") from None
+        raise EarshotError(path, "is no model description", "remove it, or retrain the model") from None

@@ -1,7 +1,7 @@
-"""Heads: what turns a backbone's feature maps (n, channels, bands, frames) into logits of classes.
+"""Heads: layers that turn a backbone's feature maps (n, channels, bands, frames) into logits of classes.
 
-A head gives logits of whole windows (n, n_classes) and, where it can, of frames (n, n_classes, n_frames), else None.
-`classifier` and what else is in its `by_class` have a row of weights for each class.
+A head returns logits of windows (n, n_classes), and logits of frames (n, n_classes, n_frames) or None. The modules that
+its `by_class` names have a row of weights for each class.
 """
 
 import torch
@@ -12,15 +12,15 @@ from torch import Tensor, nn
 def pool(features: Tensor) -> Tensor:
     """Embeddings (n, channels) of feature maps (n, channels, bands, frames).
 
-    The mean over frequency, then mean plus maximum over time, so that both steady and short sounds count (Kong et al.,
-    PANNs: Large-Scale Pretrained Audio Neural Networks, 2020).
+    The mean over frequency, then the sum of mean and maximum over time, so that both steady and short sounds count
+    (Kong et al., PANNs: Large-Scale Pretrained Audio Neural Networks, 2020).
     """
     frames = features.float().mean(dim=2)
     return frames.mean(dim=2) + frames.amax(dim=2)
 
 
 class PoolHead(nn.Module):
-    """A linear classifier of pooled features; it knows nothing of frames."""
+    """A linear classifier of pooled features; it does not score frames."""
 
     by_class = ("classifier",)
 
@@ -31,16 +31,16 @@ class PoolHead(nn.Module):
 
     def forward(self, features: Tensor, n_frames: int) -> tuple[Tensor, None]:
         embeddings = self.dropout(pool(features))
-        with torch.autocast(embeddings.device.type, enabled=False):  # with 8 bits, many scores would be the same
+        with torch.autocast(embeddings.device.type, enabled=False):  # in bfloat16, many scores would be equal
             return self.classifier(embeddings), None
 
 
 class SedHead(nn.Module):
-    """Sound event detection, learnt from labels of whole windows: a classifier of frames, and attention over time.
+    """Sound event detection learnt from labels of windows: a classifier of frames, and attention over time.
 
-    The probability of a window is the mean of its frames', weighted for each class by an attention that is learnt
-    beside it (Kong et al., PANNs, 2020, section IV; there as decision-level attention). Logits of frames are
-    interpolated from the backbone's frames, which are fewer than the spectrogram's, to n_frames.
+    The probability of a window is the mean of its frames' probabilities, weighted for each class by a learnt attention
+    (decision-level attention: Kong et al., PANNs, 2020, section IV). Logits of frames are interpolated from the
+    backbone's frames, which are fewer than the spectrogram's, to n_frames.
     """
 
     by_class = ("classifier", "attention")
@@ -62,8 +62,8 @@ class SedHead(nn.Module):
 def mean_probability(logits: Tensor, log_weights: Tensor) -> Tensor:
     """Logit (n, n_classes) of the weighted mean of probabilities, given as logits (n, n_classes, n_frames).
 
-    log_weights: of the same shape; the weights' sum over the frames is 1. Computed from logarithms, so that it neither
-    saturates nor loses its gradient at the ends.
+    log_weights: of the same shape; the weights sum to 1 over the frames. All is computed from logarithms, so that
+    neither values nor gradients vanish near 0 and 1.
     """
     present = torch.logsumexp(log_weights + F.logsigmoid(logits), dim=2)
     absent = torch.logsumexp(log_weights + F.logsigmoid(-logits), dim=2)

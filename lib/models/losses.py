@@ -1,4 +1,4 @@
-"""What training minimizes."""
+"""Losses: binary or categorical cross-entropy of windows, and of frames by way of their pooled logits."""
 
 import torch
 import torch.nn.functional as F
@@ -17,11 +17,11 @@ def classification_loss(
 ) -> Tensor:
     """Mean loss of logits (n, n_classes) against targets in 0..1 of the same shape.
 
-    multi_label: binary cross-entropy for each class, targets t smoothed to t (1 - pos) + (1 - t) neg; else
-    cross-entropy over the classes, the share pos of the target spread evenly over all of them, as in Szegedy et al.,
-    Rethinking the Inception Architecture, 2016 (neg has no meaning there), where windows without any class have no
-    weight.
-    class_weights: (n_classes,), how much each class counts; None: all alike.
+    With multi_label, the binary cross-entropy of each class, targets t smoothed to t (1 - pos) + (1 - t) neg. Without,
+    the cross-entropy over the classes, the share pos of the target spread evenly over all of them (Szegedy et al.,
+    Rethinking the Inception Architecture, 2016); neg is ignored, and windows without any class have no weight.
+
+    class_weights: (n_classes,), weight of each class; None: all are equal.
     """
     if multi_label:
         smoothed = targets * (1 - pos_smoothing) + (1 - targets) * neg_smoothing
@@ -35,10 +35,10 @@ def classification_loss(
 def recognition_loss(
     logits: Tensor, frame_logits: Tensor | None, targets: Tensor, multi_label: bool, frame_loss_weight: float, **options
 ) -> Tensor:
-    """classification_loss of windows and of their pooled frames, in the shares 1 - frame_loss_weight and it.
+    """classification_loss of windows, and of their pooled frames with the share frame_loss_weight of the sum.
 
-    logits: (n, n_classes); frame_logits: (n, n_classes, n_frames), or None from a head that has none: windows alone
-    count. options: as of classification_loss.
+    logits: (n, n_classes). frame_logits: (n, n_classes, n_frames); None: windows alone count. options: of
+    classification_loss.
     """
     loss = classification_loss(logits, targets, multi_label, **options)
     if frame_logits is None:
@@ -50,7 +50,7 @@ def recognition_loss(
 def pool_frames(frame_logits: Tensor) -> Tensor:
     """Logits (n, n_classes) of windows from those of frames (n, n_classes, n_frames), by linear softmax.
 
-    Each frame weighs as much as its own probability, sum p^2 / sum p: frames of a window with the class are drawn to
+    Each frame is weighted by its probability, sum p^2 / sum p: training pushes frames of a window with the class to
     either side, which locates sounds (Wang, Li and Metze, A Comparison of Five Multiple Instance Learning Pooling
     Functions for Sound Event Detection with Weak Labeling, 2019).
     """
@@ -59,9 +59,8 @@ def pool_frames(frame_logits: Tensor) -> Tensor:
 
 
 def weigh_classes(counts: Tensor, exponent: float) -> Tensor | None:
-    """Weight of each class by the number of its windows (n_classes,): (mean count / count) ** exponent.
+    """Weight of each class by its number of windows, counts (n_classes,): (mean count / count) ** exponent.
 
-    With exponent 1, classes weigh as much as scikit-learn's "balanced". A class without windows counts as one with a
-    single one. None with exponent 0.
+    Exponent 1 gives scikit-learn's "balanced" weights, 0 None. A class without windows is counted as having one.
     """
     return (counts.float().mean() / counts.clamp_min(1)) ** exponent if exponent else None

@@ -1,4 +1,4 @@
-"""The recognizer: spectrograms in, a score for each class out."""
+"""The recognizer: a network that turns spectrograms into logits of classes."""
 
 from itertools import pairwise
 from typing import Any
@@ -7,17 +7,17 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
-from lib.errors import SettingsError
+from lib.core.errors import SettingsError
 from lib.models.backbones import make_backbone
 from lib.models.description import Description
 from lib.models.heads import HEADS, pool
 
 
 class Recognizer(nn.Module):
-    """Band-wise normalization, a backbone, a head; and the description of what it takes and gives.
+    """Normalization of bands, a backbone and a head, built as a description says.
 
-    `train_class_names`, `train_class_codes`, `train_class_alt_names`, `train_class_alt_codes`: of its classes, in the
-    order of the scores. `num_train_specs`: windows that it was trained with. `use_sed`: whether it scores frames.
+    `train_class_names`, `train_class_codes`, `train_class_alt_names` and `train_class_alt_codes` are in the order of
+    the scores. `num_train_specs`: windows that it was trained with. `use_sed`: whether it scores frames.
     """
 
     def __init__(self, description: Description, pretrained: bool = False) -> None:
@@ -29,14 +29,14 @@ class Recognizer(nn.Module):
         self.head = HEADS[description.head](self.backbone.num_features, n_classes, description.dropout)
 
     def forward(self, spectrograms: Tensor, frames: bool = False) -> Any:
-        """Logits (n, n_classes) of spectrograms (n, height, width) in 0..1; with `frames`, as forward_frames gives."""
+        """Logits (n, n_classes) of spectrograms (n, height, width) in 0..1; with `frames`, as forward_frames."""
         logits = self.head(self._features(spectrograms), self.description.n_frames)
         return logits if frames else logits[0]
 
     def forward_frames(self, spectrograms: Tensor) -> tuple[Tensor, Tensor | None]:
-        """Logits (n, n_classes), and those of frames (n, n_classes, n_frames) if the head knows of frames, else None.
+        """Logits (n, n_classes), and those of frames (n, n_classes, n_frames) if the head scores frames, else None.
 
-        n_frames: sed_fps of them a second, evenly over the window.
+        The frames are spread evenly over the window, sed_fps per second.
         """
         return self(spectrograms, frames=True)
 
@@ -83,21 +83,21 @@ class Recognizer(nn.Module):
 
 
 def build(description: Description, pretrained: bool = False) -> Recognizer:
-    """A new recognizer of this description. Raises SettingsError if its backbone does not exist or does not fit."""
+    """A new recognizer. Raises SettingsError if its backbone does not exist or does not fit."""
     audio = description.audio
     model = Recognizer(description, pretrained)
     try:
         with torch.inference_mode():
             model.eval()(torch.zeros(1, audio.spec_height, audio.spec_width))
-    except (RuntimeError, ValueError, AssertionError):  # made for images of one size, or for other layouts
+    except (RuntimeError, ValueError, AssertionError):  # it takes images of one size, or other layouts
         size = f"{audio.spec_height} x {audio.spec_width}"
-        fault = f"cannot take spectrograms of {size} (bands x frames); choose another"
-        raise SettingsError(f"train.backbone = {description.backbone!r}: {fault}") from None
+        fault = f"cannot take spectrograms of {size} (bands x frames)"
+        raise SettingsError(f"train.backbone = {description.backbone!r}", fault, "choose another") from None
     return model
 
 
 def fold_batch_norms(model: nn.Module) -> nn.Module:
-    """Put batch normalizations into the convolutions before them, in place: the same function, a fifth faster.
+    """Fold batch normalizations into the convolutions before them, in place: the same function, 20 % faster.
 
     model: in evaluation mode. A normalization that follows its convolution in an nn.Sequential becomes an identity.
     """

@@ -1,4 +1,4 @@
-"""How good a model is on the windows that were held out."""
+"""Figures of a model on the windows that are held out."""
 
 import numpy as np
 import torch
@@ -7,19 +7,20 @@ from scipy import stats
 from sklearn.metrics import average_precision_score, roc_auc_score
 from torch import Tensor, nn
 
-from lib.config import Train
-from lib.database.stored_windows import StoredWindows
+from lib.config.schema import TrainSettings
 from lib.models.losses import classification_loss
 from lib.training.batches import load_batches
+from lib.training_data.stored_windows import StoredWindows
 
-Row = dict[str, float]
+TrainingFigures = dict[str, float]
+"""Figures by name, of an epoch or of a training."""
 
 
 @torch.inference_mode()
 def window_logits(
-    fabric: Fabric, model: nn.Module, windows: StoredWindows, indices: np.ndarray, settings: Train
+    fabric: Fabric, model: nn.Module, windows: StoredWindows, indices: np.ndarray, settings: TrainSettings
 ) -> Tensor:
-    """A model's logits (n, n_classes) of those windows, on the CPU."""
+    """Logits (n, n_classes), on the CPU, of windows given by their indices; puts the model into evaluation mode."""
     model.eval()
     batches = np.array_split(indices, -(-len(indices) // settings.batch_size))
     loaded = load_batches(windows, batches, settings.workers)
@@ -27,14 +28,17 @@ def window_logits(
 
 
 def scores_of(logits: Tensor, multi_label: bool) -> np.ndarray:
-    """Scores in 0..1 of logits (n, n_classes): sigmoids, or with a single label a window a softmax over the classes."""
+    """Scores in 0..1 of logits (n, n_classes): sigmoids, or with a single label per window a softmax over classes."""
     return (logits.sigmoid() if multi_label else logits.softmax(dim=1)).numpy()
 
 
-def figures(logits: Tensor, truth: np.ndarray, multi_label: bool) -> Row:
-    """Loss, and macro averages over the classes that the windows hold both with and without.
+def validation_figures(logits: Tensor, truth: np.ndarray, multi_label: bool) -> TrainingFigures:
+    """Loss, PR-AUC and ROC-AUC; macro averages over the classes that some windows have and others have not.
 
-    logits: (n, n_classes); truth: bool of the same shape.
+    Args:
+        logits: (n, n_classes).
+        truth: bool (n, n_classes).
+        multi_label: see scores_of.
     """
     loss = classification_loss(logits, torch.from_numpy(truth).float(), multi_label)
     usable = truth.any(axis=0) & ~truth.all(axis=0)
@@ -46,12 +50,12 @@ def figures(logits: Tensor, truth: np.ndarray, multi_label: bool) -> Row:
     return row
 
 
-def over_folds(rows: list[Row]) -> Row:
-    """Mean, standard deviation (n - 1) and 95 % interval of the mean, of each figure of the folds.
+def over_folds(rows: list[TrainingFigures]) -> TrainingFigures:
+    """Mean, standard deviation (n - 1) and 95 % interval of the mean (Student's t) of each figure over folds.
 
-    The interval is Student's: it is as wide as so few folds deserve. A figure of one fold alone has none.
+    A figure that only one fold has gets its mean alone.
     """
-    summary: Row = {}
+    summary: TrainingFigures = {}
     for key in dict.fromkeys(key for row in rows for key in row):
         values = np.array([row[key] for row in rows if key in row])
         summary[key] = float(values.mean())

@@ -5,10 +5,10 @@ import time
 import numpy as np
 import pytest
 
-from lib.occurrence.database import write_database
-from lib.occurrence.pickle_provider import OccurrencePickleProvider
-from lib.occurrence.pickler import OccurrencePickler
-from lib.occurrence.table import Row
+from lib.occurrence.occurrence_database import write_database
+from lib.occurrence.occurrence_pickle_provider import OccurrencePickleProvider
+from lib.occurrence.occurrence_pickler import OccurrencePickler
+from lib.occurrence.occurrence_table import OccurrenceRow
 
 pytestmark = pytest.mark.benchmark
 
@@ -23,7 +23,7 @@ def provider(tmp_path_factory):
     for number in range(COUNTIES):
         x, y = number % 60 - 120, number // 60 + 20
         code = f"CA-{number % 10:02}-{number:04}"
-        rows += [Row(code, code, (x, x + 1, y, y + 1), f"class {k:03}", values[k]) for k in range(CLASSES)]
+        rows += [OccurrenceRow(code, code, (x, x + 1, y, y + 1), f"class {k:03}", values[k]) for k in range(CLASSES)]
     write_database(rows, folder / "occurrences.db")
     OccurrencePickler(folder / "occurrences.db", folder / "occurrences.pkl").pickle(quiet=True)
     return OccurrencePickleProvider(folder / "occurrences.pkl")

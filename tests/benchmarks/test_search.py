@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from lib.config import Audio
+from lib.config.schema import AudioSettings
 from lib.curation.embedding_store import EmbeddingStore
 
 pytestmark = pytest.mark.benchmark
@@ -23,14 +23,14 @@ SEARCH = """
 import resource, sys, time
 import numpy as np, torch
 from lib.curation.embedding_store import EmbeddingStore
-from lib.curation.search import Query, search
+from lib.curation.nearest_windows import Query, nearest_windows
 before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
 rng = np.random.default_rng(2)
 for n_queries, distinct in ((1, False), (8, True)):
     with EmbeddingStore(sys.argv[1]) as store:
-        query = Query(rng.random((n_queries, store.manifest["dim"]), np.float32))
+        query = Query(rng.random((n_queries, store.dim), np.float32))
         start = time.perf_counter()
-        found = search(store, store.pieces(), query, 20, distinct)
+        nearest_windows(store, store.pieces(), query, 20, distinct)
         seconds = time.perf_counter() - start
         n = store.count()
         print(f"{n:>10,} windows, {n_queries} of the query: {seconds:.2f} s, {n / seconds:,.0f} windows/s")
@@ -41,11 +41,13 @@ print(f"           peak memory {(peak - before) / 1024:.0f} MB above {before / 1
 
 @pytest.mark.parametrize("n", [100_000, 1_000_000])
 def test_search_of_random_vectors(n, tmp_path):
-    manifest = {"audio": Audio().model_dump(), "hop": 1.5, "dim": DIM, "models": []}
+    manifest = {"audio": AudioSettings().model_dump(), "hop": 1.5, "models": []}
     rng = np.random.default_rng(1)
-    with EmbeddingStore.create(tmp_path / "store.db", manifest) as store:
-        for number in range(n // A_RECORDING):
+    names = [f"r{number:06}" for number in range(n // A_RECORDING)]
+    with EmbeddingStore.create(tmp_path / "store.db", manifest, names) as store:
+        for name in names:
             vectors = rng.random((A_RECORDING, DIM), np.float32)
-            store.insert(f"r{number:06}", f"field/r{number:06}.wav", "key", [(vectors, 1.5 * A_RECORDING)])
+            store.write(name, f"field/{name}.wav", "key", [(vectors, 1.5 * A_RECORDING)], [])
+        store.finish()
     command = [sys.executable, "-c", SEARCH, str(tmp_path / "store.db")]
     print("\n" + subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True).stdout, end="")

@@ -1,5 +1,6 @@
-"""Folders of labels, recordings and annotations, as a user of the testers has them."""
+"""Folders of labels, recordings and annotations, as a user of the testers has them, and what testers write."""
 
+import csv
 from pathlib import Path
 
 import numpy as np
@@ -7,8 +8,28 @@ import soundfile
 import yaml
 
 from lib import PerBlockTester, PerRecordingTester, PerSegmentTester
+from lib.testers.tester import Tester
 
 Row = tuple[float, str, float]
+BOTH = ("annotated", "trained")
+PART_FILES = {
+    *(f"roc_per_threshold_{part}.csv" for part in BOTH),
+    *(f"roc_classic_curve_{part}.png" for part in BOTH),
+    *(f"roc_inverted_curve_{part}.{kind}" for part in BOTH for kind in ("csv", "png")),
+    *("summary_report.txt", "recording_details_trained.csv", "recording_summary_trained.csv"),
+    *("class_annotated.csv", "class_non_annotated.csv", "prediction_range_counts.csv"),
+}
+"""Reports by segments and by blocks."""
+CURVE_FILES = {
+    f"{name}_{part}.{kind}" for name in ("pr_per_threshold", "pr_curve") for part in BOTH for kind in ("csv", "png")
+}
+"""Those of precision and recall."""
+TABLE_KEYS = {
+    *("annotated_thresholds", "annotated_precisions_seconds", "annotated_recalls"),
+    *("trained_thresholds", "trained_precisions", "trained_recalls"),
+    *(f"{part}_{what}_fine" for part in BOTH for what in ("thresholds", "precisions", "recalls")),
+}
+"""What get_pr_table returns by segments and by blocks."""
 
 
 def write_labels(folder: Path, labels: dict[str, list[Row]], length: float = 3.0, suffix: str = "_scores") -> Path:
@@ -54,3 +75,14 @@ def _write(folder: Path, labels: dict, header: str, rows: list[str], options: di
     threshold = options.pop("threshold", 0.5)
     paths = ("annotations.csv", "recordings", "labels", "output")
     return (*(str(folder / name) for name in paths), threshold)
+
+
+def written(tester: Tester) -> set[str]:
+    """Names of the files that a tester wrote."""
+    return {path.name for path in Path(tester.output_dir).iterdir()}
+
+
+def read_rows(tester: Tester, name: str) -> list[list[str]]:
+    """A table that a tester wrote, its header first."""
+    with Path(tester.output_dir, name).open(newline="") as file:
+        return list(csv.reader(file))

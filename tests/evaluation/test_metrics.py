@@ -43,7 +43,7 @@ cases = st.integers(2, 60).flatmap(
 
 
 @given(cases)
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=100, deadline=None)
 def test_areas_equal_scikit_learn_with_ties_and_weights(case):
     truth, scores, recording, weights = (np.array(part) for part in case)
     ranking = metrics.rank(truth, scores.astype(np.float32), recording)
@@ -97,3 +97,9 @@ def test_precision_is_zero_where_nothing_was_found_and_recall_undefined_without_
     assert counts.precision[:, 0].tolist() == [0, 0]
     assert counts.recall[0, 0] == 0 and np.isnan(counts.recall[1, 0])
     assert counts.f1[0, 0] == 0 and np.isnan(counts.f1[1, 0])
+
+
+@pytest.mark.parametrize(("n_points", "n_kept"), [(5000, 1000), (3, 3), (0, 0)])
+def test_thinning_keeps_the_ends(n_points, n_kept):
+    chosen = metrics.thin(n_points, 1000)
+    assert len(chosen) == n_kept and set(chosen[[0, -1]] if n_kept else []) <= {0, n_points - 1}

@@ -1,14 +1,9 @@
 import numpy as np
-import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from lib.errors import SettingsError
-from lib.inference.frames import FrameGrid, make_labeller, to_global_frames
-from lib.inference.labels import Label
+from lib.inference.frames import FrameGrid, to_global_frames
 
-NAMES = ["a", "b"]
-HALF = np.array([0.5, 0.5], np.float32)
 LEVELS = st.sampled_from([0.0, 0.25, 0.5, 0.75, 1.0])  # sums of these are exact
 
 
@@ -19,14 +14,6 @@ def windows(draw):
     scores = draw(st.lists(LEVELS, min_size=n * 2 * length, max_size=n * 2 * length))
     starts = draw(st.lists(st.floats(-3, 12), min_size=n, max_size=n))
     return np.array(scores, np.float32).reshape(n, 2, length), starts, draw(st.floats(0, 12)), draw(st.floats(0.5, 9))
-
-
-@st.composite
-def maps(draw):
-    """A frame map (n_frames, 2), and where to cut it into pieces."""
-    n = draw(st.integers(0, 40))
-    frames = np.array(draw(st.lists(LEVELS, min_size=2 * n, max_size=2 * n)), np.float32).reshape(n, 2)
-    return frames, sorted(draw(st.lists(st.integers(0, n), max_size=5)))
 
 
 @settings(deadline=None)
@@ -80,66 +67,3 @@ def test_weight_says_how_many_models_a_window_stands_for():
     grid.add(np.array([[[1.0, 1.0]]]), np.array([0.0]), weight=3)
     grid.add(np.array([[[0.0, 0.0]]]), np.array([1.0]))
     np.testing.assert_allclose(grid.take(4)[:, 0], [1.0, 0.75, 0.0, 0.0])
-
-
-def labels_of(frames, cuts=(), **settings):
-    labeller = make_labeller(NAMES, HALF, settings.pop("fps", 4.0), **settings)
-    pieces = np.split(frames, cuts)
-    labels = [label for piece in pieces for label in labeller.add(piece)] + labeller.finish()
-    return sorted(labels, key=lambda label: (label.name, label.start_time))
-
-
-@settings(deadline=None)
-@given(maps())
-def test_labels_are_as_long_as_frames_score_high_enough(case):
-    frames, cuts = case
-    expected = []
-    for column, name in enumerate(NAMES):
-        k = 0
-        while k < len(frames):
-            end = k
-            while end < len(frames) and frames[end, column] >= 0.5:
-                end += 1
-            if end > k:
-                expected.append(Label(name, k / 4, end / 4, float(max(frames[k:end, column]))))
-            k = end + 1
-    assert labels_of(frames, cuts) == expected
-
-
-@settings(deadline=None)
-@given(maps(), st.sampled_from([0.25, 0.4, 1.0, 1.6]), st.sampled_from([None, 0.0, 0.5, 0.9]))
-def test_labels_of_fixed_length_score_the_maximum_or_quantile_of_their_frames(case, length, quantile):
-    frames, cuts = case
-    expected = []
-    for column, name in enumerate(NAMES):
-        for k in range(100):
-            inside = [i for i in range(400) if k * length - 1e-9 <= (i + 0.5) / 4 < (k + 1) * length - 1e-9]
-            heard = [float(frames[i, column]) if i < len(frames) else 0.0 for i in inside]
-            if not any(i < len(frames) for i in inside):
-                continue
-            score = max(heard) if quantile is None else float(np.quantile(heard, quantile))
-            if score >= 0.5:
-                expected.append((name, k * length, (k + 1) * length, score))
-    found = labels_of(frames, cuts, segment_len=length, quantile=quantile)
-    assert [label[:3] for label in found] == [label[:3] for label in expected]
-    np.testing.assert_allclose([label[3] for label in found], [label[3] for label in expected], atol=1e-6)
-
-
-def test_each_class_has_a_threshold_of_its_own():
-    frames = np.array([[0.6, 0.6], [0.3, 0.3]], np.float32)
-    labeller = make_labeller(NAMES, np.array([0.3, 0.61], np.float32), 1.0)
-    assert [*labeller.add(frames), *labeller.finish()] == [Label("a", 0.0, 2.0, pytest.approx(0.6))]
-
-
-@pytest.mark.parametrize("length", [None, 1.0])
-def test_frames_may_begin_later_in_the_recording(length):
-    frames = np.ones((6, 2), np.float32)
-    labels = labels_of(frames, segment_len=length, first=10)
-    assert {label.name for label in labels} == {"a", "b"}
-    assert min(label.start_time for label in labels) == (2.5 if length is None else 2.0)
-    assert max(label.end_time for label in labels) == 4.0
-
-
-def test_a_segment_shorter_than_a_frame_is_refused():
-    with pytest.raises(SettingsError, match=r"infer\.segment_len = 0\.2: must be at least .* \(0\.25 s\)"):
-        make_labeller(NAMES, HALF, 4.0, segment_len=0.2)

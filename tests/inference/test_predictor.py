@@ -5,13 +5,13 @@ import torch
 import yaml
 
 from lib import Predictor
-from lib.config import Settings
-from lib.errors import AudioError, EarshotError
-from lib.inference.labels import Label
+from lib.config.schema import Settings
+from lib.core.errors import AudioError, EarshotError
 from lib.models.description import Calibration
-from tests.database.builders import AUDIO, RATE
+from lib.sound.labels import Label
 from tests.models.builders import save_random_model
 from tests.recordings import noise
+from tests.training_data.builders import AUDIO, RATE
 
 SPECTROGRAMS = np.random.default_rng(1).random((6, AUDIO.spec_height, AUDIO.spec_width), np.float32)
 SECONDS = 5.3
@@ -127,7 +127,7 @@ def test_frame_map_needs_start_times_and_ends_with_the_last_spectrogram_if_nothi
     predictor = predictor_of(folder / "sed")
     assert predictor.get_block_scores(SPECTROGRAMS)[1] is None
     assert len(predictor.get_block_scores(SPECTROGRAMS[:2], [0.0, 1.0])[1]) == 1.5 * FPS
-    with pytest.raises(EarshotError, match="1 start times for 2 spectrograms"):
+    with pytest.raises(EarshotError, match="start_times: 1 for 2 spectrograms"):
         predictor.get_block_scores(SPECTROGRAMS[:2], [0.0])
 
 
@@ -198,8 +198,8 @@ def test_recording_that_cannot_be_read_or_overlap_that_cannot_be_is_named(folder
 
 
 @pytest.mark.parametrize("kind", ["pool", "sed"])
-def test_each_model_takes_windows_of_its_own(folder, kind):
-    """Compared with one model after the other, on windows cut out at the times that the reference tells."""
+def test_each_model_takes_its_own_windows(folder, kind):
+    """Compared with one model after the other, on windows cut out at the times that the reference says."""
     predictor = predictor_of(folder / kind)
     predictor.cfg.train.sed_fps = FPS
     frame_map = predictor.get_overlapping_scores(str(folder / "a.wav"), 0.5, [0, 0.125, 0.25])
@@ -216,7 +216,7 @@ def test_each_model_takes_windows_of_its_own(folder, kind):
 
 
 def windows_at(path, starts):
-    from lib.audio.audio import Audio
+    from lib.audio.loaded_recording import Audio
 
     cfg = Settings(audio=AUDIO.model_copy(update={"spec_duration": 3.0}))
     audio = Audio("cpu", cfg)

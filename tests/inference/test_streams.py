@@ -6,11 +6,11 @@ import soundfile
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from lib.audio.spectrogram import recording_windows, recording_windows_at
-from lib.errors import AudioError
+from lib.audio.spectrograms import recording_windows, recording_windows_at
+from lib.core.errors import AudioError
 from lib.inference.streams import stream_windows
-from tests.database.builders import AUDIO, RATE
 from tests.recordings import noise
+from tests.training_data.builders import AUDIO, RATE
 
 SECONDS = 3.2
 FRAME = 1 / AUDIO.frame_rate

@@ -5,15 +5,15 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from lib.audio.spectrogram import cut_windows, level_frames
-from lib.config import Audio
-from lib.models.checkpoint import save_checkpoint
+from lib.audio.spectrograms import cut_windows, level_frames
+from lib.config.schema import AudioSettings
+from lib.models.checkpoints import save_checkpoint
 from lib.models.description import Description
 from lib.models.recognizer import Recognizer, build
-from tests.database.builders import PITCHES, tones
+from tests.training_data.builders import PITCHES, tones
 
 
-def describe(audio: Audio, names: str | list[str] = "abc", **changes) -> Description:
+def describe(audio: AudioSettings, names: str | list[str] = "abc", **changes) -> Description:
     classes = [{"name": name, "code": name.upper(), "alt_name": "", "alt_code": ""} for name in names]
     values: dict = {"classes": classes, "backbone": "cnn", "dropout": 0.1, "multi_label": True}
     values["training"] = {"seed": 1, "epochs": 2}
@@ -34,7 +34,9 @@ def random_model(description: Description, seed: int = 1) -> Recognizer:
     return model
 
 
-def save_random_model(path: Path, audio: Audio, names: str | list[str] = "abc", seed: int = 1, **changes) -> Recognizer:
+def save_random_model(
+    path: Path, audio: AudioSettings, names: str | list[str] = "abc", seed: int = 1, **changes
+) -> Recognizer:
     path.parent.mkdir(parents=True, exist_ok=True)
     description = describe(audio, names, **changes)
     model = random_model(description, seed)

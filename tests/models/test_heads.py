@@ -4,12 +4,12 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from lib.errors import SettingsError
+from lib.core.errors import SettingsError
 from lib.models.heads import HEADS, PoolHead, SedHead, mean_probability, pool
 from lib.models.losses import recognition_loss
 from lib.models.recognizer import build, fold_batch_norms
-from tests.database.builders import AUDIO
 from tests.models.builders import describe, random_model
+from tests.training_data.builders import AUDIO
 
 SPECTROGRAMS = torch.rand(4, AUDIO.spec_height, AUDIO.spec_width, generator=torch.Generator().manual_seed(1))
 SED = {"head": "sed", "sed_fps": 24.0}  # 12 frames in 0.5 s

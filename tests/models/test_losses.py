@@ -4,10 +4,16 @@ import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
+from sklearn.utils.class_weight import compute_class_weight
 
 from lib.models.losses import classification_loss, pool_frames, recognition_loss, weigh_classes
 
 LOGITS = torch.tensor([[2.0, -1.0, 0.5], [0.0, 3.0, -2.0], [1.0, 1.0, 1.0]])
+CLASSES = torch.arange(3)
+
+
+def single_label_loss(targets, logits=LOGITS, **options):
+    return float(classification_loss(logits, targets, multi_label=False, **options))
 
 
 def test_multi_label_loss_is_binary_cross_entropy():
@@ -23,35 +29,17 @@ def test_multi_label_smoothing_moves_targets_to_either_side():
 
 
 @pytest.mark.parametrize("smoothing", [0.0, 0.2])
-def test_single_label_loss_is_cross_entropy(smoothing):
-    classes = torch.tensor([0, 1, 2])
-    loss = classification_loss(LOGITS, F.one_hot(classes, 3).float(), multi_label=False, pos_smoothing=smoothing)
-    assert float(loss) == pytest.approx(float(F.cross_entropy(LOGITS, classes, label_smoothing=smoothing)))
-
-
-@pytest.mark.parametrize("smoothing", [0.0, 0.2])
-def test_single_label_loss_takes_no_notice_of_windows_without_class(smoothing):
-    targets = torch.tensor([[1.0, 0, 0], [0, 0, 0], [0, 0, 1]])
-    loss = classification_loss(LOGITS, targets, multi_label=False, pos_smoothing=smoothing)
-    expected = F.cross_entropy(LOGITS[[0, 2]], torch.tensor([0, 2]), label_smoothing=smoothing)
-    assert float(loss) == pytest.approx(float(expected))
-
-
-def test_single_label_loss_of_nothing_is_zero():
-    assert float(classification_loss(LOGITS, torch.zeros(3, 3), multi_label=False, pos_smoothing=0.1)) == 0
+def test_single_label_loss_is_cross_entropy_of_the_windows_with_a_class(smoothing):
+    expected = float(F.cross_entropy(LOGITS, CLASSES, label_smoothing=smoothing))
+    assert single_label_loss(torch.eye(3), pos_smoothing=smoothing, neg_smoothing=0.1) == pytest.approx(expected)
+    expected = float(F.cross_entropy(LOGITS[[0, 2]], CLASSES[[0, 2]], label_smoothing=smoothing))
+    assert single_label_loss(torch.eye(3) * CLASSES.ne(1), pos_smoothing=smoothing) == pytest.approx(expected)
+    assert single_label_loss(torch.zeros(3, 3), pos_smoothing=smoothing) == 0
 
 
 def test_single_label_loss_of_a_mixture_is_that_of_its_parts():
     targets = torch.tensor([[0.3, 0.7, 0.0]])
-    loss = classification_loss(LOGITS[:1], targets, multi_label=False)
-    expected = F.cross_entropy(LOGITS[:1], targets)
-    assert float(loss) == pytest.approx(float(expected))
-
-
-@pytest.mark.parametrize("neg_smoothing", [0.0, 0.1])
-def test_single_label_loss_knows_no_smoothing_of_what_is_absent(neg_smoothing):
-    loss = classification_loss(LOGITS, torch.eye(3), multi_label=False, neg_smoothing=neg_smoothing)
-    assert float(loss) == pytest.approx(float(F.cross_entropy(LOGITS, torch.arange(3))))
+    assert single_label_loss(targets, LOGITS[:1]) == pytest.approx(float(F.cross_entropy(LOGITS[:1], targets)))
 
 
 def test_weights_make_classes_count_more():
@@ -59,23 +47,16 @@ def test_weights_make_classes_count_more():
     each = F.binary_cross_entropy_with_logits(LOGITS, targets, reduction="none")
     loss = classification_loss(LOGITS, targets, multi_label=True, class_weights=weights)
     assert float(loss) == pytest.approx(float((each * weights).mean()))
-    loss = classification_loss(LOGITS, targets, multi_label=False, class_weights=weights)
-    assert float(loss) == pytest.approx(float(F.cross_entropy(LOGITS, torch.arange(3), weight=weights)))
+    expected = float(F.cross_entropy(LOGITS, CLASSES, weight=weights))
+    assert single_label_loss(targets, class_weights=weights) == pytest.approx(expected)
 
 
-def test_classes_weigh_as_the_inverse_of_their_number_as_far_as_the_exponent_says():
+def test_classes_are_weighted_by_the_inverse_of_their_number_to_the_power_of_the_exponent():
     counts = torch.tensor([10, 40, 0])  # mean 50 / 3; none counts as one
-    assert weigh_classes(counts, 1.0).tolist() == pytest.approx([5 / 3, 5 / 12, 50 / 3])
     assert weigh_classes(counts, 0.5).tolist() == pytest.approx([(5 / 3) ** 0.5, (5 / 12) ** 0.5, (50 / 3) ** 0.5])
     assert weigh_classes(counts, 0.0) is None
-
-
-def test_balanced_weights_are_those_of_scikit_learn():
-    from sklearn.utils.class_weight import compute_class_weight
-
-    y = [0] * 5 + [1] * 20 + [2] * 35
-    expected = compute_class_weight("balanced", classes=np.arange(3), y=y)
-    assert weigh_classes(torch.tensor([5, 20, 35]), 1.0).tolist() == pytest.approx(expected.tolist())
+    balanced = compute_class_weight("balanced", classes=np.arange(3), y=[0] * 5 + [1] * 20 + [2] * 35)
+    assert weigh_classes(torch.tensor([5, 20, 35]), 1.0).tolist() == pytest.approx(balanced.tolist())
 
 
 def test_frames_are_pooled_with_their_own_probabilities_as_weights():

@@ -2,10 +2,10 @@ import csv
 
 import pytest
 
-from lib.occurrence.database import OccurrenceDatabase, write_database
-from lib.occurrence.pickle_provider import OccurrencePickleProvider
-from lib.occurrence.pickler import OccurrencePickler
-from lib.occurrence.table import COLUMNS, read_occurrences
+from lib.occurrence.occurrence_database import OccurrenceDatabase, write_database
+from lib.occurrence.occurrence_pickle_provider import OccurrencePickleProvider
+from lib.occurrence.occurrence_pickler import OccurrencePickler
+from lib.occurrence.occurrence_table import COLUMNS, read_occurrences
 
 
 @pytest.fixture

@@ -1,170 +1,162 @@
-import csv
-import json
 import os
+import shutil
 import time
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 import soundfile
 import yaml
 
-from lib.config import Audio, DataSet, load_settings
-from lib.datasets.contents import read_data_set
-from lib.errors import EarshotError
-from lib.evaluation.model_scores import read_scores, score_models
-from lib.models.files import model_files
+from lib.config.load import load_settings
+from lib.config.schema import AudioSettings, DataSetSettings
+from lib.core.errors import EarshotError
+from lib.formats.data_sets import read_data_set
+from lib.models.model_files import model_files
+from lib.results.results_store import ResultsStore
+from lib.tuning.model_scores import read_scores, score_models
 from stages.ensemble import ensemble
 from stages.infer import infer
-from tests.database.builders import PITCHES, RATE, tones
+from tests.evaluation.example import write_results
 from tests.models.builders import save_random_model
+from tests.training_data.builders import PITCHES, RATE, tones
 
-AUDIO = {
-    "sampling_rate": 16000,
-    "spec_duration": 1.0,
-    "spec_height": 32,
-    "win_length": 512,
-    "hop_length": 160,
-    "max_freq": 8000.0,
-}
+AUDIO = AudioSettings(
+    sampling_rate=16000, spec_duration=1.0, spec_height=32, win_length=512, hop_length=160, max_freq=8000.0
+)
 NAMES = ["low", "middle", "high"]
 
 
-@pytest.fixture
-def project(tmp_path, monkeypatch):
-    """Four models with random weights, and a test set of three recordings, one of which cannot be read."""
-    (tmp_path / "test/recordings").mkdir(parents=True)
+@pytest.fixture(scope="module")
+def files(tmp_path_factory):
+    """Four models with random weights, and a test set of three recordings and one that cannot be read."""
+    folder = tmp_path_factory.mktemp("files")
+    (folder / "test/recordings").mkdir(parents=True)
     rows = ["recording,class,start_time,end_time"]
     for index in range(3):
         samples, _ = tones(index, 6.0, tuple(PITCHES))
-        soundfile.write(tmp_path / f"test/recordings/{index}.wav", samples, RATE)
+        soundfile.write(folder / f"test/recordings/{index}.wav", samples, RATE)
         rows += [f"{index},{NAMES[index]},{index},{index + 2}", f"{index},{NAMES[index - 1]},3,4.5"]
-    (tmp_path / "test/recordings/bad.wav").write_text("no sound")
-    (tmp_path / "test/annotations.csv").write_text("\n".join(rows) + "\n")
+    (folder / "test/recordings/bad.wav").write_text("no sound")
+    (folder / "test/annotations.csv").write_text("\n".join(rows) + "\n")
     for index in range(4):
-        save_random_model(tmp_path / f"models/{index}.pt", Audio(**AUDIO), NAMES, seed=index)
+        save_random_model(folder / f"models/{index}.pt", AUDIO, NAMES, seed=index)
     content = {
-        "data": {"test": {"path": str(tmp_path / "test")}},
-        "audio": AUDIO,
+        "data": {"test": {"path": "test"}},
+        "audio": AUDIO.model_dump(),
         "extract": {"overlap": 0.5},
         "infer": {"overlap": 0.5, "device": "cpu", "csv_min_score": 0.0, "precision": "32"},
         "evaluate": {"bootstrap": 20},
     }
-    (tmp_path / "params.yaml").write_text(yaml.safe_dump(content))
+    (folder / "params.yaml").write_text(yaml.safe_dump(content))
+    return folder
+
+
+@pytest.fixture
+def project(files, tmp_path, monkeypatch):
+    """A copy of the files, which is the working folder."""
+    shutil.copytree(files, tmp_path, dirs_exist_ok=True)
     monkeypatch.chdir(tmp_path)
     return tmp_path
 
 
-def rows_of(path):
-    with path.open(newline="") as file:
-        return list(csv.DictReader(file))
+@contextmanager
+def unreadable(recording: Path):
+    """A recording that cannot be read, though its size and time say that it has not changed."""
+    content, status = recording.read_bytes(), recording.stat()
+    for replaced in (b"x" * len(content), content):
+        recording.write_bytes(replaced)
+        os.utime(recording, ns=(status.st_atime_ns, status.st_mtime_ns))
+        if replaced != content:
+            yield
 
 
-def test_the_best_ensemble_is_found_written_and_copied(project, capsys):
+def test_the_best_ensemble_is_written_and_copied(project, capsys):
     ensemble(models="models", size=2, smaller=True, output="best", report="ensemble.csv")
-    rows = rows_of(project / "ensemble.csv")
-    assert [int(row["size"]) for row in rows].count(1) == 4 and len(rows) == 4 + 6
-    scores = [float(row["score"]) for row in rows]
-    assert scores == sorted(scores, reverse=True)
-    best = rows[0]["checkpoints"].split("; ")
-    assert sorted(path.name for path in (project / "best").glob("*.pt")) == [name.split("/")[-1] for name in best]
+    table = pd.read_csv(project / "ensemble.csv")
+    assert table["size"].value_counts().to_dict() == {2: 6, 1: 4}
+    assert table["score"].is_monotonic_decreasing
+    best = [name.split("/")[-1] for name in table.at[0, "checkpoints"].split("; ")]
+    assert sorted(path.name for path in (project / "best").glob("*.pt")) == best
     assert len(list((project / "best").glob("*.json"))) == len(best)
-    assert rows[0]["low"] and sum(bool(row["low"]) for row in rows) == 2
+    assert table["low"].notna()[0] and table["low"].notna().sum() == 2
     shown = capsys.readouterr()
-    assert f"{scores[0]:.4f}" in shown.out and "bad: left out of the evaluation" in shown.err
+    assert f"best macro_pr_auc: {table.at[0, 'score']:.4f} (" in shown.out
+    assert "bad.wav" in shown.err and len(shown.err.strip().splitlines()) == 1
 
 
 def test_the_score_is_that_of_infer_with_the_ensemble(project):
-    settings = load_settings("params.yaml")
-    contents = read_data_set(DataSet(path="test"))
-    found, _ = score_models(model_files("models"), contents, settings, project / "kept")
+    settings, data_set = load_settings("params.yaml"), read_data_set(DataSetSettings(path="test"))
+    scored, _ = score_models(model_files("models"), data_set, settings, "kept")
     for index, model in enumerate(model_files("models")):
         infer(model=str(model), output=f"labels/{index}")
-    folders = sorted((project / "labels").iterdir())
-    again, _ = read_scores(folders, contents, settings, project / "kept")
-    assert (again.units.truth == found.units.truth).all() and found.units.truth.any()
-    for one, other in zip(found.scores, again.scores, strict=True):
+    again, _ = read_scores(sorted((project / "labels").glob("[0-9]")), data_set, settings)
+    assert (again.units.truth == scored.units.truth).all() and scored.units.truth.any()
+    for one, other in zip(scored.scores, again.scores, strict=True):
         np.testing.assert_allclose(one, other, atol=1e-5)
     infer(model="models", output="together")
-    whole, _ = read_scores([project / "together"], contents, settings, project / "kept")
-    np.testing.assert_allclose(np.mean(found.scores, axis=0), whole.scores[0], atol=1e-5)
+    whole, _ = read_scores([Path("together")], data_set, settings)
+    np.testing.assert_allclose(np.mean(scored.scores, axis=0), whole.scores[0], atol=1e-5)
 
 
-def test_models_that_were_scored_are_not_scored_again(project, capsys):
+def test_models_that_were_scored_are_not_scored_again_whatever_the_settings_of_labels(project):
     ensemble(models="models", size=2, report="ensemble.csv", keep="kept")
-    files = {path: path.stat().st_mtime_ns for path in (project / "kept").glob("*.f32")}
     first = (project / "ensemble.csv").read_bytes()
-    ensemble(models="models", size=2, report="ensemble.csv", keep="kept")
-    assert {path: path.stat().st_mtime_ns for path in (project / "kept").glob("*.f32")} == files and len(files) == 4
+    with unreadable(project / "test/recordings/1.wav"):
+        ensemble(models="models", size=2, report="ensemble.csv", keep="kept", **{"infer.min_score": 0.2})
     assert (project / "ensemble.csv").read_bytes() == first
 
 
-def test_a_recording_that_fails_once_is_left_out_and_tried_again(project, capsys):
-    """It fails with one model only, so that the models' scores are of different recordings until they are made anew."""
-    settings, recording = load_settings("params.yaml"), project / "test/recordings/1.wav"
-    contents, files = read_data_set(DataSet(path="test")), model_files("models")
-    whole, _ = score_models(files, contents, settings, project / "kept")
-    before = [np.array(scores) for scores in whole.scores]
-    index = next((project / "kept").glob("*.json"))
-    entries = json.loads(index.read_text())
-    rows = [k for k, name in enumerate(whole.units.recordings) if name != "1"]
-    kept = np.isin(whole.units.recording, rows)
-    scores = np.fromfile(index.with_suffix(".f32"), np.float32).reshape(len(kept), -1)
-    scores[kept].tofile(index.with_suffix(".f32"))
-    entries["1"] = {"seconds": None, "status": "failed", "reason": "the disk was away"}
-    index.write_text(json.dumps(entries))
-
-    sound = recording.read_bytes()
-    status = recording.stat()
-    recording.write_bytes(b"x" * len(sound))
-    os.utime(recording, ns=(status.st_atime_ns, status.st_mtime_ns))  # it is taken for the file that it was
-    fewer, problems = score_models(files, contents, settings, project / "kept")
+def test_a_recording_that_fails_once_is_left_out_and_tried_again(project):
+    """It fails with one model only, so that the models' scores are of different recordings until it is read again."""
+    settings, data_set = load_settings("params.yaml"), read_data_set(DataSetSettings(path="test"))
+    models = model_files("models")
+    whole, _ = score_models(models, data_set, settings, "kept")
+    kept = np.array([name != "1" for name in whole.units.recordings])[whole.units.recording]
+    folder = next((project / "kept").glob("*/results"))
+    with ResultsStore(folder) as store:
+        store.remove("1")
+        store.commit()
+    with unreadable(project / "test/recordings/1.wav"):
+        fewer, problems = score_models(models, data_set, settings, "kept")
     assert fewer.units.recordings == ["0", "2"]
-    assert any(problem.subject == "1" and "the disk was away" in problem.reason for problem in problems)
-    for one, other in zip(before, fewer.scores, strict=True):
+    assert any("1.wav" in problem.subject for problem in problems)
+    for one, other in zip(whole.scores, fewer.scores, strict=True):
         assert np.array_equal(one[kept], other)
 
-    recording.write_bytes(sound)
-    os.utime(recording, ns=(status.st_atime_ns, status.st_mtime_ns))
-    again, _ = score_models(files, contents, settings, project / "kept")
-    for one, other in zip(before, again.scores, strict=True):
+    again, _ = score_models(models, data_set, settings, "kept")
+    for one, other in zip(whole.scores, again.scores, strict=True):
         np.testing.assert_allclose(one, other, atol=1e-6)
 
 
-def test_scores_that_nobody_used_for_a_month_go(project):
-    ensemble(models="models", size=1, report="ensemble.csv", keep="kept")
-    old, *others = sorted((project / "kept").glob("*.f32"))
+def test_scores_that_nobody_used_for_a_month_are_removed(project):
+    (project / "kept/notes").mkdir(parents=True)
+    (project / "kept/notes/mine.txt").write_text("of somebody else")
+    ensemble(models="models/0.pt", size=1, report="ensemble.csv", keep="kept")
+    (old,) = (project / "kept").glob("*/results")
     long_ago = time.time() - 40 * 24 * 3600
-    for file in (old, *others):
-        os.utime(file, (long_ago if file == old else time.time(), long_ago))
-    (project / "kept/notes.f32").write_text("of somebody else")
-    os.utime(project / "kept/notes.f32", (long_ago, long_ago))
-    save_random_model(project / "models/new.pt", Audio(**AUDIO), NAMES, seed=9)
-    ensemble(models="models/new.pt", size=1, report="ensemble.csv", keep="kept")
-    left = {path.name for path in (project / "kept").iterdir()}
-    assert left > {file.name for file in others} | {file.with_suffix(".json").name for file in others} | {"notes.f32"}
-    assert old.name not in left and old.with_suffix(".json").name not in left
+    os.utime(old / "results.db", (long_ago, long_ago))
+    ensemble(models="models/1.pt", size=1, report="ensemble.csv", keep="kept")
+    (new,) = (project / "kept").glob("*/results")
+    assert new != old and not old.parent.exists()
+    assert (project / "kept/notes/mine.txt").exists()
 
 
 @pytest.mark.parametrize(
-    ("fault", "said"), [("recordings", "recording 0 is not in both"), ("windows", "recording 2 has")]
+    ("seconds", "message"),
+    [({"0": 6.0, "2": 6.0}, "recording 0 is not in both"), ({"1": 6.0, "2": 3.0}, "recording 2 has other windows")],
 )
-def test_scores_of_other_recordings_do_not_fit(project, fault, said):
-    seconds = {"a": {"1": 6.0, "2": 6.0}, "b": {"0": 6.0, "2": 6.0} if fault == "recordings" else {"1": 6.0, "2": 3.0}}
-    for folder, known in seconds.items():
-        (project / folder).mkdir()
-        (project / folder / "scores.csv").write_text("recording,name,start_time,end_time,score\n2,low,0,1,0.5\n")
-        lines = [f"{name},{value},ok," for name, value in known.items()]
-        (project / folder / "recordings.csv").write_text("\n".join(["recording,seconds,status,reason", *lines, ""]))
-        classes = [{"name": name, "code": ""} for name in NAMES]
-        manifest = {"segment_len": 1.0, "overlap": 0.5, "classes": classes}
-        (project / folder / "manifest.yaml").write_text(yaml.safe_dump(manifest))
-    contents, settings = read_data_set(DataSet(path="test")), load_settings("params.yaml")
-    with pytest.raises(EarshotError, match=f"b: does not fit a: {said}"):
-        read_scores([Path("a"), Path("b")], contents, settings, project / "kept")
+def test_scores_of_other_recordings_or_windows_do_not_fit(project, seconds, message):
+    for folder, known in {"a": {"1": 6.0, "2": 6.0}, "b": seconds}.items():
+        write_results(project / folder, known, classes=tuple(NAMES)).close()
+    settings, data_set = load_settings("params.yaml"), read_data_set(DataSetSettings(path="test"))
+    with pytest.raises(EarshotError, match=f"b: does not fit a: {message}"):
+        read_scores([Path("a"), Path("b")], data_set, settings)
 
 
-def test_ensembles_are_chosen_by_other_recordings_where_these_are_given(project, capsys):
+def test_ensembles_are_chosen_by_other_recordings_if_these_are_given(project):
     paths = {"recordings": "test/recordings", "annotations": "test/annotations.csv"}
     ensemble(models="models", size=1, report="given.csv", **paths, **{"data.test.path": "nowhere"})
     ensemble(models="models", size=1, report="test.csv")
@@ -172,30 +164,31 @@ def test_ensembles_are_chosen_by_other_recordings_where_these_are_given(project,
 
 
 @pytest.mark.parametrize(
-    ("arguments", "line"),
+    ("arguments", "message"),
     [
-        (["--size=9"], "size = 9: only 4 models are there"),
-        (["--size=0"], "size and trials must be at least 1"),
-        (["--metric=loss"], "metric = 'loss': must be one of"),
-        (["--models=nowhere"], "nowhere: holds no model"),
-        (["--output=models"], "models: holds models already"),
-        (["--scores=labels", "--output=best"], "output needs models"),
-        (["--recordings=there"], "--recordings and --annotations go together"),
+        ({"size": 9}, "size = 9: only 4 models are there"),
+        ({"size": 0}, "size and trials must be at least 1"),
+        ({"metric": "loss"}, "metric = 'loss': must be one of"),
+        ({"models": "nowhere"}, "nowhere: holds no model"),
+        ({"output": "models"}, "models: holds models already"),
+        ({"scores": "labels", "output": "best"}, "--output: needs models"),
+        ({"recordings": "there"}, "--recordings and --annotations go together"),
+        ({"models": "models,others"}, "others/9.pt: has other classes or audio settings than"),
     ],
 )
-def test_what_cannot_work_is_one_line(project, run_stage, arguments, line):
-    arguments = [
-        f"--{name}={project / value}" if name in ("models", "output") else f"--{name}={value}"
-        for name, value in (argument[2:].split("=") for argument in arguments)
-    ]
-    models = [] if any("--models" in argument for argument in arguments) else [f"--models={project}/models"]
-    status, output, errors = run_stage("ensemble", *arguments, *models, f"--params={project}/params.yaml")
-    assert (status, output) == (1, "") and len(errors.splitlines()) == 1
-    assert line in errors
+def test_what_cannot_work_is_one_line(project, arguments, message):
+    if "others" in arguments.get("models", ""):
+        save_random_model(project / "others/9.pt", AUDIO, "ab")
+    with pytest.raises(EarshotError) as caught:
+        ensemble(**{"models": "models"} | arguments)
+    assert message in str(caught.value) and "\n" not in str(caught.value)
 
 
-def test_models_of_other_classes_do_not_fit(project, run_stage):
-    save_random_model(project / "models/9.pt", Audio(**AUDIO), "ab")
-    command = [f"--models={project}/models", f"--params={project}/params.yaml", f"--keep={project}/kept"]
-    status, _, errors = run_stage("ensemble", *command)
-    assert status == 1 and "9.pt: has other classes or audio settings than" in errors
+def test_ensemble_of_scores_that_infer_wrote_runs_from_the_command_line(project, run_stage):
+    for model in "01":
+        infer(model=f"models/{model}.pt", output=f"labels/{model}")
+    scores = ",".join(str(project / "labels" / model) for model in "01")
+    paths = (f"--scores={scores}", f"--data.test.path={project}/test", f"--report={project}/ensemble.csv")
+    status, output, errors = run_stage("ensemble", *paths, "--size=2", f"--params={project}/params.yaml")
+    assert status == 0, errors
+    assert "1 ensembles of 2 models" in output and len(pd.read_csv(project / "ensemble.csv")) == 1

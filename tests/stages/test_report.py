@@ -1,8 +1,7 @@
 import pandas as pd
 import pytest
 
-from lib.console import table_text
-from tests.database.builders import extract_folder, write_data_set
+from tests.training_data.builders import extract_folder, write_data_set
 
 
 @pytest.fixture(scope="module")
@@ -49,18 +48,7 @@ def test_bad_input_is_one_line(arguments, tmp_path, run_stage):
     assert arguments[-1] in errors
 
 
-def test_table_is_aligned():
-    text = table_text({"name": ["a", "long name"], "n": [1, 200], "seconds": [1.5, float("nan")], "code": ["x", None]})
-    assert text.splitlines() == [
-        "name         n  seconds  code",
-        "a            1     1.50  x",
-        "long name  200        -  -",
-    ]
-
-
 def test_short_times_are_shown_and_written_with_their_digits(tmp_path, run_stage):
-    values = [0.0, 0.00347, 0.0512, 0.1, 12.345]
-    assert table_text({"s": values}).split() == ["s", "0.00", "0.0035", "0.051", "0.10", "12.35"]
     write_data_set(tmp_path / "set", 1, seconds=1.0)
     (tmp_path / "set/annotations.csv").write_text("recording,class,start_time,end_time\nr00,low,0.1,0.103471\n")
     code, output, errors = run_stage("report", "--annotations", tmp_path / "set", "--output", tmp_path / "out")

@@ -3,8 +3,8 @@ from pathlib import Path
 
 import pytest
 
-from lib.config import Settings
-from lib.tracking.store import SQLITE, connect, ensure_store
+from lib.config.schema import Settings
+from lib.tracking.mlflow_store import SQLITE, ensure_store, mlflow_client
 
 
 @pytest.fixture(scope="session")
@@ -26,7 +26,8 @@ class Pipeline:
         (folder / "metrics/report/curve.png").write_bytes(b"picture")
         (folder / "metrics/evaluation.json").write_text(json.dumps({"f1": 0.5, "note": "text", "f1/gull (big)": 1}))
         (folder / "dvc.lock").write_text(LOCK)
-        self.write_model("a model", epochs=3)
+        (folder / "data/models/model.pt").write_text("a model")
+        (folder / "metrics/train.csv").write_text("epoch,train_loss,val_loss\n1,1.0,\n2,0.5,\n3,0.33,\n")
         monkeypatch.chdir(folder)
         monkeypatch.setenv("DVC_STAGE", "evaluate")
         monkeypatch.setenv("DVC_ROOT", str(folder))
@@ -34,11 +35,6 @@ class Pipeline:
 
     def name(self, experiment_name: str) -> None:
         self.monkeypatch.setenv("DVC_EXP_NAME", experiment_name)
-
-    def write_model(self, content: str, epochs: int) -> None:
-        (self.folder / "data/models/model.pt").write_text(content)
-        rows = "".join(f"{epoch},{1 / epoch},\n" for epoch in range(1, epochs + 1))
-        (self.folder / "metrics/train.csv").write_text(f"epoch,train_loss,val_loss\n{rows}")
 
     def settings(self, **sections) -> Settings:
         data_set = {"path": "data/recordings"}
@@ -48,15 +44,15 @@ class Pipeline:
 
     def runs(self) -> list:
         """All runs, oldest first."""
-        client = connect(self.uri)
+        client = mlflow_client(self.uri)
         experiment_id = client.get_experiment_by_name(self.experiment).experiment_id
         return client.search_runs([experiment_id], order_by=["attributes.start_time ASC"])
 
     def epochs(self, run) -> list[int]:
-        return [metric.step for metric in connect(self.uri).get_metric_history(run.info.run_id, "train_loss")]
+        return [metric.step for metric in mlflow_client(self.uri).get_metric_history(run.info.run_id, "train_loss")]
 
     def artifacts(self, run, folder: str | None = None) -> set[str]:
-        return {file.path for file in connect(self.uri).list_artifacts(run.info.run_id, folder)}
+        return {file.path for file in mlflow_client(self.uri).list_artifacts(run.info.run_id, folder)}
 
 
 @pytest.fixture

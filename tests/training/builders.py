@@ -1,12 +1,14 @@
-"""Settings of small trainings, and trainings that are killed."""
+"""Settings of small trainings, and trainings that are interrupted."""
 
 import pytest
 import torch
 
-from lib.config import Train
-from lib.training.trainer import train
+from lib.config.schema import TrainSettings
+from lib.training.trainer import train_models
+from lib.training.training_loop import Learner
+from lib.training.training_tasks import make_tasks
 
-QUICK = Train(
+QUICK = TrainSettings(
     epochs=4,
     epoch_windows=160,
     batch_size=16,
@@ -24,7 +26,15 @@ class Killed(BaseException):
 
 
 def with_settings(**changes):
-    return Train(**QUICK.model_dump() | changes)
+    return TrainSettings(**QUICK.model_dump() | changes)
+
+
+def trained(windows, folder, **changes):
+    return train_models(windows, with_settings(**changes), folder / "state", "a")
+
+
+def learner_of(windows, **changes):
+    return Learner(make_tasks(windows, with_settings(**changes))[0][0])
 
 
 def kill_after(windows, state, fingerprint, step, settings=QUICK):
@@ -35,7 +45,7 @@ def kill_after(windows, state, fingerprint, step, settings=QUICK):
             raise Killed
 
     with pytest.raises(Killed):
-        train(windows, settings, state, fingerprint, on_epoch)
+        train_models(windows, settings, state, fingerprint, on_epoch)
 
 
 def assert_same(first, second):

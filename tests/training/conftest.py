@@ -3,8 +3,8 @@
 import pytest
 import torch
 
-from lib.database.stored_windows import StoredWindows
-from tests.database.builders import extract_folder, write_data_set
+from lib.training_data.stored_windows import StoredWindows
+from tests.training_data.builders import extract_folder, write_data_set
 
 
 @pytest.fixture(scope="package", autouse=True)

@@ -1,101 +1,72 @@
+"""Trainings as a whole: each also interrupted, repeated, and with all options at once."""
+
 import math
 import shutil
 
 import numpy as np
 import pytest
 import torch
+from lightning_fabric import Fabric
+from sklearn.metrics import precision_score
 
-from lib.database.stored_windows import StoredWindows
-from lib.errors import EarshotError
-from lib.training.loop import learning_rate
-from lib.training.state import epochs_done
-from lib.training.trainer import train
-from lib.training.validation import figures
-from tests.database.builders import AUDIO, extract_folder, write_data_set
-from tests.training.builders import QUICK, assert_same, kill_after, with_settings
+from lib import Predictor, Trainer, get_config, load_from_checkpoint
+from lib.core.errors import EarshotError, SettingsError
+from lib.models.checkpoints import load_checkpoint
+from lib.training.trainer import save_models, train_models
+from lib.training.training_state import epochs_done, remove_state
+from lib.training.training_tasks import make_tasks
+from lib.training.validation import over_folds, window_logits
+from lib.training_data.stored_windows import StoredWindows
+from tests.models.builders import save_random_model
+from tests.training.builders import QUICK, Killed, assert_same, kill_after, trained, with_settings
+from tests.training_data.builders import AUDIO, extract_folder, write_data_set
+
+EVERYTHING = {
+    "head": "sed",
+    "num_folds": 2,
+    "epochs": 3,
+    "save_last_n": 2,
+    "average_last_n": 2,
+    "threshold_precision": 0.8,
+    "class_weight_exponent": 0.5,
+    "pos_label_smoothing": 0.1,
+    "neg_label_smoothing": 0.02,
+    "noise_class": "low",
+}
 
 
 @pytest.fixture(scope="module")
 def outcome(windows, tmp_path_factory):
-    return train(windows, QUICK, tmp_path_factory.mktemp("state") / "state", "a")
+    return trained(windows, tmp_path_factory.mktemp("outcome"))
+
+
+@pytest.fixture(scope="module")
+def everything(windows, tmp_path_factory):
+    return trained(windows, tmp_path_factory.mktemp("everything"), **EVERYTHING)
 
 
 def weights(outcome):
-    return outcome.model.state_dict()
+    return outcome.model.head.classifier.weight
 
 
 def test_tones_of_different_pitch_are_learnt(outcome):
     assert outcome.epochs[-1]["val_macro_pr_auc"] > 0.97
     assert outcome.epochs[-1]["val_loss"] < outcome.epochs[0]["val_loss"]
     assert [row["epoch"] for row in outcome.epochs] == [1, 2, 3, 4]
+    assert outcome.metrics == outcome.epochs[-1] | {"windows": outcome.description.training["windows"]}
     assert outcome.problems == []
 
 
-def test_description_tells_what_the_model_takes_and_gives(outcome, windows):
-    description = outcome.description
-    assert description.class_names == ["high", "low", "mid"]
-    assert description.audio == AUDIO
-    assert description.multi_label
-    counts = description.training
-    assert counts["windows"] + counts["validation_windows"] == len(windows)
-    assert 0.1 < counts["validation_windows"] / len(windows) < 0.4
-
-
-def test_same_seed_gives_the_same_weights_and_workers_do_not_matter(windows, outcome, tmp_path):
-    assert_same(outcome, train(windows, with_settings(workers=1), tmp_path / "state", "b"))
-
-
-def test_other_seed_gives_other_weights(windows, outcome, tmp_path):
-    other = train(windows, with_settings(seed=2, epochs=1), tmp_path / "state", "b")
-    assert not torch.equal(weights(other)["head.classifier.weight"], weights(outcome)["head.classifier.weight"])
-
-
-def test_killed_training_goes_on_where_it_was_and_ends_the_same(windows, outcome, tmp_path):
-    state = tmp_path / "state"
-    kill_after(windows, state, "a", 2)
-    assert epochs_done(state, "a") == 2
-    content = torch.load(state, weights_only=True)
-    content["epochs"][0]["train_loss"] = 123.0  # to see that these epochs are not done again
-    torch.save(content, state)
-    told = []
-    resumed = train(windows, QUICK, state, "a", lambda epoch, row: told.append((epoch, row["train_loss"])))
-    assert told[0] == (1, 123.0)
-    assert [epoch for epoch, _ in told] == [1, 2, 3, 4]
-    resumed.epochs[0]["train_loss"] = outcome.epochs[0]["train_loss"]
-    assert_same(outcome, resumed)
-
-
-def test_state_of_other_data_or_settings_is_not_taken_up(windows, outcome, tmp_path):
-    state = tmp_path / "state"
-    kill_after(windows, state, "others", 1, with_settings(seed=5))
-    assert epochs_done(state, "a") == 0
-    assert_same(outcome, train(windows, QUICK, state, "a"))
-
-
-def test_damaged_state_is_not_taken_up(tmp_path):
-    for content in (b"", b"\x80\x02nothing", b"PK\3\4"):
-        (tmp_path / "state").write_bytes(content)
-        assert epochs_done(tmp_path / "state", "a") == 0
-
-
-def test_learning_rate_rises_and_falls():
-    rates = [learning_rate(step, 40, 0.01) for step in range(40)]  # rises over 0.15 * 40 = 6 steps
-    assert rates[:6] == pytest.approx([0.01 * k / 6 for k in range(1, 7)])
-    assert rates[6] == pytest.approx(0.01)
-    assert rates[23] == pytest.approx(0.005)  # halfway between 6 and 40
-    assert rates[39] == pytest.approx(0.01 * (1 + math.cos(math.pi * 33 / 34)) / 2)
-    assert learning_rate(0, 1, 0.01) == pytest.approx(0.01)
-
-
-def test_figures_of_a_single_label_rank_the_scores_of_a_softmax():
-    logits = torch.tensor([[5.0, 9.0], [1.0, 0.0]])  # softmax of the first class: 0.02 and 0.73, though 5 is above 1
-    row = figures(logits, np.array([[False, True], [True, False]]), multi_label=False)
-    assert (row["val_macro_pr_auc"], row["val_macro_roc_auc"]) == (1.0, 1.0)
-    assert figures(logits, np.array([[False, True], [True, False]]), multi_label=True)["val_macro_roc_auc"] == 0.5
+def test_sed_head_learns_tones_and_gives_frames(windows, tmp_path):
+    outcome = trained(windows, tmp_path, head="sed", sed_fps=20.0)
+    assert outcome.metrics["val_macro_pr_auc"] > 0.95
+    assert (outcome.description.head, outcome.description.sed_fps) == ("sed", 20.0)
+    x = torch.from_numpy(windows.spectrograms(np.arange(5))).float() / 255
+    assert outcome.model.forward_frames(x)[1].shape == (5, 3, 10)
 
 
 def test_single_label_training_learns_without_background(windows, tmp_path):
-    single = train(windows, with_settings(multi_label=False), tmp_path / "state", "a")
+    single = trained(windows, tmp_path, multi_label=False)
     assert single.epochs[-1]["val_macro_pr_auc"] > 0.97
     assert not single.description.multi_label
     counts = single.description.training
@@ -103,71 +74,198 @@ def test_single_label_training_learns_without_background(windows, tmp_path):
 
 
 def test_training_without_validation_and_with_one_window_works(folder, tmp_path):
-    annotations = tmp_path / "set/annotations.csv"
     shutil.copytree(folder / "recordings", tmp_path / "set/recordings")
-    annotations.write_text("recording,class,start_time,end_time\nr00,low,1.0,1.2\n")
+    (tmp_path / "set/annotations.csv").write_text("recording,class,start_time,end_time\nr00,low,1.0,1.2\n")
     extract_folder(tmp_path / "set", tmp_path / "one.db", background=0.0)
-    settings = with_settings(epochs=1, val_fraction=0.0, epoch_windows=0)
-    outcome = train(StoredWindows(tmp_path / "one.db"), settings, tmp_path / "state", "a")
+    outcome = trained(StoredWindows(tmp_path / "one.db"), tmp_path, epochs=1, val_fraction=0.0, epoch_windows=0)
     assert "val_loss" not in outcome.epochs[0]
     assert math.isfinite(outcome.epochs[0]["train_loss"])
 
 
-@pytest.mark.parametrize("val_fraction", [0.25, 0.0])
-def test_training_that_diverges_is_one_clear_line_also_when_it_is_taken_up(windows, tmp_path, val_fraction):
-    settings = with_settings(learning_rate=1e30, val_fraction=val_fraction)
-    for _ in range(2):
-        with pytest.raises(EarshotError, match=r"^training diverged in epoch 1 \(loss is nan\); lower") as caught:
-            train(windows, settings, tmp_path / "state", "a")
-        assert "\n" not in str(caught.value)
-
-
-@pytest.mark.parametrize("val_fraction", [0.25, 0.0])
-def test_model_that_is_lost_in_its_last_step_is_not_taken_for_one(windows, tmp_path, val_fraction):
-    one_step = {"epochs": 1, "epoch_windows": 0, "batch_size": 4096}
-    settings = with_settings(learning_rate=1e36, val_fraction=val_fraction, **one_step)
-    with pytest.raises(EarshotError, match=r"training diverged in epoch 1 \(scores are no numbers\)"):
-        train(windows, settings, tmp_path / "state", "a")
-
-
 def test_one_class_is_validated_too(tmp_path):
-    folder = write_data_set(tmp_path / "set", 4, classes=("low",))
-    extract_folder(folder, tmp_path / "one.db")
-    windows = StoredWindows(tmp_path / "one.db")
-    outcome = train(windows, with_settings(epochs=1), tmp_path / "state", "a")
+    extract_folder(write_data_set(tmp_path / "set", 4, classes=("low",)), tmp_path / "one.db")
+    outcome = trained(StoredWindows(tmp_path / "one.db"), tmp_path, epochs=1)
     assert 0 <= outcome.epochs[0]["val_macro_pr_auc"] <= 1
-    with pytest.raises(EarshotError, match=r"train\.multi_label = False: needs two classes"):
-        train(windows, with_settings(multi_label=False), tmp_path / "state", "a")
+
+
+def test_same_seed_gives_the_same_weights_and_workers_do_not_matter(windows, outcome, tmp_path):
+    assert_same(outcome, trained(windows, tmp_path, workers=1))
+
+
+def test_other_seed_gives_other_weights(windows, outcome, tmp_path):
+    assert not torch.equal(weights(trained(windows, tmp_path, seed=2, epochs=1)), weights(outcome))
+
+
+def test_interrupted_training_resumes_where_it_was_and_ends_the_same(windows, outcome, tmp_path):
+    state = tmp_path / "state"
+    kill_after(windows, state, "a", 2)
+    assert epochs_done(state, "a") == 2
+    content = torch.load(state, weights_only=True)
+    content["epochs"][0]["train_loss"] = 123.0  # to see that these epochs are not repeated
+    torch.save(content, state)
+    reported = []
+    resumed = train_models(windows, QUICK, state, "a", lambda epoch, row: reported.append((epoch, row["train_loss"])))
+    assert reported[0] == (1, 123.0)
+    assert [epoch for epoch, _ in reported] == [1, 2, 3, 4]
+    resumed.epochs[0]["train_loss"] = outcome.epochs[0]["train_loss"]
+    assert_same(outcome, resumed)
+
+
+def test_training_does_not_resume_from_a_state_of_other_data_or_settings(windows, outcome, tmp_path):
+    kill_after(windows, tmp_path / "state", "others", 1, with_settings(seed=5))
+    assert epochs_done(tmp_path / "state", "a") == 0
+    assert_same(outcome, trained(windows, tmp_path))
+
+
+@pytest.mark.parametrize("step", [1, 4, 6])
+def test_interrupted_training_with_every_option_ends_the_same(windows, everything, tmp_path, step):
+    kill_after(windows, tmp_path / "state", "a", step, with_settings(**EVERYTHING))
+    assert epochs_done(tmp_path / "state", "a") == step
+    assert_same(everything, trained(windows, tmp_path, **EVERYTHING))
+    remove_state(tmp_path / "state")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_training_with_every_option_can_be_repeated_to_the_byte(windows, everything, tmp_path):
+    again = trained(windows, tmp_path, **EVERYTHING)
+    for folder, outcome in (("a", everything), ("b", again)):
+        save_models(tmp_path / folder / "model.pt", outcome)
+    first, second = ({p.name: p.read_bytes() for p in (tmp_path / folder).iterdir()} for folder in "ab")
+    assert first == second
+    assert {f"model{suffix}.pt" for suffix in ("-f1-e2", "-f1", "-f2-e2", "-f2")} < first.keys()
+
+
+def test_folds_are_trained_on_other_recordings_and_told_apart(everything):
+    assert [(row["fold"], row["epoch"]) for row in everything.epochs] == [(f, e) for f in (1, 2) for e in (1, 2, 3)]
+    models = everything.models
+    assert [models[f"-f{fold}"].description.training["fold"] for fold in (1, 2)] == [1, 2]
+    assert everything.description.class_names == ["high", "mid"]
+    assert not torch.equal(*(models[name].head.classifier.weight for name in ("-f1", "-f2")))
+
+
+def test_epochs_and_figures_are_those_of_all_folds(windows, tmp_path):
+    steps, settings = [], with_settings(num_folds=3, epochs=1, epoch_windows=0)
+    outcome = train_models(windows, settings, tmp_path / "state", "a", lambda *epoch: steps.append(epoch))
+    assert [(step, row["fold"], row["epoch"]) for step, row in steps] == [(1, 1, 1), (2, 2, 1), (3, 3, 1)]
+    validated = [{key: row[key] for key in row if key.startswith("val_")} for row in outcome.epochs]
+    assert outcome.metrics == pytest.approx({"folds": 3} | over_folds(validated), abs=5e-6)
+
+
+def test_last_epochs_are_kept_as_models_of_their_own(windows, tmp_path):
+    kept = trained(windows, tmp_path, epochs=3, save_last_n=2)
+    assert list(kept.models) == ["-e2", ""]
+    assert [model.description.training["epochs"] for model in kept.models.values()] == [2, 3]
+    alone = trained(windows, tmp_path / "alone", epochs=3)
+    assert torch.equal(weights(kept), weights(alone))
+    assert not torch.equal(kept.models["-e2"].head.classifier.weight, weights(alone))
+
+
+def test_no_more_epochs_are_kept_than_there_are(windows, tmp_path):
+    assert list(trained(windows, tmp_path, epochs=2, epoch_windows=0, save_last_n=5).models) == ["-e1", ""]
+
+
+def test_thresholds_have_the_wanted_precision_on_the_windows_that_validated(windows, tmp_path):
+    settings = with_settings(epochs=1, threshold_precision=0.9, val_fraction=0.4)
+    outcome = train_models(windows, settings, tmp_path / "state", "a")
+    thresholds = outcome.description.calibration.thresholds
+    task = make_tasks(windows, settings)[0][0]
+    fabric = Fabric(accelerator="cpu", devices=1)
+    scores = window_logits(fabric, outcome.model, windows, task.validating, settings).sigmoid().numpy()
+    unreached = {problem.subject for problem in outcome.problems}
+    assert set(thresholds) | unreached == {"high", "low", "mid"}
+    assert thresholds
+    for name, threshold in thresholds.items():
+        column = outcome.description.class_names.index(name)
+        assert threshold in scores[:, column].tolist()
+        assert precision_score(task.truth[:, column], scores[:, column] >= threshold) >= 0.9
+
+
+def test_folds_share_the_thresholds_of_all_their_windows(everything):
+    calibrations = [model.description.calibration for model in everything.models.values()]
+    assert calibrations[0].thresholds
+    assert all(calibration == calibrations[0] for calibration in calibrations)
+
+
+def test_saved_models_replace_those_of_an_earlier_training_and_nothing_else(everything, outcome, tmp_path):
+    path = tmp_path / "models/model.pt"
+    save_models(path, everything)
+    save_random_model(path.with_name("model-mine.pt"), AUDIO)
+    assert save_models(path, outcome) == [path]
+    names = ["model-mine.json", "model-mine.pt", "model.json", "model.pt"]
+    assert sorted(p.name for p in path.parent.iterdir()) == names
+    assert load_checkpoint(path)[1] == outcome.description
+
+
+def test_models_are_kept_on_the_cpu(windows, tmp_path):
+    """Where there is a GPU, they are trained there."""
+    outcome = trained(windows, tmp_path, epochs=2, epoch_windows=0, save_last_n=2, device="auto")
+    devices = {tensor.device.type for model in outcome.models.values() for tensor in model.state_dict().values()}
+    assert devices == {"cpu"}
 
 
 @pytest.fixture
-def odd_folder(folder, tmp_path):
-    """A data set with a class that nothing has, and one that a single recording has, together with another."""
-    shutil.copytree(folder / "recordings", tmp_path / "odd/recordings")
-    text = (folder / "annotations.csv").read_text()
-    (tmp_path / "odd/annotations.csv").write_text(f"{text}r00,rare,0.0,3.0\n")
-    (tmp_path / "odd/classes.csv").write_text("name,code\nhigh,h\nlow,l\nmid,m\nnever,n\nrare,r\n")
-    extract_folder(tmp_path / "odd", tmp_path / "odd.db")
-    return StoredWindows(tmp_path / "odd.db")
+def trainer(folder, tmp_path):
+    """A function that makes a Trainer of quick settings, with those that are given."""
+
+    def make(prefix=None, database=folder / "training.db", **changes):
+        cfg = get_config()
+        cfg.train = with_settings(**{"epochs": 2, "epoch_windows": 0} | changes)
+        return Trainer(prefix, cfg=cfg, database=database, output=tmp_path / "models")
+
+    return make
 
 
-def test_classes_that_cannot_be_learnt_or_judged_are_named(odd_folder, tmp_path):
-    outcome = train(odd_folder, with_settings(epochs=1), tmp_path / "state", "a")
-    problems = {problem.subject: problem for problem in outcome.problems}
-    assert set(problems) == {"never", "rare"}
-    assert problems["never"].lost and "no window" in problems["never"].reason
-    assert not problems["rare"].lost and "only one recording" in problems["rare"].reason
-    assert np.isfinite(outcome.epochs[0]["val_macro_pr_auc"])
+def test_trainer_writes_checkpoints_that_can_be_used(trainer, tmp_path):
+    paths = trainer(save_last_n=2).run()
+    assert paths == [tmp_path / "models/model-e1.pt", tmp_path / "models/model.pt"]
+    assert load_from_checkpoint(str(paths[0])).train_class_names == ["high", "low", "mid"]
+    assert sorted(p.stem for p in (tmp_path / "models").iterdir()) == 2 * ["model"] + 2 * ["model-e1"]
+    assert Predictor(tmp_path / "models").description.class_names == ["high", "low", "mid"]
 
 
-def test_windows_of_two_classes_stop_single_label_training(odd_folder, tmp_path):
-    with pytest.raises(EarshotError, match=r"train\.multi_label = False: \d+ windows have more than one class"):
-        train(odd_folder, with_settings(multi_label=False), tmp_path / "state", "a")
+def test_prefix_begins_the_names_of_checkpoints(trainer):
+    paths = [*trainer("first", num_folds=2, save_last_n=2).run(), *trainer("second").run()]
+    names = ["first-model-f1-e1", "first-model-f1", "first-model-f2-e1", "first-model-f2", "second-model"]
+    assert [path.stem for path in paths] == names
+    assert all(path.is_file() for path in paths)
 
 
-def test_windows_without_any_class_stop_training(folder, tmp_path):
+def test_interrupted_run_of_a_trainer_resumes(trainer, tmp_path, monkeypatch):
+    complete = trainer("a").run()[0].read_bytes()
+
+    def stop(*arguments):
+        raise Killed
+
+    with monkeypatch.context() as patch:
+        patch.setattr("lib.training.trainer.save_models", stop)
+        with pytest.raises(Killed):
+            trainer("b").run()
+    states = list(tmp_path.glob(".models-b-model-state*"))
+    assert len(states) == 1
+    assert sorted(p.name for p in (tmp_path / "models").iterdir()) == ["a-model.json", "a-model.pt"]
+    assert trainer("b").run()[0].read_bytes() == complete
+    assert not states[0].exists()
+
+
+def test_problems_of_the_data_are_shown(folder, trainer, tmp_path, capsys):
     shutil.copytree(folder / "recordings", tmp_path / "set/recordings")
-    (tmp_path / "set/annotations.csv").write_text("recording,class,start_time,end_time\nr00,low,9.0,9.5\n")
-    extract_folder(tmp_path / "set", tmp_path / "none.db")
-    with pytest.raises(EarshotError, match="no window has a class"):
-        train(StoredWindows(tmp_path / "none.db"), QUICK, tmp_path / "state", "a")
+    (tmp_path / "set/annotations.csv").write_text((folder / "annotations.csv").read_text() + "r00,rare,0.0,3.0\n")
+    extract_folder(tmp_path / "set", tmp_path / "rare.db")
+    trainer(database=tmp_path / "rare.db", epochs=1).run()
+    assert "warning: rare: only one recording has this class; add recordings" in capsys.readouterr().err
+
+
+def test_settings_and_database_of_a_trainer_are_checked(folder, tmp_path):
+    cfg = get_config()
+    cfg.train = QUICK.model_copy(update={"epochs": 0})
+    with pytest.raises(SettingsError, match="epochs = 0"):
+        Trainer(cfg=cfg, database=folder / "training.db", output=tmp_path)
+    with pytest.raises(EarshotError, match=r"none\.db: no such file"):
+        Trainer(database=tmp_path / "none.db", output=tmp_path).run()
+
+
+def test_defaults_of_a_trainer_are_those_of_the_project():
+    trainer = Trainer()
+    assert str(trainer.database) == "data/training.db"
+    assert str(trainer.path) == "data/models/model.pt"
+    assert trainer.settings == get_config().train

@@ -1,0 +1,206 @@
+"""SQLite files: made with their tables or not at all, recognized by their header, written by one process at a time."""
+
+import struct
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import NamedTuple
+
+from filelock import FileLock, Timeout
+from sqlalchemy import URL, Connection, Engine, MetaData, create_engine, event, text
+from sqlalchemy.exc import DatabaseError
+from sqlalchemy.pool import NullPool, StaticPool
+from sqlalchemy.schema import CreateIndex, CreateTable
+
+from lib.core.errors import EarshotError
+
+IN_MEMORY = ":memory:"
+WRITING = "check that you may write there, that it has room and that nothing else is using it"
+"""What to do where a database cannot be written."""
+FIXED_VERSION = 3_000_000
+"""What fix_header notes in place of SQLite's version."""
+
+
+class Kind(NamedTuple):
+    """What a database file is.
+
+    Args:
+        name: in words.
+        metadata: its tables.
+        application: SQLite's application_id, which tells whose file it is.
+        version: SQLite's user_version.
+        remedy: what makes such a file.
+    """
+
+    name: str
+    metadata: MetaData
+    application: int
+    version: int
+    remedy: str
+
+
+class Header(NamedTuple):
+    """What a file says of itself; tables: their names, without SQLite's own."""
+
+    application: int
+    version: int
+    tables: set[str]
+
+    def is_of(self, kind: Kind) -> bool:
+        """Whether it is a file of that kind, of any version; one without an application_id is by its tables."""
+        return self.application == kind.application or (
+            self.application == 0 and self.tables == set(kind.metadata.tables)
+        )
+
+
+def open_database(path: Path, kind: Kind, create: bool) -> Engine:
+    """An engine for a database file, whose connections enforce foreign keys.
+
+    Args:
+        path: the file.
+        kind: what it must be.
+        create: make the file with its folder and tables where it is missing.
+
+    Raises EarshotError if it is missing (without create), cannot be opened, or is of another kind or version.
+    """
+    if create:
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise EarshotError(path, f"cannot be made ({error.strerror})", "check that you may write there") from None
+    elif not path.is_file():
+        raise EarshotError(path, "no such file", f"{kind.remedy} first")
+    engine = engine_of(path)
+    header = header_of(engine, path, kind)
+    if header.tables and not header.is_of(kind):
+        raise EarshotError(path, "is another database", "give a file of its own")
+    if header.tables and header.version != kind.version:
+        remedy = f"{kind.remedy} to rebuild it, or give another file"
+        raise EarshotError(path, f"is a {kind.name} of another version", remedy)
+    if not header.tables and not create:
+        raise EarshotError(path, "is an empty database", kind.remedy)
+    if not header.tables:
+        with usable(path, kind):
+            _make(engine, kind)
+    return engine
+
+
+def header_of(engine: Engine, path: Path, kind: Kind) -> Header:
+    """What the file says of itself. Raises EarshotError if it cannot be read, as a file that is no database cannot."""
+    try:
+        with engine.connect() as connection:
+            names = connection.execute(text("SELECT name FROM sqlite_master WHERE type = 'table'")).scalars()
+            tables = {name for name in names if not name.startswith("sqlite_")}
+            return Header(pragma(connection, "application_id"), pragma(connection, "user_version"), tables)
+    except DatabaseError as error:
+        remedy = f"remove it and {kind.remedy}" if path.is_file() else "check that you may write there"
+        raise EarshotError(path, f"cannot be opened ({error.orig})", remedy) from None
+
+
+def engine_of(path: Path) -> Engine:
+    pool = StaticPool if str(path) == IN_MEMORY else NullPool  # in memory, each connection would be another database
+    engine = create_engine(URL.create("sqlite", database=str(path)), poolclass=pool)
+
+    @event.listens_for(engine, "connect")
+    def _configure(connection, _record) -> None:
+        connection.execute("PRAGMA foreign_keys = ON")
+        connection.execute("PRAGMA synchronous = NORMAL")
+        connection.execute("PRAGMA cache_size = -65536")
+
+    return engine
+
+
+def pragma(connection: Connection, name: str) -> int:
+    return connection.execute(text(f"PRAGMA {name}")).scalar_one()
+
+
+@contextmanager
+def usable(path: str | Path, kind: Kind) -> Iterator[None]:
+    """Turn a fault of a database into an EarshotError."""
+    try:
+        yield
+    except DatabaseError as error:
+        remedy = f"{WRITING}; if it is damaged, remove it and {kind.remedy}"
+        raise EarshotError(path, f"cannot be used ({error.orig})", remedy) from None
+
+
+@contextmanager
+def whole_or_nothing(connection: Connection) -> Iterator[None]:
+    """What is written inside is taken back if the block ends with an error, as if it had never been written.
+
+    It is a part of the transaction that is open, or opens one, which goes on behind the block.
+    """
+    if not connection.connection.dbapi_connection.in_transaction:  # type: ignore[union-attr]
+        connection.execute(text("BEGIN"))  # or the end of the savepoint would be a commit
+    with connection.begin_nested():
+        yield
+
+
+@contextmanager
+def sole_writer(path: Path) -> Iterator[None]:
+    """Keep other processes from writing to a database or folder while the block lasts.
+
+    Raises EarshotError if another process is writing to it.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    lock = FileLock(path.absolute().with_name(f".{path.absolute().name}.lock"), timeout=0)
+    try:
+        lock.acquire()
+    except Timeout:
+        raise EarshotError(path, "another process is writing to it", "wait for it, or give another output") from None
+    try:
+        yield
+    finally:
+        lock.release()
+
+
+def vacuum(connection: Connection) -> None:
+    """Rewrite the file without its free pages, in an order that follows from its rows."""
+    connection.rollback()
+    connection.connection.cursor().execute("VACUUM")
+
+
+def has_much_free(connection: Connection) -> bool:
+    """Whether a quarter of the file is free."""
+    return pragma(connection, "freelist_count") > pragma(connection, "page_count") // 4
+
+
+def fix_header(path: Path, digest: str) -> None:
+    """Make the header of a file that no process has open depend on its content alone.
+
+    SQLite counts there how often the file and its tables were changed, so that readers notice, and writes down its own
+    version. The counts become numbers that follow from the content: they still differ wherever the content does.
+
+    Args:
+        path: the file.
+        digest: of its content, hex digits.
+    """
+    count = int(digest[:8], 16)
+    with open(path, "r+b") as file:
+        header = bytearray(file.read(100))
+        before = bytes(header)
+        # https://sqlite.org/fileformat2.html: file change counter, schema cookie, version-valid-for, SQLite's version
+        for offset, value in ((24, count), (40, count), (92, count), (96, FIXED_VERSION)):
+            struct.pack_into(">I", header, offset, value)
+        if header != before:
+            file.seek(0)
+            file.write(header)
+
+
+def is_as_fixed(path: Path) -> bool:
+    """Whether nothing was written since fix_header: SQLite would have put down its own version."""
+    with path.open("rb") as file:
+        return file.read(100)[96:] == FIXED_VERSION.to_bytes(4, "big")
+
+
+def _make(engine: Engine, kind: Kind) -> None:
+    """Make the tables in one transaction: whoever is interrupted leaves an empty file."""
+    with engine.connect() as connection:
+        connection.execute(text("BEGIN"))
+        for table in kind.metadata.sorted_tables:  # not create_all: the order in which it makes indexes varies
+            connection.execute(CreateTable(table))
+            for index in sorted(table.indexes, key=lambda index: str(index.name)):
+                connection.execute(CreateIndex(index))
+        connection.execute(text(f"PRAGMA application_id = {kind.application}"))
+        connection.execute(text(f"PRAGMA user_version = {kind.version}"))
+        connection.commit()

@@ -1,0 +1,96 @@
+"""Digests that say whether a file or plain data is still what it was."""
+
+import hashlib
+import json
+import os
+import sqlite3
+import threading
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+from lib.core.files import project_root
+
+READ_AT_ONCE = 2**22
+"""Bytes; after each chunk the thread waits for its turn, so small ones are slow beside a busy thread."""
+CACHE = Path(".cache/digests.db")
+"""Digests of files that were read once, so that terabytes are not read again to see that they are the same; in the
+project's folder."""
+
+
+def digest_file(path: str | Path) -> str:
+    """SHA-256 digest of a file's bytes, its first 32 hex digits. Processors have instructions for this one."""
+    digest, chunk = hashlib.sha256(), bytearray(READ_AT_ONCE)
+    with open(path, "rb", buffering=0) as file:
+        while n := file.readinto(chunk):
+            digest.update(memoryview(chunk)[:n])
+    return digest.hexdigest()[:32]
+
+
+def digest_known_file(path: str | Path) -> str:
+    """digest_file, or what it was if the file's size and time of change are as they were then."""
+    status = os.stat(path)
+    state = f"{status.st_size} {status.st_mtime_ns} {status.st_ino}"
+    file = os.fsencode(os.path.abspath(path))
+    cache = _cache(project_root().absolute() / CACHE)
+    digest = cache.get(file, state)
+    if digest is None:
+        digest = digest_file(path)
+        cache.put(file, state, digest)
+    return digest
+
+
+def digest_of(content: Any) -> str:
+    """BLAKE2b digest (32 hex digits) of plain data, the same for equal content whatever the order of its keys."""
+    text = json.dumps(content, sort_keys=True, ensure_ascii=False, default=str)
+    return hashlib.blake2b(text.encode("utf-8", "surrogateescape"), digest_size=16).hexdigest()
+
+
+@lru_cache(maxsize=1)
+def _cache(path: Path) -> "_DigestCache":
+    return _DigestCache(path)
+
+
+class _DigestCache:
+    """Digests by path and state in an SQLite file. It is only a cache: whatever fails, it knows nothing."""
+
+    def __init__(self, path: Path) -> None:
+        self._lock = threading.Lock()
+        self._connection: sqlite3.Connection | None = None
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            self._connection = _open(path)
+        except (sqlite3.DatabaseError, OSError) as error:
+            if isinstance(error, sqlite3.DatabaseError) and not isinstance(error, sqlite3.OperationalError):
+                self._connection = self._replaced(path)  # it is damaged, or no database
+
+    @staticmethod
+    def _replaced(path: Path) -> sqlite3.Connection | None:
+        try:
+            path.unlink()
+            return _open(path)
+        except (sqlite3.Error, OSError):
+            return None
+
+    def get(self, file: bytes, state: str) -> str | None:
+        rows = self._run("SELECT Digest FROM Digest WHERE Path = ? AND State = ?", file, state)
+        return rows[0][0] if rows else None
+
+    def put(self, file: bytes, state: str, digest: str) -> None:
+        self._run("INSERT OR REPLACE INTO Digest VALUES (?, ?, ?)", file, state, digest)
+
+    def _run(self, statement: str, *values: object) -> list[tuple]:
+        try:
+            with self._lock:
+                return self._connection.execute(statement, values).fetchall() if self._connection else []
+        except sqlite3.Error:
+            return []
+
+
+def _open(path: Path) -> sqlite3.Connection:
+    connection = sqlite3.connect(path, timeout=1.0, isolation_level=None, check_same_thread=False)
+    connection.execute("PRAGMA journal_mode = MEMORY")
+    connection.execute("PRAGMA synchronous = OFF")
+    columns = "Path BLOB PRIMARY KEY, State TEXT NOT NULL, Digest TEXT NOT NULL"
+    connection.execute(f"CREATE TABLE IF NOT EXISTS Digest ({columns}) WITHOUT ROWID")
+    return connection

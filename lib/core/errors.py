@@ -1,0 +1,70 @@
+"""What can go wrong with a user's input, in fields: what it is about, what is wrong, what to do."""
+
+from collections.abc import Iterable
+from typing import NamedTuple
+
+from lib.core.files import printable
+
+
+class Problem(NamedTuple):
+    """Something wrong with one input, which the run passed over while it went on with the others.
+
+    Args:
+        subject: the file (or file and line), setting or class that is meant.
+        fault: what is wrong with it.
+        remedy: what to do about it.
+        lost: whether something was left out; False: the input was used all the same.
+    """
+
+    subject: str
+    fault: str
+    remedy: str
+    lost: bool = True
+
+    def __str__(self) -> str:
+        return _line(self.subject, self.fault, self.remedy)
+
+
+class EarshotError(Exception):
+    """An error that a user can mend. A stage prints it and exits with status 1.
+
+    Args:
+        subject: the file, setting or class that is meant.
+        fault: what is wrong with it.
+        remedy: what to do about it; "" where the fault says it.
+        causes: what led to it, each printed before it as a line of its own.
+    """
+
+    def __init__(self, subject: object, fault: str, remedy: str = "", causes: Iterable[object] = ()) -> None:
+        self.subject = printable(str(subject))
+        self.fault, self.remedy, self.causes = fault, remedy, tuple(causes)
+        super().__init__(subject, fault, remedy, self.causes)
+
+    def __str__(self) -> str:
+        return "\n".join([*map(str, self.causes), _line(self.subject, self.fault, self.remedy)])
+
+    def problem(self, lost: bool = True) -> Problem:
+        """This error as a Problem of an input that the run passes over."""
+        return Problem(self.subject, self.fault, self.remedy, lost)
+
+
+class SettingsError(EarshotError):
+    """A setting in params.yaml or on the command line is not usable."""
+
+
+class AudioError(EarshotError):
+    """A recording cannot be read."""
+
+
+class DataSetError(EarshotError):
+    """A data set as a whole cannot be used."""
+
+
+def unreadable(path: object, error: OSError) -> AudioError:
+    """The AudioError for a recording that the operating system does not let us read."""
+    return AudioError(path, f"cannot be read ({error.strerror or error})", "check the file and its permissions")
+
+
+def _line(subject: str, fault: str, remedy: str) -> str:
+    text = f"{subject}: {fault}" if subject else fault
+    return " ".join((f"{text}; {remedy}" if remedy else text).split())

@@ -1,0 +1,97 @@
+"""Files that are whole or absent, folders walked once, names that any tool can show."""
+
+import csv
+import json
+import os
+import re
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TextIO
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+
+@contextmanager
+def atomic(path: str | Path) -> Iterator[Path]:
+    """Yield a path beside `path` to write to, which takes its place when the block ends without an error."""
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    part = path.with_name(f".{path.name}.part")
+    try:
+        yield part
+        os.replace(part, path)
+    finally:
+        part.unlink(missing_ok=True)
+
+
+@contextmanager
+def atomic_text(path: str | Path) -> Iterator[TextIO]:
+    """Yield a UTF-8 text file to write to, which takes the place of `path` when the block ends without an error."""
+    with atomic(path) as part, part.open("w", encoding="utf-8", newline="") as file:
+        yield file
+
+
+def write_text(path: str | Path, text: str) -> None:
+    with atomic(path) as part:
+        part.write_text(text, encoding="utf-8")
+
+
+def write_json(path: str | Path, content: Any) -> None:
+    write_text(path, json.dumps(content, indent=2, ensure_ascii=False) + "\n")
+
+
+def write_csv(path: str | Path, columns: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
+    """Write rows as they come, below the names of their columns."""
+    with atomic_text(path) as file:
+        writer = csv.writer(file, lineterminator="\n")
+        writer.writerow(columns)
+        writer.writerows(rows)
+
+
+def write_table(path: str | Path, table: "pd.DataFrame", float_format: str | None = "%.6g") -> None:
+    """Write a table without its index as CSV."""
+    write_text(path, table.to_csv(index=False, float_format=float_format, lineterminator="\n"))
+
+
+def walk_files(
+    root: Path, skip_folder: Callable[[Path, list[str]], bool] = lambda folder, files: False
+) -> Iterator[Path]:
+    """Yield the files below a folder, sorted within each folder, without hidden ones; links are followed once.
+
+    Args:
+        root: the folder.
+        skip_folder: called with each folder and the names of its files; True leaves out all below it.
+    """
+    visited: set[str] = set()  # a link may lead back to a folder above it
+    for folder, folders, files in os.walk(root, followlinks=True):
+        real = os.path.realpath(folder)
+        if real in visited or skip_folder(Path(folder), files):
+            folders.clear()
+            continue
+        visited.add(real)
+        folders[:] = sorted(name for name in folders if not name.startswith("."))
+        yield from (Path(folder, name) for name in sorted(files) if not name.startswith("."))
+
+
+def project_root() -> Path:
+    """The main project's folder, also inside a queued or temporary experiment, which runs in a copy of the project."""
+    if root := os.environ.get("DVC_ROOT"):
+        return Path(root)
+    here = Path.cwd()
+    return next((folder for folder in (here, *here.parents) if (folder / "dvc.yaml").exists()), here)
+
+
+def without_password(url: str) -> str:
+    """A URL, or a text with one in it, as it may be shown: `user:***@host`.
+
+    >>> without_password("postgresql://me:secret@host/studies")
+    'postgresql://me:***@host/studies'
+    """
+    return re.sub(r"(://[^/:@\s]*:)[^@\s]*@", r"\1***@", url)
+
+
+def printable(name: str) -> str:
+    r"""A file name as valid Unicode: bytes that are not UTF-8 become \xNN."""
+    return os.fsencode(name).decode("utf-8", "backslashreplace")

@@ -1,0 +1,173 @@
+"""Work on many recordings, one after the other, that is done once: the one runner of extract, infer and embed.
+
+Each item has a key, a digest of the file's content, of what else is known of it, of the settings and of the code. A
+store keeps results with their keys: what stands there under the same key costs nothing but a look at the file. Files
+are read by several workers, ahead of the store, which takes what they yield in the order of the items, so results do
+not depend on the number of workers. The store commits every few seconds: a run that is killed resumes there.
+"""
+
+import time
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Generic, NamedTuple, Protocol, TypeVar
+
+from lib.core.digests import digest_known_file, digest_of
+from lib.core.errors import AudioError, Problem, unreadable
+from lib.core.parallel import map_streams
+from lib.core.progress import progress_of_sound
+
+COMMIT_SECONDS = 2.0
+Piece = TypeVar("Piece")
+Taken = TypeVar("Taken", contravariant=True)
+
+
+class Item(NamedTuple):
+    """A file to work on.
+
+    Args:
+        name: by which the store knows it.
+        path: the file.
+        inputs: plain data that its results depend on, besides the content of the file.
+    """
+
+    name: str
+    path: Path
+    inputs: Any = None
+
+
+class Source(NamedTuple):
+    """What reading starts from: the item, and the digest of its content."""
+
+    item: Item
+    content: str
+
+
+class Progress(NamedTuple):
+    """How far a file is read: seconds of sound, of how many (0: unknown)."""
+
+    seconds: float
+    total: float = 0.0
+
+
+@dataclass(frozen=True)
+class Job(Generic[Piece]):
+    """What is done with each item.
+
+    Args:
+        what: the work, in a word.
+        read: yields pieces of a file for the store, between them Progress, and Problems that did not keep the file from
+            being used. It runs in a worker. Raises AudioError.
+        settings: plain data that results depend on.
+        code: digest of the code that computes them, see lib.core.code_digest.
+        workers: how many files are read at the same time.
+    """
+
+    what: str
+    read: Callable[[Source], Iterator[Piece | Progress | Problem]]
+    settings: Any
+    code: str
+    workers: int
+
+    def key_of(self, source: Source) -> str:
+        return digest_of([source.content, source.item.inputs, self.settings, self.code])
+
+
+class Store(Protocol[Taken]):
+    """What keeps results. None of its methods is called by two threads at a time."""
+
+    def keys(self) -> dict[str, str]:
+        """Of the items whose results are there, the key by name."""
+
+    def keep(self, item: Item) -> list[Problem]:
+        """An item's results are there already, and stay; returns the problems that were noted with them."""
+
+    def write(self, item: Item, key: str, pieces: Iterator[Taken], problems: list[Problem]) -> None:
+        """Write an item's results in place of what is there; `problems` is complete once the pieces are taken.
+
+        Where the pieces raise an AudioError, nothing of them must stay.
+        """
+
+    def fail(self, item: Item, error: AudioError) -> None:
+        """An item's file cannot be read: no results of it are to be there."""
+
+    def commit(self) -> None:
+        """Make permanent what was written."""
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What became of the items: the names of those that were new or changed, and those that failed; and problems."""
+
+    new: list[str]
+    failed: dict[str, AudioError]
+    problems: list[Problem]
+
+
+Backend = Callable[[Callable[[Item], Iterable[Any]], Iterable[Item], int], Iterator[tuple[Item, Iterator[Any]]]]
+"""What runs a function over items, several at a time, and yields each with the stream of its results, in order."""
+
+
+def run(items: list[Item], job: Job[Piece], store: Store[Piece], backend: Backend = map_streams) -> Outcome:
+    """Bring a store to what the items and the job say; what it holds of other items is not touched."""
+    keys = store.keys()
+
+    def read(item: Item) -> Iterator[Any]:
+        try:
+            source = Source(item, digest_known_file(item.path))
+        except OSError as error:
+            raise unreadable(item.path, error) from None
+        key = job.key_of(source)
+        yield key
+        if keys.get(item.name) != key:
+            yield from job.read(source)
+
+    outcome, committed = Outcome([], {}, []), time.monotonic()
+    streams = backend(read, items, job.workers)
+    with progress_of_sound(job.what, len(items)) as advance:
+        for item, stream in streams:
+            done = _Advance(advance)
+            try:
+                key = next(stream)
+                if keys.get(item.name) == key:
+                    outcome.problems.extend(store.keep(item))
+                else:
+                    problems: list[Problem] = []
+                    store.write(item, key, _pieces(stream, problems, done), problems)
+                    outcome.new.append(item.name)
+                    outcome.problems.extend(problems)
+            except AudioError as error:
+                store.fail(item, error)
+                outcome.failed[item.name] = error
+                outcome.problems.append(error.problem())
+            done.finish()
+            if time.monotonic() - committed > COMMIT_SECONDS:
+                store.commit()
+                committed = time.monotonic()
+    store.commit()
+    return outcome
+
+
+class _Advance:
+    """Tells the progress of one item as parts of it."""
+
+    def __init__(self, advance: Callable[[float, float], None]) -> None:
+        self._advance, self._share, self._seconds = advance, 0.0, 0.0
+
+    def to(self, progress: Progress) -> None:
+        share = min(progress.seconds / progress.total, 1.0) if progress.total else self._share
+        self._advance(share - self._share, progress.seconds - self._seconds)
+        self._share, self._seconds = share, progress.seconds
+
+    def finish(self) -> None:
+        self._advance(1 - self._share, 0.0)
+
+
+def _pieces(stream: Iterator[Any], problems: list[Problem], done: _Advance) -> Iterator[Any]:
+    for entry in stream:
+        if isinstance(entry, Problem):
+            problems.append(entry)
+        elif isinstance(entry, Progress):
+            done.to(entry)
+        else:
+            yield entry

@@ -1,0 +1,82 @@
+"""Labelled sound as people store it: one module per format, which reads it, writes it, or both, and registers itself.
+
+To add a format, add a module here that registers a Reader, a Writer or both under the format's name; settings, help and
+error messages follow. Its import must be cheap: a setting that names a format is checked against all of them.
+"""
+
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple
+
+from lib.core.errors import Problem
+from lib.core.registry import Registry
+from lib.sound.classes import ClassList
+from lib.sound.labels import RecordingLabels
+from lib.sound.recordings import Recordings
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+
+class Annotated(NamedTuple):
+    """Contents of a folder: recordings, the annotation table as text with each row's `line`, and problems."""
+
+    recordings: Recordings
+    rows: "pd.DataFrame"
+    problems: list[Problem]
+
+
+class Reader(NamedTuple):
+    """How a folder of a format is read.
+
+    Args:
+        precedence: `auto` tries formats of lower precedence first.
+        contents: what such a folder contains, in words.
+        recognizes: whether a folder is of the format.
+        read: a folder, and a glob that recordings' names must match or None. Raises DataSetError.
+    """
+
+    precedence: int
+    contents: str
+    recognizes: Callable[[Path], bool]
+    read: Callable[[Path, str | None], Annotated]
+
+
+class Writer(NamedTuple):
+    """How label files of a format are written.
+
+    Args:
+        write: writes the labels of recordings to a file. Recordings come one at a time, so that memory does not grow
+            with their number.
+        each: name of the file of a single recording, with {} for the recording's; None: there is none.
+        together: name of the file of all recordings; None: there is none.
+        has_paths: whether the file of a single recording contains its path, and must be rewritten when it moves.
+    """
+
+    write: "Callable[[Path, Iterable[RecordingLabels], LabelScheme], None]"
+    each: str | None = None
+    together: str | None = None
+    has_paths: bool = False
+
+
+class LabelScheme:
+    """What classes are called in label files, and which sound was analyzed.
+
+    Args:
+        classes: in the order of the scores.
+        field: names, codes, alt_names or alt_codes.
+        low_freq, high_freq: the analyzed band, Hz.
+        window_seconds: length of a window, s.
+    """
+
+    def __init__(
+        self, classes: ClassList, field: str, low_freq: float, high_freq: float, window_seconds: float
+    ) -> None:
+        self.names = classes.names
+        self.shown = dict(zip(classes.names, classes.called(field), strict=True))
+        self.scientific = dict(zip(classes.names, classes.called("alt_names"), strict=True))
+        self.low_freq, self.high_freq, self.window_seconds = low_freq, high_freq, window_seconds
+
+
+READERS: Registry[Reader] = Registry("data set format", __name__)
+WRITERS: Registry[Writer] = Registry("label format", __name__)

@@ -1,0 +1,112 @@
+"""Data sets: labelled recordings in any of the formats."""
+
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from lib.config.schema import DataSetSettings
+from lib.core.digests import digest_known_file, digest_of
+from lib.core.errors import DataSetError, Problem, SettingsError
+from lib.core.files import printable
+from lib.formats import READERS, Annotated, Reader
+from lib.sound.annotations import ANNOTATION_COLUMNS, checked_annotations
+from lib.sound.classes import ClassList, read_class_table
+from lib.sound.recordings import Recordings, find_recordings
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+
+@dataclass(frozen=True)
+class DataSet:
+    """Labelled recordings.
+
+    Args:
+        folder: where they are.
+        recordings: name -> file.
+        annotations: the annotation table, with class names; end_time inf: to the end of the recording.
+        classes: the class table.
+        problems: what was left out, or is unusual.
+    """
+
+    folder: Path
+    recordings: Recordings
+    annotations: "pd.DataFrame"
+    classes: "pd.DataFrame"
+    problems: list[Problem]
+
+    @cached_property
+    def digest(self) -> str:
+        """Digest of the recordings' content, the annotations and the classes."""
+        files = {}
+        for name, path in self.recordings.items():
+            try:
+                files[name] = digest_known_file(path)
+            except OSError as error:  # reported by whoever reads it
+                files[name] = str(error.strerror)
+        tables = [table.astype(str).to_numpy().tolist() for table in (self.annotations, self.classes)]
+        return digest_of([files, tables])
+
+
+def read_data_set(settings: DataSetSettings) -> DataSet:
+    """Read a data set. Raises DataSetError if the folder, its format or all of its recordings are missing."""
+    folder = Path(settings.path)
+    if not folder.is_dir():
+        raise DataSetError(folder, "no such folder", "set data.train.path or data.test.path to your recordings")
+    annotated = _reader_of(folder, settings.format).read(folder, settings.include)
+    if not annotated.recordings:
+        chosen = f" that match {settings.include!r}" if settings.include else ""
+        raise DataSetError(folder, f"holds no recordings{chosen}", "add some, or change data.*.path or data.*.include")
+    return _checked(folder, folder, annotated, settings.include)
+
+
+def read_annotated(recordings: str | Path, annotations: str | Path) -> DataSet:
+    """Recordings of a folder with the annotations of a CSV file: recording, class, start_time, end_time (s).
+
+    A row without a class says that nothing sounds in its recording. Classes are those of a classes.csv beside the
+    annotations, else those of the annotations. Raises AudioError or DataSetError if there is nothing to read.
+    """
+    from lib.core.csv_files import read_csv
+
+    files, problems = find_recordings(recordings)
+    if not files:
+        raise DataSetError(recordings, "holds no recordings", "give the folder that the annotations are about")
+    rows = read_csv(annotations, ANNOTATION_COLUMNS)
+    rows["line"] = [printable(f"{annotations}:{line}") for line in rows.index]
+    annotated = Annotated(files, rows[rows["class"] != ""], problems)
+    return _checked(Path(recordings), Path(annotations).parent, annotated, None)
+
+
+def _checked(folder: Path, class_folder: Path, annotated: Annotated, include: str | None) -> DataSet:
+    recordings, rows, problems = annotated
+    classes, class_problems = read_class_table(class_folder, rows["class"])
+    class_list = ClassList(classes.to_dict("records"))  # type: ignore[arg-type]
+    annotations, row_problems = checked_annotations(rows, recordings, class_list, include)
+    return DataSet(folder, recordings, annotations, classes, [*problems, *class_problems, *row_problems])
+
+
+def _reader_of(folder: Path, name: str) -> Reader:
+    if name != "auto":
+        return READERS[name]
+    readers = sorted(READERS.items(), key=lambda item: item[1].precedence)
+    for _, reader in readers:
+        if reader.recognizes(folder):
+            return reader
+    *others, last = (f"{reader.contents} ({name})" for name, reader in readers)
+    raise DataSetError(folder, "the format is not recognized", f"it needs {', '.join(others)}, or {last}")
+
+
+def test_data_set(settings: DataSetSettings, recordings: str | None, annotations: str | None) -> DataSet:
+    """The data set of the settings, or a folder of recordings with a CSV file of annotations if both are given.
+
+    Raises SettingsError if one of them is missing, and as read_data_set and read_annotated do.
+    """
+    if (recordings is None) != (annotations is None):
+        raise SettingsError("", "--recordings and --annotations go together", "give both or neither")
+    return read_annotated(recordings, annotations) if recordings and annotations else read_data_set(settings)
+
+
+def data_set_recordings(settings: DataSetSettings) -> Recordings:
+    """The recordings of a data set; problems of its annotations are reported by the evaluation."""
+    return read_data_set(settings).recordings

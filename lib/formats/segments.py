@@ -1,0 +1,41 @@
+"""Format `segments`: a folder `recordings/` beside `annotations.csv` with recording, class, start_time, end_time.
+
+Columns may have other usual names, see SYNONYMS, and recordings may be given by their file names.
+"""
+
+from pathlib import Path
+
+from lib.core.files import printable
+from lib.formats import READERS, Annotated, Reader
+from lib.formats.annotation_files import RecordingFinder
+from lib.sound.annotations import ANNOTATION_COLUMNS
+from lib.sound.recordings import find_recordings
+
+SYNONYMS = {
+    "recording": ("file", "filename", "file_name", "begin file", "path", "filepath"),
+    "class": ("label", "species", "annotation", "name", "common name", "common_name"),
+    "start_time": ("start", "begin", "onset", "start (s)", "start_s", "begin time (s)"),
+    "end_time": ("end", "stop", "offset", "end (s)", "end_s", "end time (s)"),
+    "low_freq": ("low freq (hz)", "freq_low", "min_freq"),
+    "high_freq": ("high freq (hz)", "freq_high", "max_freq"),
+    "confidence": ("score",),
+}
+
+
+def _recognizes(folder: Path) -> bool:
+    return (folder / "annotations.csv").is_file()
+
+
+def _read(folder: Path, include: str | None) -> Annotated:
+    from lib.core.csv_files import read_csv
+
+    recordings, problems = find_recordings(folder / "recordings", include)
+    path = folder / "annotations.csv"
+    rows = read_csv(path, ANNOTATION_COLUMNS, SYNONYMS)
+    finder = RecordingFinder(recordings)
+    rows["recording"] = [name if name in recordings else finder.named(name, path) for name in rows["recording"]]
+    rows["line"] = [printable(f"{path}:{line}") for line in rows.index]
+    return Annotated(recordings, rows, problems)
+
+
+READERS.register("segments", Reader(1, "recordings/ and annotations.csv", _recognizes, _read))

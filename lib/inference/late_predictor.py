@@ -1,0 +1,31 @@
+"""A predictor that is made when it is first needed: work that is done already does not wait for torch."""
+
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from functools import cache
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from lib.config.schema import Settings
+
+if TYPE_CHECKING:
+    from lib.inference.predictor import Predictor
+
+
+@contextmanager
+def late_predictor(model: str | Path, settings: Settings) -> Iterator[Callable[[], "Predictor"]]:
+    """A function that returns the predictor of a model, for use within the block, beside threads that read recordings.
+
+    Its first call, which imports torch, takes seconds; it raises EarshotError if the model cannot be used.
+    """
+    with ExitStack() as stack:
+
+        @cache
+        def predictor() -> "Predictor":
+            from lib.inference.predictor import Predictor
+            from lib.models.devices import leave_room_for_reading
+
+            stack.enter_context(leave_room_for_reading())
+            return Predictor(model, settings.infer.device, settings)
+
+        yield predictor

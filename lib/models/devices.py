@@ -1,0 +1,47 @@
+"""Device, threads and precision of computations."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import torch
+
+from lib.core.errors import SettingsError
+from lib.core.parallel import n_processors
+
+
+def choose_device(name: str) -> torch.device:
+    """The device of a setting; auto: a GPU if there is one. Raises SettingsError if torch cannot use it here."""
+    is_available = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available(), "cpu": True}
+    if name == "auto":
+        name = next(device for device, available in is_available.items() if available)
+    if not is_available[name]:
+        raise SettingsError(f"device = {name!r}", "this machine has none that torch can use", "set it to auto or cpu")
+    return torch.device(name)
+
+
+@contextmanager
+def leave_room_for_reading() -> Iterator[None]:
+    """Compute with one thread fewer than there are processors: a thread that shares its processor delays all others."""
+    with compute_threads(max(1, n_processors() - 1)):
+        yield
+
+
+@contextmanager
+def compute_threads(n: int) -> Iterator[None]:
+    """Compute with n threads within the block."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(n)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
+
+
+def use_bf16(precision: str, device: torch.device) -> bool:
+    """Whether to compute in bfloat16. auto: where it is fast, on newer GPUs and processors with AVX512-BF16 or AMX."""
+    if precision != "auto":
+        return precision == "bf16"
+    if device.type == "cuda":
+        return torch.cuda.is_bf16_supported(including_emulation=False)
+    capabilities = torch.cpu.get_capabilities()
+    return device.type == "cpu" and any(capabilities.get(name) for name in ("avx512_bf16", "amx_bf16"))

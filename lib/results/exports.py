@@ -1,0 +1,136 @@
+"""Files for people and other programs, written from a results store into its folder.
+
+Label files of the wanted formats; recordings.csv, what became of each recording; occurrences.csv, why classes were kept
+or dropped, where a place was set; manifest.yaml.
+"""
+
+import os
+from collections.abc import Collection, Iterable
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+from lib.core.code_digest import digest_code
+from lib.core.digests import digest_of
+from lib.core.errors import EarshotError
+from lib.core.files import write_csv, write_text
+from lib.formats import WRITERS, LabelScheme
+from lib.occurrence.occurrence_filter import Reason
+from lib.results.results_store import FILE_NAME, RecordingResult, ResultsStore
+
+RECORDINGS_FILE = "recordings.csv"
+RECORDING_COLUMNS = ["recording", "path", "seconds", "status", "reason", "labels"]
+AT_ONCE = 1000
+"""Recordings whose label files are replaced between two commits."""
+
+
+@dataclass(frozen=True)
+class LabelFiles:
+    """The label files of a folder.
+
+    Args:
+        folder: that of the results store.
+        formats: that are wanted.
+        formats_before: of which earlier runs may have left files.
+        scheme: what classes are called in them.
+    """
+
+    folder: Path
+    formats: list[str]
+    formats_before: Collection[str]
+    scheme: LabelScheme
+
+    def check_free(self, new_recordings: Iterable[str]) -> None:
+        """Raise EarshotError if a file that was not written from a store would be overwritten.
+
+        new_recordings: names of those that the store does not hold.
+        """
+        paths = [path for name in new_recordings for path in self._each(name, self.formats).values()]
+        paths += self._together(set(self.formats) - set(self.formats_before)).values()
+        table = self.folder / RECORDINGS_FILE
+        if table.is_file() and not (self.folder / FILE_NAME).is_file():
+            with table.open("rb") as file:
+                is_made_here = file.readline().decode(errors="replace").strip() == ",".join(RECORDING_COLUMNS)
+            paths = [] if is_made_here else [table, *paths]  # of a store that is gone
+        for path in paths:
+            if path.exists():
+                fault = "was not made here and would be overwritten"
+                raise EarshotError(path, fault, "remove it, or give another --output")
+
+    def update(self, store: ResultsStore, results: Iterable[RecordingResult]) -> None:
+        """Write the label files of recordings that are missing, or that would be different now.
+
+        The store has no note of files while they are being replaced, so that a killed run leaves none that are wrong.
+        """
+        stale = [result for result in results if result.is_ok and not self._are_current(result)]
+        for start in range(0, len(stale), AT_ONCE):
+            part = stale[start : start + AT_ONCE]
+            if any(result.label_files for result in part):
+                for result in part:
+                    store.note_label_files(result.name, "")
+                store.commit()
+            for result in part:
+                self._write(store, result)
+                store.note_label_files(result.name, self._digest(result))
+            store.commit()
+
+    def _are_current(self, result: RecordingResult) -> bool:
+        paths = self._each(result.name, self.formats).values()
+        return result.label_files == self._digest(result) and all(path.is_file() for path in paths)
+
+    def _digest(self, result: RecordingResult) -> str:
+        """Digest of what the label files of a recording are made of, besides its labels."""
+        has_paths = any(WRITERS[name].has_paths for name in self.formats)
+        return digest_of([self._made_of, os.path.abspath(result.path)]) if has_paths else self._made_of
+
+    @cached_property
+    def _made_of(self) -> str:
+        code = digest_code(*(WRITERS[name].write for name in self.formats))
+        return digest_of([self.formats, self.scheme.shown, code])
+
+    def _write(self, store: ResultsStore, result: RecordingResult) -> None:
+        self.remove(result.name, set(self.formats_before) - set(self.formats))
+        for name, path in self._each(result.name, self.formats).items():
+            WRITERS[name].write(path, [store.recording_labels(result)], self.scheme)
+
+    def remove(self, recording: str, formats: Iterable[str] | None = None) -> None:
+        """Remove a recording's label files of some formats, by default all that earlier runs wrote."""
+        for path in self._each(recording, self.formats_before if formats is None else formats).values():
+            path.unlink(missing_ok=True)
+
+    def write_together(self, store: ResultsStore, results: Iterable[RecordingResult]) -> None:
+        """Write the files that hold the labels of all recordings."""
+        for path in self._together(set(self.formats_before) - set(self.formats)).values():
+            path.unlink(missing_ok=True)
+        for name, path in self._together(self.formats).items():
+            labels = (store.recording_labels(result) for result in results if result.is_ok)
+            WRITERS[name].write(path, labels, self.scheme)
+
+    def _each(self, recording: str, formats: Iterable[str]) -> dict[str, Path]:
+        """The file of a recording in each of these formats that has one for each recording."""
+        return {name: self.folder / each.format(recording) for name in formats if (each := WRITERS[name].each)}
+
+    def _together(self, formats: Iterable[str]) -> dict[str, Path]:
+        """The file of all recordings in each of these formats that has one."""
+        return {name: self.folder / together for name in formats if (together := WRITERS[name].together)}
+
+
+def write_tables(store: ResultsStore, results: Collection[RecordingResult], folder: Path) -> None:
+    """Write recordings.csv, manifest.yaml and, where a place was set, occurrences.csv."""
+    rows = (
+        [result.name, result.path, *_duration_and_status(result.seconds), result.reason, result.n_labels]
+        for result in results
+    )
+    write_csv(folder / RECORDINGS_FILE, RECORDING_COLUMNS, rows)
+    write_text(folder / "manifest.yaml", store.manifest.text())
+    occurrences = folder / "occurrences.csv"
+    if not store.manifest.occurrences:
+        occurrences.unlink(missing_ok=True)
+        return
+    reasons = (Reason(*reason) for result in results for reason in store.occurrences(result.name))
+    texts = (reason._replace(value="" if reason.value is None else f"{reason.value:.6g}") for reason in reasons)  # type: ignore[arg-type]
+    write_csv(occurrences, Reason._fields, texts)
+
+
+def _duration_and_status(seconds: float | None) -> tuple[str, str]:
+    return ("", "failed") if seconds is None else (f"{seconds:.6g}", "ok")

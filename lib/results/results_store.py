@@ -1,0 +1,401 @@
+"""The results store: what models found in recordings, in one SQLite file that grows recording by recording.
+
+Of each recording it holds the scores of its windows, as arrays, and its labels; a recording is there as a whole or not
+at all. Where a run with other settings was interrupted, results of both are there, but only the latter are read.
+"""
+
+import json
+from collections.abc import Iterable, Iterator
+from itertools import chain, islice
+from pathlib import Path
+from typing import Any, NamedTuple, Self
+
+import numpy as np
+from pydantic import ValidationError
+from sqlalchemy import (
+    Column,
+    Connection,
+    Float,
+    ForeignKey,
+    Integer,
+    LargeBinary,
+    MetaData,
+    Row,
+    Select,
+    Table,
+    Text,
+    delete,
+    insert,
+    literal_column,
+    select,
+    update,
+)
+
+from lib.core.databases import (
+    Kind,
+    fix_header,
+    has_much_free,
+    is_as_fixed,
+    open_database,
+    usable,
+    vacuum,
+    whole_or_nothing,
+)
+from lib.core.digests import digest_of
+from lib.core.errors import DataSetError, EarshotError, Problem
+from lib.results.manifest import Manifest
+from lib.sound.labels import Label, RecordingLabels
+
+FILE_NAME = "results.db"
+WINDOWS_A_BLOCK = 256
+AGAIN = "run the infer stage (`dvc repro infer`)"
+
+_metadata = MetaData()
+_manifest = Table("Manifest", _metadata, Column("Content", Text, nullable=False))  # the last row counts
+_recording = Table(
+    "Recording",
+    _metadata,
+    Column("Name", Text, primary_key=True),
+    Column("Path", Text, nullable=False),
+    Column("Seconds", Float),  # null: it failed
+    Column("Problems", Text, nullable=False),  # why it failed, or what is unusual about it, as JSON
+    Column("Windows", Integer, nullable=False),
+    Column("Labels", Integer, nullable=False),
+    Column("Occurrences", Text, nullable=False),  # why classes were kept or dropped, as JSON
+    Column("Settings", Text, nullable=False),  # key of the manifest that it was analyzed by
+    Column("Key", Text, nullable=False),  # digest of all that its results depend on; empty: it failed
+    Column("LabelFiles", Text, nullable=False),  # digest of what they were made of; empty: missing, or being replaced
+    sqlite_with_rowid=False,
+)
+
+
+def _of_recording() -> Column:
+    return Column("Recording", ForeignKey("Recording.Name", ondelete="CASCADE"), primary_key=True)
+
+
+_scores = Table(
+    "Scores",
+    _metadata,
+    _of_recording(),
+    Column("First", Integer, primary_key=True),  # number of its first window
+    Column("Windows", Integer, nullable=False),
+    Column("Value", LargeBinary, nullable=False),  # see pack_scores
+    sqlite_with_rowid=False,
+)
+_label = Table(
+    "Label",
+    _metadata,
+    _of_recording(),
+    Column("Number", Integer, primary_key=True),
+    Column("Class", Integer, nullable=False),  # index into the manifest's classes
+    Column("StartTime", Float, nullable=False),
+    Column("EndTime", Float, nullable=False),
+    Column("Score", Float, nullable=False),
+    sqlite_with_rowid=False,
+)
+FILE = Kind("results store", _metadata, 0x45415253, 1, "run the infer stage")
+
+
+class PartialResult(NamedTuple):
+    """What was found in a part of a recording.
+
+    Args:
+        scores: of the next windows, float32 (n, n_classes).
+        labels: in any order.
+        seconds: of the recording that have been read.
+    """
+
+    scores: np.ndarray
+    labels: list[Label]
+    seconds: float
+
+
+class RecordingResult(NamedTuple):
+    """What became of a recording.
+
+    Args:
+        seconds: its duration; None: it could not be analyzed.
+        problems: why, or what is unusual about it.
+        key: digest of all that its results depend on.
+        label_files: digest of what its label files were made of; "": they are missing, or being replaced.
+    """
+
+    name: str
+    path: str
+    seconds: float | None
+    problems: list[Problem]
+    n_windows: int
+    n_labels: int
+    key: str
+    label_files: str
+
+    @property
+    def is_ok(self) -> bool:
+        return self.seconds is not None
+
+    @property
+    def reason(self) -> str:
+        """The problems in a line."""
+        return "; ".join(problem.fault for problem in self.problems)
+
+
+class EarlierResults(NamedTuple):
+    """What a folder holds before a run.
+
+    Args:
+        recordings: path of each, and key of the manifest that it was analyzed by, by name.
+        manifests: the last one, and before it those of runs that were interrupted.
+    """
+
+    recordings: dict[str, tuple[str, str]]
+    manifests: list[Manifest]
+
+
+class ResultsStore:
+    """The results in a folder; it can be used in a `with` block.
+
+    Args:
+        folder: where infer wrote, or the file itself.
+
+    Raises DataSetError if there are no results, or the file cannot be opened.
+    """
+
+    def __init__(self, folder: str | Path) -> None:
+        path = Path(folder)
+        self.path = path / FILE_NAME if path.is_dir() or path.suffix != ".db" else path
+        try:
+            self._engine = open_database(self.path, FILE, create=False)
+        except EarshotError as error:
+            raise DataSetError(error.subject, error.fault, error.remedy) from None
+        with usable(self.path, FILE):
+            self._connection = self._engine.connect()
+            manifests = _manifests(self._connection, self.path)
+        if not manifests:
+            self.close()
+            raise DataSetError(self.path, "holds no results", AGAIN)
+        self.manifest = manifests[-1]
+
+    @classmethod
+    def create(cls, folder: Path, manifest: Manifest) -> Self:
+        """The store of a folder, made if it is missing, whose results are to be those of a manifest from now on."""
+        path = folder / FILE_NAME
+        engine = open_database(path, FILE, create=True)
+        with usable(path, FILE), engine.begin() as connection:
+            if _manifests(connection, path)[-1:] != [manifest]:
+                connection.execute(insert(_manifest).values(Content=manifest.model_dump_json()))
+        return cls(folder)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close the store; what was not committed is lost."""
+        self._connection.close()
+        self._engine.dispose()
+
+    # Reading
+
+    def recordings(self) -> dict[str, RecordingResult]:
+        """What became of each recording, by name, sorted."""
+        columns = ("Name", "Path", "Seconds", "Problems", "Windows", "Labels", "Key", "LabelFiles")
+        query = select(*(_recording.c[name] for name in columns)).order_by(_recording.c.Name)
+        results: dict[str, RecordingResult] = {}
+        for name, path, seconds, content, *others in self._rows(query.filter_by(Settings=self.manifest.key)):
+            problems = [Problem(*each) for each in json.loads(content)]
+            results[name] = RecordingResult(name, path, seconds, problems, *others)
+        return results
+
+    def keys(self) -> dict[str, str]:
+        """Key of each recording, by whatever manifest it was analyzed; empty if it failed."""
+        return dict(map(tuple, self._rows(select(_recording.c.Name, _recording.c.Key))))
+
+    def windows(self, name: str) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+        """Start times float64 (n,), s, and scores float32 (n, n_classes) of a recording's windows, block by block.
+
+        A score below infer.csv_min_score is 0.
+        """
+        manifest, n_classes = self.manifest, len(self.manifest.classes)
+        query = select(_scores.c.First, _scores.c.Windows, _scores.c.Value).filter_by(Recording=name)
+        for first, n, value in self._rows(query.order_by(_scores.c.First)):
+            starts = manifest.start_seconds + np.arange(first, first + n) * manifest.hop
+            yield starts, unpack_scores(value, (n, n_classes))
+
+    def scores(self, name: str) -> np.ndarray:
+        """Scores of all windows of a recording, float32 (n_windows, n_classes)."""
+        nothing = np.zeros((0, len(self.manifest.classes)), np.float32)
+        return np.concatenate([nothing, *(scores for _, scores in self.windows(name))])
+
+    def labels(self, name: str) -> Iterator[Label]:
+        """The labels of a recording, by start time and class."""
+        columns = _label.c
+        query = select(columns.Class, columns.StartTime, columns.EndTime, columns.Score).filter_by(Recording=name)
+        names = self.manifest.class_list.names
+        for index, *values in self._rows(query.order_by(columns.StartTime, columns.Class)):
+            yield Label(names[index], *values)
+
+    def recording_labels(self, result: RecordingResult) -> RecordingLabels:
+        """What was found in a recording, for a writer of label files."""
+        path, seconds = Path(result.path), result.seconds or 0.0
+        return RecordingLabels(result.name, path, seconds, self.labels(result.name), self.windows(result.name))
+
+    def occurrences(self, name: str) -> list[list]:
+        """Why each class was kept or dropped in a recording; empty where no place was set."""
+        rows = self._rows(select(_recording.c.Occurrences).filter_by(Name=name))
+        return [reason for (content,) in rows for reason in json.loads(content)]
+
+    def digest(self) -> str:
+        """Digest of what the store holds."""
+        rows = [[row.name, row.path, row.key, row.problems, row.label_files] for row in self.recordings().values()]
+        return digest_of([self.manifest.model_dump(), rows])
+
+    def _rows(self, query: Select) -> Iterator[Row]:
+        with usable(self.path, FILE):
+            yield from self._connection.execute(query)
+
+    # Writing
+
+    def write(
+        self, name: str, path: str, key: str, parts: Iterable[PartialResult], problems: list[Problem], occurrences: list
+    ) -> RecordingResult:
+        """Put a recording's results in place of what is there of it; all of them or, if `parts` raises, none.
+
+        Args:
+            name, path: of the recording.
+            key: digest of all that the results depend on.
+            parts: of the results.
+            problems: what is unusual about it, complete once all parts are taken.
+            occurrences: plain data that tells why classes were kept or dropped.
+        """
+        parts = iter(parts)
+        first = list(islice(parts, 1))  # where this raises, the file is not touched
+        with usable(self.path, FILE), whole_or_nothing(self._connection):
+            self._replace(self._new_row(name, path, []) | {"Key": key, "Occurrences": json.dumps(occurrences)})
+            n_windows, n_labels, seconds = self._write_parts(name, chain(first, parts))
+            self._change(name, Seconds=seconds, Windows=n_windows, Labels=n_labels, Problems=json.dumps(problems))
+        return RecordingResult(name, path, seconds, problems, n_windows, n_labels, key, "")
+
+    def _write_parts(self, name: str, parts: Iterable[PartialResult]) -> tuple[int, int, float]:
+        """Write windows and labels; returns how many there are, and the seconds of the recording."""
+        index = {class_name: number for number, class_name in enumerate(self.manifest.class_list.names)}
+        least = self.manifest.infer["csv_min_score"]
+        n_windows = n_labels = 0
+        seconds, pending = 0.0, np.zeros((0, len(index)), np.float32)
+
+        def write_block(scores: np.ndarray) -> None:
+            values = {"Recording": name, "First": n_windows, "Windows": len(scores)}
+            self._connection.execute(insert(_scores), values | {"Value": pack_scores(scores, least)})
+
+        for scores, labels, seconds in parts:  # noqa: B007
+            pending = np.concatenate([pending, scores])
+            while len(pending) >= WINDOWS_A_BLOCK:
+                write_block(pending[:WINDOWS_A_BLOCK])
+                n_windows, pending = n_windows + WINDOWS_A_BLOCK, pending[WINDOWS_A_BLOCK:]
+            rows = [
+                dict(zip(_label.c.keys(), (name, number, index[label], *values), strict=True))
+                for number, (label, *values) in enumerate(labels, n_labels)
+            ]
+            if rows:
+                self._connection.execute(insert(_label), rows)
+                n_labels += len(rows)
+        if len(pending):
+            write_block(pending)
+        return n_windows + len(pending), n_labels, seconds
+
+    def write_failure(self, name: str, path: str, problem: Problem) -> None:
+        """Note that a recording could not be analyzed, in place of what is there of it."""
+        row = self._new_row(name, path, [problem])
+        if [row] != [before._asdict() for before in self._rows(select(_recording).filter_by(Name=name))]:
+            self._replace(row)
+
+    def _new_row(self, name: str, path: str, problems: list[Problem]) -> dict[str, Any]:
+        row = {"Name": name, "Path": path, "Problems": json.dumps(problems), "Settings": self.manifest.key}
+        return row | {"Seconds": None, "Windows": 0, "Labels": 0, "Occurrences": "[]", "Key": "", "LabelFiles": ""}
+
+    def _replace(self, row: dict[str, Any]) -> None:
+        self.remove(row["Name"])
+        self._execute(insert(_recording), row)
+
+    def remove(self, name: str) -> None:
+        self._execute(delete(_recording).filter_by(Name=name))
+
+    def move(self, name: str, path: str) -> None:
+        """Note where a recording lies now."""
+        self._change(name, Path=path)
+
+    def note_label_files(self, name: str, digest: str) -> None:
+        """Note what a recording's label files were made of."""
+        self._change(name, LabelFiles=digest)
+
+    def _change(self, name: str, **values: Any) -> None:
+        self._execute(update(_recording).filter_by(Name=name).values(values))
+
+    def commit(self) -> None:
+        with usable(self.path, FILE):
+            self._connection.commit()
+
+    def _execute(self, statement: Any, values: dict[str, Any] | None = None) -> None:
+        with usable(self.path, FILE):
+            self._connection.execute(statement, values)
+
+    def finish(self, pack: bool) -> None:
+        """End a run, which replaced or removed the results of all earlier manifests, and close the store.
+
+        Args:
+            pack: rewrite a file that was changed, so that its bytes follow from what it holds, whatever was done
+                before; else it is rewritten only if a quarter of it is free.
+        """
+        with usable(self.path, FILE):
+            if len(_manifests(self._connection, self.path)) > 1:
+                self._connection.execute(delete(_manifest))
+                self._connection.execute(insert(_manifest).values(Content=self.manifest.model_dump_json()))
+            self._connection.commit()
+            if has_much_free(self._connection) or (pack and not is_as_fixed(self.path)):
+                vacuum(self._connection)
+        digest = self.digest()
+        self.close()
+        self.path.with_name(f"{self.path.name}-journal").unlink(missing_ok=True)  # of a run that was killed
+        if pack:
+            fix_header(self.path, digest)
+
+
+def earlier_results(folder: Path) -> EarlierResults:
+    """What a folder holds before a run. Raises EarshotError if that cannot be read."""
+    path = folder / FILE_NAME
+    if not path.is_file():
+        return EarlierResults({}, [])
+    try:
+        engine = open_database(path, FILE, create=True)  # it is empty if a run was killed when it had just begun
+    except EarshotError as error:
+        raise EarshotError(path, error.fault, "remove it and run infer again, or give another --output") from None
+    with usable(path, FILE), engine.connect() as connection:
+        rows = connection.execute(select(_recording.c.Name, _recording.c.Path, _recording.c.Settings))
+        return EarlierResults({name: (file, key) for name, file, key in rows}, _manifests(connection, path))
+
+
+def _manifests(connection: Connection, path: Path) -> list[Manifest]:
+    query = select(_manifest.c.Content).order_by(literal_column("rowid"))
+    try:
+        return [Manifest.model_validate_json(content) for content in connection.execute(query).scalars()]
+    except ValidationError:
+        raise DataSetError(path, "holds no manifest that can be read", f"remove it and {AGAIN}") from None
+
+
+def pack_scores(scores: np.ndarray, least: float) -> bytes:
+    """Scores float32 (n, c) as bytes: a bit for each that says whether it is at least `least` and above 0, then those
+    that are, float32, little-endian. Not compressed, for the bytes would depend on the library's version.
+    """
+    is_kept = scores >= np.float32(least) if least > 0 else scores > 0
+    return np.packbits(is_kept).tobytes() + scores[is_kept].astype("<f4").tobytes()
+
+
+def unpack_scores(value: bytes, shape: tuple[int, int]) -> np.ndarray:
+    """The scores that pack_scores packed, float32 of that shape; those that were not kept are 0."""
+    size = shape[0] * shape[1]
+    n_bytes = (size + 7) // 8
+    is_kept = np.unpackbits(np.frombuffer(value, np.uint8, n_bytes), count=size).astype(bool)
+    scores = np.zeros(size, np.float32)
+    scores[is_kept] = np.frombuffer(value, "<f4", offset=n_bytes)
+    return scores.reshape(shape)

@@ -1,0 +1,36 @@
+"""Labels: sounds that a model found in recordings."""
+
+from collections.abc import Iterable
+from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple
+
+if TYPE_CHECKING:
+    import numpy as np
+
+
+class Label(NamedTuple):
+    """A class from start_time to end_time (s), with the highest score (0..1) of its windows or frames."""
+
+    name: str
+    start_time: float
+    end_time: float
+    score: float
+
+
+class RecordingLabels(NamedTuple):
+    """What a model found in a recording.
+
+    Args:
+        recording: its name.
+        path: its file.
+        seconds: its duration.
+        labels: with class names, by start time and class; may be iterated once.
+        windows: start times float64 (n,), s, and scores float32 (n, n_classes) of its windows, in blocks; may be
+            iterated once.
+    """
+
+    recording: str
+    path: Path
+    seconds: float
+    labels: Iterable[Label]
+    windows: "Iterable[tuple[np.ndarray, np.ndarray]]" = ()

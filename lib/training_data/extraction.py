@@ -1,0 +1,370 @@
+"""From labelled recordings to the training database, incrementally.
+
+Workers cut recordings into windows, which are written in the order of the recordings' names, whatever the number of
+workers; see lib.core.incremental. A window is stored if an event is present in it, by the rule of lib.sound.grid, or as
+background if no part of any event lies in it.
+"""
+
+import hashlib
+import json
+from collections import deque
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import pandas as pd
+from sqlalchemy import Connection, Select, Table, delete, func, insert, select, update
+
+from lib.audio import reader
+from lib.audio.spectrograms import Windows, recording_windows
+from lib.config.schema import AudioSettings, ExtractSettings
+from lib.core.code_digest import digest_code
+from lib.core.databases import fix_header, has_much_free, sole_writer, usable, vacuum, whole_or_nothing
+from lib.core.digests import digest_of
+from lib.core.errors import AudioError, EarshotError, Problem
+from lib.core.files import printable
+from lib.core.incremental import Item, Job, Outcome, Progress, Source, run
+from lib.core.parallel import n_workers
+from lib.formats.data_sets import DataSet
+from lib.sound.grid import expand_ranges, n_windows, windows_with_event
+from lib.training_data import training_tables as tables
+from lib.training_data.spectrogram_codec import encode
+
+WINDOWS_AT_ONCE = 64
+END_TOLERANCE = 0.1
+"""Seconds by which an annotation may outlast its recording before we warn."""
+SHORT = 0.1
+"""Part of a window; we warn of recordings that are shorter."""
+
+
+class ExtractedWindow(NamedTuple):
+    """A window to store: start (s), names of the classes that are present in it, encoded spectrogram."""
+
+    offset: float
+    classes: tuple[str, ...]
+    value: bytes
+
+
+class ExtractedWindows(NamedTuple):
+    """Some windows of a recording, and the seconds that were read of it so far."""
+
+    windows: list[ExtractedWindow]
+    seconds: float
+
+
+@dataclass
+class ExtractionReport:
+    """What the database holds after an extraction, including recordings that were inserted by hand."""
+
+    recordings: int
+    windows: int
+    background_windows: int
+    windows_per_class: dict[str, int]
+    failed: list[dict[str, str]]  # name of each recording that cannot be read, and the reason
+    warnings: list[str]  # all problems
+    digest: str  # of the windows and classes
+
+
+def extract_windows(
+    data_set: DataSet, audio: AudioSettings, settings: ExtractSettings, database: str | Path
+) -> tuple[ExtractionReport, int, list[Problem]]:
+    """Bring the training database to what the data set and the settings say.
+
+    Returns the report, the number of recordings that were new or changed, and a Problem for each recording or
+    annotation that could not be used completely. Raises EarshotError if there are no windows, if another process writes
+    to the database, and with settings.strict if anything was left out.
+    """
+    database = Path(database)
+    items, problems = _items(data_set)
+    chosen = settings.model_dump(include={"overlap", "min_seconds", "background"})
+    job: Job[ExtractedWindows] = Job(
+        what="extract",
+        read=lambda source: read_windows(source, audio, settings),
+        settings=[audio.model_dump(), chosen],
+        code=digest_code(read_windows),
+        workers=n_workers(settings.workers),
+    )
+    with sole_writer(database), usable(database, tables.FILE):
+        engine = tables.open_training_tables(database, create=True)
+        with engine.connect() as connection:
+            store = _WindowStore(connection, _insert_shared_rows(connection, data_set.classes, audio, database))
+            _delete_recordings(connection, sorted(store.keys().keys() - {item.name for item in items}))
+            connection.commit()
+            outcome = run(items, job, store)
+            _delete_other_classes(connection, list(data_set.classes["name"]))
+            connection.commit()
+            problems = [*data_set.problems, *problems, *outcome.problems]
+            report = _report(connection, outcome, problems)
+            digest = digest_of([report.digest, store.keys()])
+            if has_much_free(connection):
+                vacuum(connection)
+        engine.dispose()
+        fix_header(database, digest)
+    if settings.strict and (lost := [problem for problem in problems if problem.lost]):
+        raise EarshotError("", "stopped because extract.strict is set", causes=lost)
+    if not report.windows:
+        raise EarshotError(database, "no window could be extracted", "see the lines above", causes=report.warnings)
+    return report, len(outcome.new), problems
+
+
+def _items(data_set: DataSet) -> tuple[list[Item], list[Problem]]:
+    """The annotated recordings, whose inputs are their place in the data set, times (s) and classes of their events."""
+    events = dict(iter(data_set.annotations.groupby("recording", sort=False)))
+    items, problems = [], []
+    for name, path in data_set.recordings.items():
+        rows: pd.DataFrame | None = events.get(name)
+        if rows is None:
+            remedy = "annotate it; only annotated recordings are used for training"
+            problems.append(Problem(printable(str(path)), "has no annotations that can be used", remedy))
+            continue
+        times = rows[["start_time", "end_time"]].to_numpy().tolist()
+        place = printable(str(path.relative_to(data_set.folder)))
+        items.append(Item(name, path, [place, times, list(rows["class"])]))
+    return items, problems
+
+
+def read_windows(
+    source: Source, audio: AudioSettings, settings: ExtractSettings
+) -> Iterator[ExtractedWindows | Progress | Problem]:
+    """The windows of a recording that are stored, how far it is read, and what is unusual about it.
+
+    Background windows are taken evenly, in the proportion of settings.background. Where they begin follows from the
+    content of the recording: short recordings would never contribute if all began alike. Raises AudioError.
+    """
+    path, (_, times, names) = source.item.path, source.item.inputs
+    total = reader.probe(path).seconds
+    length, hop = audio.spec_duration, audio.spec_duration - settings.overlap
+    events, classes = np.reshape(np.array(times, np.float64), (-1, 2)), np.array(names)
+    notes: list[str] = []
+    seconds, loudest, background_due = 0.0, 0.0, int(source.content[:8], 16) / 2**32
+    batches = recording_windows(path, audio, hop, WINDOWS_AT_ONCE, note=notes.append)
+    for starts, spectrograms, seconds in _settled(batches, length, hop):
+        present, is_empty = label_windows(starts, seconds, events, length, hop, settings.min_seconds)
+        windows = []
+        for start, events_here, is_background, spectrogram in zip(starts, present, is_empty, spectrograms, strict=True):
+            if is_background:
+                background_due += settings.background
+                is_background = background_due >= 1
+                background_due -= is_background
+            if is_background or events_here.any():
+                names_here = tuple(sorted(set(classes[events_here])))
+                windows.append(ExtractedWindow(float(start), names_here, encode(spectrogram)))
+        loudest = max(loudest, float(spectrograms.max()))
+        yield ExtractedWindows(windows, seconds)
+        yield Progress(seconds, total)
+    if loudest == 0:
+        notes.append("is silent from start to end")
+    shown = printable(str(path))
+    yield from (Problem(shown, note, "check the file", lost=False) for note in notes)
+    yield from short_recording(path, seconds, length)
+    yield from _events_outside(shown, events, names, seconds)
+
+
+def short_recording(path: Path, seconds: float, length: float) -> Iterator[Problem]:
+    """A Problem if a recording is much shorter than a window of `length` s."""
+    if seconds < SHORT * length:
+        fault = f"lasts only {seconds:.2g} s, less than a tenth of a window"
+        yield Problem(printable(str(path)), fault, "check the file", lost=False)
+
+
+def _settled(batches: Iterable[Windows], length: float, hop: float) -> Iterator[Windows]:
+    """Hold windows of a recording back until what is still to be read cannot change which events are present in them.
+
+    That depends on where the recording ends, if an event or the next window reaches there. `seconds` of a batch is what
+    was read by the time it is yielded.
+    """
+    waiting: deque[Windows] = deque()
+    for windows in batches:
+        waiting.append(windows)
+        while waiting and waiting[0].starts[-1] + 2 * length + hop <= windows.seconds:
+            yield waiting.popleft()._replace(seconds=windows.seconds)
+    yield from [windows._replace(seconds=waiting[-1].seconds) for windows in waiting]
+
+
+def label_windows(
+    starts: np.ndarray, seconds: float, events: np.ndarray, length: float, hop: float, min_seconds: float
+) -> tuple[np.ndarray, np.ndarray]:
+    """Which events are present in each window, and which windows contain no part of any event.
+
+    Args:
+        starts: of successive windows, (n_windows,), s.
+        seconds: of the recording, or what was read of it.
+        events: start and end times, (n_events, 2), s.
+        length, hop: of the windows, s.
+        min_seconds: see lib.sound.grid.
+
+    Returns bool (n_windows, n_events) and bool (n_windows,).
+    """
+    begin, end = events[:, 0], np.maximum(np.minimum(events[:, 1], seconds), events[:, 0])
+    first, last = windows_with_event(begin, end, length, hop, min_seconds, n_windows(seconds, length, hop))
+    last = np.where(begin < seconds, last, -1)
+    index = round(starts[0] / hop)  # of the first of these windows
+    event, window = expand_ranges(np.maximum(first - index, 0), np.minimum(last - index, len(starts) - 1))
+    present = np.zeros((len(starts), len(events)), bool)
+    present[window, event] = True
+    inside = np.minimum(starts[:, None] + length, events[:, 1]) - np.maximum(starts[:, None], begin)
+    return present, ~((inside > 0) | present).any(axis=1)
+
+
+def _events_outside(shown: str, events: np.ndarray, classes: list[str], seconds: float) -> Iterator[Problem]:
+    """A Problem for each event that lies partly or completely after the end of the recording."""
+    for (start, end), name in zip(events, classes, strict=True):
+        where = f"the annotation of {name} at {start:g} to {end:g} s"
+        if start >= seconds:
+            yield Problem(shown, f"{where} starts after the end ({seconds:.2f} s)", "correct its times")
+        elif seconds + END_TOLERANCE < end < np.inf:
+            fault = f"{where} ends after the end ({seconds:.2f} s) and was cut there"
+            yield Problem(shown, fault, "check the file", lost=False)
+
+
+class _SharedIds(NamedTuple):
+    """IDs of the rows that all windows refer to."""
+
+    source: int
+    spec_group: int
+    classes: dict[str, int]
+
+
+class _WindowStore:
+    """Recordings that the extract stage put into a training database, as lib.core.incremental needs them."""
+
+    def __init__(self, connection: Connection, ids: _SharedIds) -> None:
+        self._connection, self._ids = connection, ids
+
+    def keys(self) -> dict[str, str]:
+        columns = tables.recording.c
+        rows = self._connection.execute(select(columns.Name, columns.Key).where(columns.Key.is_not(None)))
+        return {name: key for name, key in rows}
+
+    def keep(self, item: Item) -> list[Problem]:
+        columns = tables.recording.c
+        query = select(columns.Problems).where(columns.Name == item.name, columns.Key.is_not(None))
+        return [Problem(*fields) for fields in json.loads(self._connection.execute(query).scalar_one())]
+
+    def write(self, item: Item, key: str, pieces: Iterator[ExtractedWindows], problems: list[Problem]) -> None:
+        with whole_or_nothing(self._connection):
+            _delete_recordings(self._connection, [item.name])
+            columns = {"SourceID": self._ids.source, "FileName": printable(item.path.name), "Path": item.inputs[0]}
+            columns |= {"Name": item.name, "Seconds": 0.0, "Key": ""}
+            recording_id = self._connection.execute(insert(tables.recording), columns).lastrowid
+            digest, seconds = hashlib.blake2b(digest_size=16), 0.0
+            for windows, seconds in pieces:  # noqa: B007
+                self._insert(recording_id, windows)
+                for window in windows:
+                    digest.update(repr((window.offset, window.classes, len(window.value))).encode() + window.value)
+            done = {"Seconds": seconds, "Key": key, "Digest": digest.hexdigest(), "Problems": json.dumps(problems)}
+            self._connection.execute(update(tables.recording).filter_by(ID=recording_id).values(done))
+
+    def _insert(self, recording_id: int, windows: list[ExtractedWindow]) -> None:
+        first = (self._connection.execute(select(func.max(tables.segment.c.ID))).scalar() or 0) + 1
+        segments: list[dict] = []
+        labels: list[dict] = []
+        spectrograms: list[dict] = []
+        for segment_id, window in enumerate(windows, first):
+            segments.append({"ID": segment_id, "RecordingID": recording_id, "Offset": window.offset})
+            labels += [{"SegmentID": segment_id, "ClassID": self._ids.classes[name]} for name in window.classes]
+            spectrograms.append({"SegmentID": segment_id, "SpecGroupID": self._ids.spec_group, "Value": window.value})
+        for table, rows in (
+            (tables.segment, segments),
+            (tables.segment_class, labels),
+            (tables.spec_value, spectrograms),
+        ):
+            if rows:
+                self._connection.execute(insert(table), rows)
+
+    def fail(self, item: Item, error: AudioError) -> None:
+        _delete_recordings(self._connection, [item.name])
+
+    def commit(self) -> None:
+        self._connection.commit()
+
+
+def _insert_shared_rows(
+    connection: Connection, classes: pd.DataFrame, audio: AudioSettings, database: Path
+) -> _SharedIds:
+    """Insert or update the rows that all windows refer to.
+
+    Raises EarshotError if recordings inserted by hand have spectrograms of other settings in the group.
+    """
+    settings, group = tables.settings_text(audio), tables.spec_group.c
+    by_hand = select(func.count()).select_from(tables.spec_value).join(tables.segment).join(tables.recording)
+    by_hand = by_hand.join(tables.spec_group).where(tables.recording.c.Key.is_(None), group.Name == tables.DEFAULT)
+    if n := connection.execute(by_hand.where(group.Settings.is_distinct_from(settings))).scalar():
+        fault = f"{n} spectrograms of recordings inserted by hand have other audio settings"
+        remedy = f"run it with --spec_group {tables.DEFAULT} --replace to remake them, or use another database"
+        raise EarshotError(database, fault, remedy)
+    source_id = _id_of(connection, tables.source, tables.DEFAULT)
+    group_id = _id_of(connection, tables.spec_group, tables.DEFAULT, Settings=settings)
+    _id_of(connection, tables.category, tables.DEFAULT)
+    ids = {}
+    for row in classes.itertuples():
+        category_id = _id_of(connection, tables.category, row.category or tables.DEFAULT)
+        values = {"CategoryID": category_id, "AltName": row.alt_name, "Code": row.code, "AltCode": row.alt_code}
+        ids[row.name] = _id_of(connection, tables.class_, row.name, **values)
+    return _SharedIds(source_id, group_id, ids)
+
+
+def _id_of(connection: Connection, table: Table, name: str, **values) -> int:
+    """The ID of the row of a name, inserted if missing, with the other columns set to the values."""
+    row = connection.execute(select(table).where(table.c.Name == name)).mappings().first()
+    if row is None:
+        return connection.execute(insert(table).values(Name=name, **values)).lastrowid
+    if values.items() - row.items():  # SQLite counts an update as a change even if it changes nothing
+        connection.execute(update(table).where(row["ID"] == table.c.ID).values(values))
+    return row["ID"]
+
+
+def _delete_recordings(connection: Connection, names: list[str]) -> None:
+    """Delete recordings, except those that were inserted by hand, with all rows that belong to them."""
+    columns = tables.recording.c
+    for start in range(0, len(names), 500):
+        chosen = columns.Name.in_(names[start : start + 500]) & columns.Key.is_not(None)
+        connection.execute(delete(tables.recording).where(chosen))
+
+
+def _delete_other_classes(connection: Connection, names: list[str]) -> None:
+    """Delete classes of other names, except those of recordings inserted by hand, and categories without classes.
+
+    This comes last: until then, labels of recordings that are still to be replaced refer to them, and an interrupted
+    run may be resumed with a data set that has them again.
+    """
+    labels, class_, category = tables.segment_class, tables.class_.c, tables.category.c
+    by_hand = select(labels.c.ClassID).join_from(labels, tables.segment).join(tables.recording).filter_by(Key=None)
+    connection.execute(delete(tables.class_).where(class_.Name.not_in(names), class_.ID.not_in(by_hand)))
+    unused = category.ID.not_in(select(class_.CategoryID)) & (category.Name != tables.DEFAULT)
+    connection.execute(delete(tables.category).where(unused))
+
+
+def _report(connection: Connection, outcome: Outcome, problems: list[Problem]) -> ExtractionReport:
+    """The report; its digest is of the content of the extracted recordings, of the classes, and of paths, offsets,
+    classes and sizes of spectrograms of recordings inserted by hand."""
+    recording, segment, label = tables.recording.c, tables.segment.c, tables.segment_class.c
+    class_, category, value, group = tables.class_.c, tables.category.c, tables.spec_value.c, tables.spec_group.c
+
+    def rows(query: Select) -> list[list]:
+        return [list(row) for row in connection.execute(query)]
+
+    [[n_recordings]], [[n_segments]] = (
+        rows(select(func.count()).select_from(table)) for table in (tables.recording, tables.segment)
+    )
+    [[n_labelled]] = rows(select(func.count(func.distinct(label.SegmentID))))
+    per_class = select(class_.Name, func.count(label.ID)).join_from(tables.class_, tables.segment_class, isouter=True)
+    extracted = select(recording.Name, recording.Digest).where(recording.Key.is_not(None)).order_by(recording.Name)
+    classes = select(class_.Name, class_.Code, class_.AltName, class_.AltCode, category.Name)
+    classes = classes.join_from(tables.class_, tables.category).order_by(class_.Name)
+    by_hand = select(recording.Path, segment.Offset, class_.Name, func.length(value.Value))
+    by_hand = by_hand.join_from(tables.recording, tables.segment).join(tables.spec_value).join(tables.spec_group)
+    by_hand = by_hand.outerjoin(tables.segment_class, label.SegmentID == segment.ID).outerjoin(tables.class_)
+    by_hand = by_hand.where(recording.Key.is_(None), group.Name == tables.DEFAULT)
+    by_hand = by_hand.order_by(recording.Path, segment.Offset, class_.Name)
+    return ExtractionReport(
+        recordings=n_recordings,
+        windows=n_segments,
+        background_windows=n_segments - n_labelled,
+        windows_per_class=dict(rows(per_class.group_by(class_.Name).order_by(class_.Name))),
+        failed=[{"recording": name, "reason": error.fault} for name, error in outcome.failed.items()],
+        warnings=[str(problem) for problem in problems],
+        digest=digest_of([rows(extracted), rows(classes), rows(by_hand)]),
+    )

@@ -1,0 +1,194 @@
+"""Which of some models are best together: the scores of an ensemble are the mean of its models' scores.
+
+If there are few ensembles of a size, all are tried. Otherwise models are added one by one, each time the one that helps
+most (Caruana et al., Ensemble Selection from Libraries of Models, 2004, without replacement); then single models are
+exchanged as long as that helps; the remaining trials go to ensembles drawn at random.
+
+The best of many on a test set is better there than elsewhere: choose on validation data, and test on other recordings.
+"""
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import replace
+from itertools import combinations
+from math import comb
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import pandas as pd
+
+from lib.config.schema import EvaluateSettings
+from lib.core.errors import EarshotError, SettingsError
+from lib.core.files import atomic
+from lib.core.progress import progress
+from lib.evaluation import metrics
+from lib.evaluation.segment_metrics import measure
+from lib.evaluation.units import Units
+from lib.models.description import description_file
+from lib.tuning.model_scores import ModelScores
+
+AREAS = ("macro_pr_auc", "micro_pr_auc", "macro_roc_auc", "micro_roc_auc")
+METRICS = (*AREAS, "precision", "recall", "f1", "best_f1", "accuracy")
+
+
+class Ensemble(NamedTuple):
+    """An ensemble that was tried.
+
+    Args:
+        models: their indexes, rising.
+        score: how good they are together.
+        found_by: all, greedy, swap or random.
+        low, high: bounds of the 95 % interval of the score, NaN if it was not computed.
+    """
+
+    models: tuple[int, ...]
+    score: float
+    found_by: str
+    low: float = np.nan
+    high: float = np.nan
+
+
+def metric_name(name: str) -> str:
+    """A figure of the evaluation by its name, with or without `_auc`. Raises SettingsError."""
+    for candidate in (name, f"{name}_auc"):
+        if candidate in METRICS:
+            return candidate
+    raise SettingsError(f"metric = {name!r}", f"must be one of {', '.join(METRICS)}")
+
+
+def evaluate_ensemble(models: ModelScores, chosen: Iterable[int], metric: str, threshold: float = 0.5) -> float:
+    """A figure (one of METRICS) of the mean scores of the chosen models. Raises EarshotError if it is undefined."""
+    units, parts = models.units, [models.scores[index] for index in chosen]
+    if metric in AREAS:
+        value = _area(units, parts, metric)
+    else:
+        value = measure(replace(units, scores=_mean(parts)), threshold, resamples=0).figures.get(metric, np.nan)
+    if not np.isfinite(value):
+        raise EarshotError(f"metric = {metric!r}", "is not defined on this test set", "choose another")
+    return float(value)
+
+
+def _area(units: Units, parts: list[np.ndarray], metric: str) -> float:
+    """Class by class for a macro average: no more than a column of each model is read at a time."""
+    average, _, area = metric.partition("_")
+    columns = enumerate(units.truth.T)
+    pairs = ((truth, _mean([part[:, k] for part in parts]), units.recording) for k, truth in columns)
+    if average == "micro":
+        owner = np.repeat(units.recording, len(units.classes))
+        pairs = (each for each in [(units.truth.ravel(), _mean(parts).ravel(), owner)])
+    once = np.ones((1, len(units.recordings)), np.float32)
+    areas = np.array([metrics.areas(metrics.rank(*pair), once) for pair in pairs])[:, 0 if area == "pr_auc" else 1]
+    return float(areas[np.isfinite(areas)].mean()) if np.isfinite(areas).any() else np.nan
+
+
+def _mean(parts: list[np.ndarray]) -> np.ndarray:
+    total = np.array(parts[0], np.float32)
+    for part in parts[1:]:
+        total += part
+    return total / np.float32(len(parts))
+
+
+def find_ensembles(
+    models: ModelScores, sizes: range, metric: str, trials: int, settings: EvaluateSettings
+) -> list[Ensemble]:
+    """Ensembles of these sizes, up to `trials` of each, ranked, the best of each size with its interval."""
+    count, threshold = len(models.names), settings.threshold
+    steps = search_ensembles(count, sizes, trials, lambda chosen: evaluate_ensemble(models, chosen, metric, threshold))
+    tried = ranked(progress(steps, "ensemble", n_trials(count, sizes, trials), unit="ensembles"))
+    for size in sizes:
+        place, best = next((place, entry) for place, entry in enumerate(tried) if len(entry.models) == size)
+        units = replace(models.units, scores=_mean([models.scores[index] for index in best.models]))
+        figures = measure(units, threshold, settings.bootstrap, settings.seed).figures
+        low, high = (figures.get(f"{metric}_{side}", np.nan) for side in ("low", "high"))
+        tried[place] = best._replace(low=low, high=high)
+    return tried
+
+
+def n_trials(n_models: int, sizes: Iterable[int], trials: int) -> int:
+    """How many ensembles `search_ensembles` tries, at most."""
+    counts = ((comb(n_models, size), sum(n_models - taken for taken in range(size))) for size in sizes)
+    return sum(count if count <= trials else max(trials, steps) for count, steps in counts)
+
+
+def search_ensembles(
+    n_models: int, sizes: Iterable[int], trials: int, score: Callable[[tuple[int, ...]], float], seed: int = 1
+) -> Iterator[Ensemble]:
+    """Try ensembles and yield each once, as soon as its score is known.
+
+    Args:
+        trials: ensembles of each size to try; adding models one by one may take more.
+        score: how good an ensemble is; more is better.
+        seed: the same seed gives the same ensembles.
+    """
+    rng = np.random.default_rng(seed)
+    known: dict[tuple[int, ...], float] = {}
+
+    def look(candidates: Iterable[tuple[int, ...]], found_by: str) -> Iterator[Ensemble]:
+        for candidate in candidates:
+            if candidate not in known:
+                known[candidate] = score(candidate)
+                yield Ensemble(candidate, known[candidate], found_by)
+
+    for size in sizes:
+        if comb(n_models, size) <= trials:
+            yield from look(combinations(range(n_models), size), "all")
+            continue
+        best: tuple[int, ...] = ()
+        for _ in range(size):
+            longer = [tuple(sorted((*best, model))) for model in range(n_models) if model not in best]
+            yield from look(longer, "greedy")
+            best = max(longer, key=known.__getitem__)
+
+        def left(size: int = size) -> int:
+            return max(0, trials - sum(len(models) == size for models in known))
+
+        while left():
+            near = _exchanged(best, n_models)
+            yield from look([models for models in near if models not in known][: left()], "swap")
+            better = max((models for models in near if models in known), key=known.__getitem__)
+            if known[better] <= known[best]:
+                break
+            best = better
+        while left():
+            drawn = rng.choice(n_models, size, replace=False)
+            yield from look([tuple(sorted(drawn.tolist()))], "random")
+
+
+def _exchanged(models: tuple[int, ...], n_models: int) -> list[tuple[int, ...]]:
+    """The ensembles that differ in one model."""
+    others = [model for model in range(n_models) if model not in models]
+    return [tuple(sorted({*models, new} - {old})) for old in models for new in others]
+
+
+def ranked(ensembles: Iterable[Ensemble]) -> list[Ensemble]:
+    """Best first; of equals the one of fewer models, then of the first models."""
+    return sorted(ensembles, key=lambda ensemble: (-ensemble.score, len(ensemble.models), ensemble.models))
+
+
+def ensemble_table(tried: Sequence[Ensemble], names: list[str]) -> pd.DataFrame:
+    """ensemble.csv: size, score, low, high, found_by, checkpoints (their names), in the order of `tried`."""
+    table = pd.DataFrame(tried, columns=Ensemble._fields)
+    table["size"] = table["models"].map(len)
+    table["checkpoints"] = table["models"].map(lambda models: "; ".join(names[index] for index in models))
+    return table[["size", "score", "low", "high", "found_by", "checkpoints"]]
+
+
+def check_output(folder: Path) -> None:
+    """Raise EarshotError if there are models in the folder, which would become part of the ensemble."""
+    if any(folder.glob("*.pt")):
+        raise EarshotError(folder, "holds models already", "give an empty folder as --output")
+
+
+def copy_models(models: list[Path], folder: Path) -> None:
+    """Copy checkpoints with their descriptions into a folder; those of equal names get their folder's name before it.
+
+    Raises EarshotError if that does not tell them apart.
+    """
+    names = [model.name for model in models]
+    for model in models:
+        name = model.name if names.count(model.name) == 1 else f"{model.resolve().parent.name}-{model.name}"
+        if (folder / name).exists():
+            raise EarshotError(folder / name, "two of the models have this name", "rename one of them")
+        for source, target in ((model, folder / name), (description_file(model), description_file(folder / name))):
+            with atomic(target) as part:
+                part.write_bytes(source.read_bytes())

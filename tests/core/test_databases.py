@@ -1,0 +1,114 @@
+import sqlite3
+import subprocess
+import sys
+
+import pytest
+from sqlalchemy import Column, Integer, MetaData, Table, Text, insert, select
+
+from lib.core.databases import Kind, fix_header, open_database, sole_writer, usable, whole_or_nothing
+from lib.core.errors import EarshotError
+
+METADATA = MetaData()
+BIRD = Table("Bird", METADATA, Column("ID", Integer, primary_key=True), Column("Name", Text))
+KIND = Kind("bird list", METADATA, 0x42495244, 2, "run the count stage")
+
+
+@pytest.fixture
+def path(tmp_path):
+    return tmp_path / "birds.db"
+
+
+def names(path) -> list[str]:
+    with open_database(path, KIND, create=False).connect() as connection:
+        return list(connection.execute(select(BIRD.c.Name).order_by(BIRD.c.ID)).scalars())
+
+
+def test_a_database_is_made_with_its_tables_and_found_again(path):
+    with open_database(path, KIND, create=True).begin() as connection:
+        connection.execute(insert(BIRD).values(Name="tern"))
+    assert names(path) == ["tern"]
+
+
+def _other_tables(path):
+    with sqlite3.connect(path) as connection:
+        connection.execute("CREATE TABLE Fish (Name)")
+
+
+def _other_version(path):
+    open_database(path, KIND._replace(version=1), create=True)
+
+
+@pytest.mark.parametrize(
+    ("make", "line"),
+    [
+        (lambda path: None, "no such file; run the count stage first"),
+        (
+            lambda path: path.write_bytes(b"text, no database" * 99),
+            "cannot be opened (file is not a database); remove it",
+        ),
+        (lambda path: path.touch(), "is an empty database; run the count stage"),
+        (_other_tables, "is another database; give a file of its own"),
+        (_other_version, "is a bird list of another version; run the count stage to rebuild it, or give another file"),
+    ],
+)
+def test_a_file_that_cannot_be_used_is_one_line_that_says_what_to_do(path, make, line):
+    make(path)
+    with pytest.raises(EarshotError) as caught:
+        open_database(path, KIND, create=False)
+    assert str(caught.value).startswith(f"{path}: {line}") and "\n" not in str(caught.value)
+
+
+def test_a_damaged_page_is_told_where_it_is_read(path):
+    with open_database(path, KIND, create=True).begin() as connection:
+        connection.execute(insert(BIRD), [{"Name": "x" * 500} for _ in range(100)])
+    content = bytearray(path.read_bytes())
+    content[8192:] = b"\xff" * (len(content) - 8192)
+    path.write_bytes(content)
+    remedy = "if it is damaged, remove it and run the count stage"
+    with pytest.raises(EarshotError, match=remedy), usable(path, KIND):
+        names(path)
+
+
+def test_what_fails_halfway_leaves_what_was_written_before(path):
+    with open_database(path, KIND, create=True).connect() as connection:
+        connection.execute(insert(BIRD).values(Name="tern"))
+        with pytest.raises(RuntimeError), whole_or_nothing(connection):
+            connection.execute(insert(BIRD).values(Name="gull"))
+            raise RuntimeError
+        connection.execute(insert(BIRD).values(Name="skua"))
+        connection.commit()
+    assert names(path) == ["tern", "skua"]
+
+
+def test_another_process_cannot_write_to_the_same_file(path):
+    code = f"""
+from pathlib import Path
+from lib.core.databases import sole_writer
+with sole_writer(Path({str(path)!r})):
+    print("writing", flush=True)
+    input()
+"""
+    with subprocess.Popen(
+        [sys.executable, "-c", code], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    ) as other:
+        assert other.stdout.readline() == "writing\n"
+        with pytest.raises(EarshotError, match="another process is writing to it; wait"), sole_writer(path):
+            pass
+        other.kill()
+    with sole_writer(path):  # the lock ends with its process
+        pass
+
+
+def test_bytes_follow_from_content_not_from_how_often_it_was_written(path, tmp_path):
+    other = tmp_path / "other.db"
+    for file, changes in ((path, 1), (other, 5)):
+        engine = open_database(file, KIND, create=True)
+        for number in range(changes):
+            with engine.begin() as connection:
+                connection.execute(BIRD.delete())
+                connection.execute(insert(BIRD).values(ID=1, Name="tern" if number == changes - 1 else "gull"))
+            with engine.connect() as connection:
+                connection.connection.cursor().execute("VACUUM")
+        fix_header(file, "0123456789abcdef")
+    assert path.read_bytes() == other.read_bytes()
+    assert names(path) == ["tern"]

@@ -1,0 +1,60 @@
+import json
+import os
+
+import pytest
+
+from lib.core.digests import digest_file, digest_of
+from lib.core.files import atomic, printable, write_json, write_text
+
+
+def test_a_file_appears_whole_with_its_folders(tmp_path):
+    path = tmp_path / "deep/er/a.txt"
+    with atomic(path) as part:
+        part.write_text("half")
+        assert not path.exists()
+        part.write_text("whole")
+    assert path.read_text() == "whole" and list(path.parent.iterdir()) == [path]
+
+
+def test_what_stood_there_stays_if_writing_fails(tmp_path):
+    path = tmp_path / "a.txt"
+    write_text(path, "old")
+    with pytest.raises(RuntimeError), atomic(path) as part:
+        part.write_text("ne")
+        raise RuntimeError
+    assert path.read_text() == "old" and list(tmp_path.iterdir()) == [path]
+
+
+def test_a_place_that_cannot_be_written_is_an_error_that_names_it(tmp_path):
+    (tmp_path / "file").touch()
+    with pytest.raises(OSError, match="file/below"):
+        write_text(tmp_path / "file/below/a.txt", "x")
+
+
+def test_json_is_written_for_people_and_read_back(tmp_path):
+    content = {"name": "Bruant à gorge", "n": [1, 2.5, None]}
+    write_json(tmp_path / "a.json", content)
+    text = (tmp_path / "a.json").read_text(encoding="utf-8")
+    assert json.loads(text) == content and "à" in text and text.endswith("}\n")
+
+
+def test_a_digest_tells_whether_bytes_are_the_same(tmp_path):
+    digests = []
+    for content in (b"", b"a", b"a", b"b" * 3_000_000):
+        (tmp_path / "a").write_bytes(content)
+        digests.append(digest_file(tmp_path / "a"))
+    assert digests[1] == digests[2] and len(set(digests)) == 3 and {len(digest) for digest in digests} == {32}
+
+
+def test_a_digest_of_content_does_not_depend_on_the_order_of_keys():
+    assert digest_of({"a": 1, "b": [1, 2]}) == digest_of({"b": [1, 2], "a": 1})
+    different = [{"a": 1}, {"a": 2}, {"a": "1"}, {"a": None}, ["a", 1], os.fsdecode(b"\xe9"), "é"]
+    assert len({digest_of(content) for content in different}) == len(different)
+
+
+@pytest.mark.parametrize(
+    ("name", "shown"), [(b"a.wav", "a.wav"), ("é.wav".encode(), "é.wav"), (b"caf\xe9.wav", r"caf\xe9.wav")]
+)
+def test_a_file_name_is_shown_as_valid_text(name, shown):
+    assert printable(os.fsdecode(name)) == shown
+    assert printable(os.fsdecode(name)).encode("utf-8")

@@ -1,0 +1,92 @@
+import os
+
+import pytest
+
+from lib.core.errors import AudioError
+from lib.sound.recordings import find_recordings, recordings_of
+
+
+def touch(folder, *names):
+    for name in names:
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).touch()
+    return folder
+
+
+def write_list(tmp_path, *lines, encoding="utf-8"):
+    path = tmp_path / "list.txt"
+    path.write_text("\r\n".join(lines), encoding=encoding, errors="surrogateescape")
+    return path
+
+
+def test_only_visible_sound_files_that_match_are_found(tmp_path):
+    touch(tmp_path, "a-1.wav", "b/a-2.FLAC", "b/c-3.mp3", "notes.txt", ".a-4.wav", ".cache/a-5.wav")
+    (tmp_path / "b/back").symlink_to(tmp_path)
+    assert list(find_recordings(tmp_path)[0]) == ["a-1", "a-2", "c-3"]
+    assert list(find_recordings(tmp_path, "a-*")[0]) == ["a-1", "a-2"]
+    with pytest.raises(AudioError, match="nowhere: no such file or folder"):
+        find_recordings(tmp_path / "nowhere")
+
+
+def test_recordings_with_one_stem_get_distinct_names(tmp_path):
+    touch(tmp_path, "x/one.wav", "y/one.wav", "y/one.flac", "two.wav", "two.wav.flac", "two.mp3", "three.ogg")
+    recordings, problems = find_recordings(tmp_path)
+    assert {str(path.relative_to(tmp_path)): name for name, path in recordings.items()} == {
+        "x/one.wav": "x/one",
+        "y/one.wav": "y/one.wav",
+        "y/one.flac": "y/one.flac",
+        "two.wav.flac": "two.wav",
+        "two.mp3": "two.mp3",
+        "three.ogg": "three",
+    }
+    (problem,) = problems  # two.wav cannot be told from two.wav.flac
+    assert problem.lost and problem.subject == str(tmp_path / "two.wav")
+    assert list(recordings) == sorted(recordings)
+
+
+def test_names_that_are_not_utf8_are_shown_with_their_bytes(tmp_path):
+    name = os.fsdecode(b"caf\xe9.wav")
+    (tmp_path / name).touch()
+    for recordings, problems in (
+        find_recordings(tmp_path),
+        recordings_of(tmp_path / name),
+        recordings_of(write_list(tmp_path, name)),
+    ):
+        assert recordings == {r"caf\xe9": tmp_path / name}
+        (problem,) = problems
+        assert not problem.lost and str(problem).isascii() and r"caf\xe9.wav" in str(problem)
+
+
+def test_a_file_and_a_folder_give_recordings_by_name(tmp_path):
+    touch(tmp_path, "r00.wav", "r01.wav")
+    assert recordings_of(tmp_path / "r01.wav") == ({"r01": tmp_path / "r01.wav"}, [])
+    assert recordings_of(str(tmp_path)) == ({name: tmp_path / f"{name}.wav" for name in ("r00", "r01")}, [])
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig"])
+def test_a_list_names_files_and_folders_relative_to_itself(tmp_path, encoding):
+    touch(tmp_path, "near.wav", "far/r00.wav", "far/r01.wav")
+    lines = ["near.wav", "", "# a comment", f" {tmp_path / 'far'} ", "far/../near.wav"]
+    recordings, problems = recordings_of(write_list(tmp_path, *lines, encoding=encoding))
+    files = {"near": "near.wav", "r00": "far/r00.wav", "r01": "far/r01.wav"}
+    assert recordings == {name: tmp_path / file for name, file in files.items()} and problems == []
+
+
+def test_paths_in_a_list_that_do_not_exist_are_named_and_the_others_are_used(tmp_path):
+    path = write_list(touch(tmp_path, "r01.wav"), "nowhere.wav", "r01.wav")
+    recordings, (problem,) = recordings_of(path)
+    assert list(recordings) == ["r01"]
+    assert problem.subject == f"{path}:1" and problem.lost
+    assert problem.fault == f"{tmp_path}/nowhere.wav: no such file or folder"
+
+
+def test_recordings_of_the_same_name_in_a_list_are_told_apart_by_their_folders(tmp_path):
+    touch(tmp_path, "x/r01.wav", "y/r01.wav")
+    recordings, problems = recordings_of(write_list(tmp_path, "x", "y/r01.wav"))
+    assert recordings == {name: tmp_path / f"{name}.wav" for name in ("x/r01", "y/r01")} and problems == []
+
+
+def test_no_recordings_at_all_is_an_error(tmp_path):
+    for path in (tmp_path, write_list(tmp_path, "# nothing"), tmp_path / "none"):
+        with pytest.raises(AudioError, match=str(path)):
+            recordings_of(path)

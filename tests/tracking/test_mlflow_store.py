@@ -1,0 +1,66 @@
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from lib.config.schema import TrackingSettings
+from lib.tracking.mlflow_store import SQLITE, ensure_store, mlflow_client, store_uri
+
+PROJECT = Path(__file__).parents[2]
+
+
+@pytest.fixture
+def project(tmp_path, monkeypatch) -> Path:
+    (tmp_path / "dvc.yaml").touch()
+    (tmp_path / "data/deep").mkdir(parents=True)
+    monkeypatch.chdir(tmp_path / "data/deep")
+    monkeypatch.delenv("DVC_ROOT", raising=False)
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    return tmp_path
+
+
+def test_the_store_lies_beside_dvc_yaml_unless_the_environment_or_before_it_the_setting_says_otherwise(
+    project, monkeypatch
+):
+    assert store_uri(TrackingSettings()) == f"sqlite:///{project}/mlflow.db"
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://localhost:5000")
+    assert store_uri(TrackingSettings()) == "http://localhost:5000"
+    assert store_uri(TrackingSettings(uri="sqlite:////elsewhere/x.db")) == "sqlite:////elsewhere/x.db"
+
+
+def test_an_experiment_in_a_copy_of_the_project_uses_the_store_of_the_main_project(project, monkeypatch):
+    monkeypatch.setenv("DVC_ROOT", "/main/project")
+    assert store_uri(TrackingSettings()) == "sqlite:////main/project/mlflow.db"
+    assert store_uri(TrackingSettings(uri="sqlite:///runs/all.db")) == "sqlite:////main/project/runs/all.db"
+
+
+def test_artifacts_lie_beside_the_database_at_an_absolute_place(store):
+    folder = Path(store.removeprefix(SQLITE)).parent
+    assert mlflow_client(store).get_experiment_by_name("first").artifact_location == (folder / "mlartifacts").as_uri()
+
+
+def test_another_experiment_enters_a_store_that_exists(store):
+    names = ("first", "second", "second")
+    ids = [ensure_store(store, name) for name in names]
+    assert ids == [mlflow_client(store).get_experiment_by_name(name).experiment_id for name in names]
+
+
+def test_processes_that_start_together_make_one_whole_store_whatever_a_killed_one_left_and_say_nothing(tmp_path):
+    (tmp_path / ".mlflow.db.part").write_bytes(b"half a database")
+    uri = f"sqlite:///{tmp_path}/mlflow.db"
+    command = [sys.executable, "-c", f"from lib.tracking.mlflow_store import ensure_store; ensure_store({uri!r}, 'e')"]
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
+    processes = [subprocess.Popen(command, cwd=PROJECT, **pipes) for _ in range(2)]
+    assert [(*process.communicate(timeout=120), process.returncode) for process in processes] == [(b"", b"", 0)] * 2
+    experiments = mlflow_client(uri).search_experiments()
+    assert sorted(experiment.name for experiment in experiments) == ["Default", "e"]
+    assert not (tmp_path / ".mlflow.db.part").exists()
+
+
+def test_a_store_that_is_ready_is_recognized_without_importing_mlflow(store):
+    code = (
+        "import sys; from lib.tracking.mlflow_store import ensure_store; "
+        f"ensure_store({store!r}, 'first'); sys.exit('mlflow' in sys.modules)"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True, cwd=PROJECT)

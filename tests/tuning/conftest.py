@@ -1,0 +1,1 @@
+from tests.tracking.conftest import store as store
