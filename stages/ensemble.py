@@ -48,7 +48,7 @@ def ensemble(
     from pathlib import Path
 
     from lib.core.files import write_table
-    from lib.formats.data_sets import test_data_set
+    from lib.formats.data_sets import evaluation_data_set
     from lib.models.model_files import model_files
     from lib.tuning import ensembles
     from lib.tuning.model_scores import read_scores, score_models
@@ -61,7 +61,7 @@ def ensemble(
     if len(files) < size:
         raise SettingsError(f"size = {size}", f"only {len(files)} models are there", "give more or a smaller size")
 
-    test = test_data_set(settings.data.test, recordings, annotations)
+    test = evaluation_data_set(settings.data.test, recordings, annotations)
     scored, problems = read_scores(files, test, settings) if scores else score_models(files, test, settings, keep)
     show_problems([*test.problems, *problems])
     sizes = range(1 if smaller else size, size + 1)

@@ -30,7 +30,7 @@ def evaluate(
     from lib.core.files import write_json
     from lib.core.kept_outputs import keep_outputs, restore_outputs
     from lib.evaluation.event_metrics import measure_events
-    from lib.evaluation.metrics_report import summary_text, write_report
+    from lib.evaluation.metrics_report_writer import summary_text, write_report
     from lib.evaluation.segment_metrics import measure
     from lib.evaluation.units import segment_units
     from lib.formats.data_sets import read_data_set

@@ -42,10 +42,10 @@ def export(
 
 def _test_recordings(data_set: DataSetSettings) -> Recordings:
     """The recordings of a data set, none if it cannot be read."""
-    from lib.formats.data_sets import data_set_recordings
+    from lib.formats.data_sets import read_data_set
 
     try:
-        return data_set_recordings(data_set)
+        return read_data_set(data_set).recordings
     except EarshotError:
         return {}
 

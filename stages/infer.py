@@ -30,12 +30,13 @@ def infer(
     """
     from pathlib import Path
 
-    from lib.formats.data_sets import data_set_recordings
+    from lib.formats.data_sets import read_data_set
     from lib.inference.analyzer import analyze
     from lib.occurrence.occurrence_filter import occurrence_filter
     from lib.sound.recordings import recordings_of
 
-    files, problems = recordings_of(recordings) if recordings else (data_set_recordings(settings.data.test), [])
+    # Problems of the data set's annotations are reported by the evaluation.
+    files, problems = recordings_of(recordings) if recordings else (read_data_set(settings.data.test).recordings, [])
     show_problems(problems)
     place = occurrence_filter(settings.infer, occurrences)
     is_in_pipeline = "DVC_STAGE" in os.environ  # DVC reads and copies the whole store anyway

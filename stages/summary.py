@@ -14,7 +14,7 @@ def summary(settings: Settings, report: str = "metrics/report") -> None:
     Args:
         report: folder that the evaluate stage wrote.
     """
-    from lib.tracking.mlflow_store import store_uri
+    from lib.tracking.mlflow_store import shown_uri, store_uri
 
     try:
         text = (Path(report) / "summary.txt").read_text(encoding="utf-8")
@@ -22,7 +22,7 @@ def summary(settings: Settings, report: str = "metrics/report") -> None:
         raise EarshotError(report, "holds no summary.txt", "run `dvc repro` to evaluate") from None
     print(text)
     print(f"Tables and pictures:  {report}")
-    print(f"Compare runs:         .venv/bin/mlflow ui --backend-store-uri {store_uri(settings.tracking)}")
+    print(f"Compare runs:         .venv/bin/mlflow ui --backend-store-uri {shown_uri(store_uri(settings.tracking))}")
 
 
 if __name__ == "__main__":

@@ -39,14 +39,14 @@ def tune(
     from pathlib import Path
 
     from lib.core.files import without_password
-    from lib.formats.data_sets import test_data_set
+    from lib.formats.data_sets import evaluation_data_set
     from lib.tuning.search_space import read_space, read_space_file
     from lib.tuning.trials import choose_source
     from lib.tuning.tuner import tune_settings
     from lib.tuning.tuning_report import arguments, trial_line, trial_table
 
     metric, parameters = settings.tune.metric, read_space(read_space_file(space) if space else settings.tune.space)
-    test = test_data_set(settings.data.test, recordings, annotations)
+    test = evaluation_data_set(settings.data.test, recordings, annotations)
     model_path, class_path = (Path(path) if path else None for path in (model, classes))
     source = choose_source(parameters, settings, model_path, Path(database), extract, class_path)
     tuning = tune_settings(

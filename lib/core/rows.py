@@ -150,10 +150,8 @@ def _named(method: Callable, name: str) -> Callable:
 class Database:
     """An open database file, and what can be done with the rows of any of its tables.
 
-    db_path: SQLite file, which `engine` opens. Methods raise EarshotError, or the kind of it that `_error` names.
+    db_path: SQLite file, which `engine` opens. Methods raise EarshotError.
     """
-
-    _error: type[EarshotError] = EarshotError
 
     def __init__(self, db_path: str | Path, engine: Engine) -> None:
         self.db_path = db_path
@@ -249,10 +247,10 @@ class Database:
             yield
         except SQLAlchemyError as error:
             if self._connection.closed:
-                raise self._error(self.db_path, "was closed", "open it again") from None
+                raise EarshotError(self.db_path, "was closed", "open it again") from None
             if not self._together:
                 self._rollback()
-            raise self._error(self.db_path, *_fault(error)) from None
+            raise EarshotError(self.db_path, *_fault(error)) from None
 
     def _rollback(self) -> None:
         self._connection.rollback()
@@ -274,7 +272,7 @@ def _broken_rule(reason: str) -> tuple[str, str]:
     rule, _, columns = reason.partition(" constraint failed")
     what = columns.removeprefix(": ")
     return {
-        "UNIQUE": (f"a row with that value of {what} stands there already", "use it, or choose another value"),
+        "UNIQUE": (f"a row with that value of {what} already exists", "use it, or choose another value"),
         "NOT NULL": (f"{what} must have a value", "give one"),
         "FOREIGN KEY": ("the row that it refers to does not exist", "insert that one first"),
     }.get(rule, (reason, "check the values"))

@@ -16,7 +16,7 @@ from lib.core.files import atomic, printable
 from lib.core.incremental import Item, Job, Outcome, run
 from lib.core.parallel import n_workers
 from lib.curation.embedding_store import Embeddings, EmbeddingStore
-from lib.inference.late_predictor import late_predictor
+from lib.inference.lazy_predictor import lazy_predictor
 from lib.inference.streams import Batch, WindowReader, hop_of, stream_windows
 from lib.models.description import read_description
 from lib.models.model_files import model_files
@@ -41,7 +41,7 @@ def embed_recordings(recordings: Recordings, model: str | Path, settings: Settin
     items = [Item(name, path) for name, path in recordings.items()]
     job = Job("embed", reader.read, digest_of(manifest), "", n_workers(infer.workers))
     with sole_writer(output), EmbeddingStore.create(output, manifest, recordings) as store:
-        with late_predictor(model, settings) as predictor:
+        with lazy_predictor(model, settings) as predictor:
             outcome = run(items, job, _VectorStore(store, predictor))
         store.finish()
     return outcome

@@ -13,11 +13,10 @@ from lib.core.errors import DataSetError
 from lib.core.files import printable, walk_files
 from lib.formats import Annotated, Reader
 from lib.sound.annotations import AnnotationRow, annotation_table
+from lib.sound.labels import RESULTS_FILE
 from lib.sound.recordings import Recordings, find_recordings, stem_of
 
 HEAD_BYTES = 2**16
-RESULTS_FILE = "results.db"
-"""What marks a result folder of the infer stage."""
 ENDING = re.compile(r"\.(selections?|table|\d+|birdnet|results|annotations?|labels?|audacity|raven)$", re.IGNORECASE)
 """What annotation tools append to a recording's name, besides the suffix."""
 

@@ -97,7 +97,7 @@ def _reader_of(folder: Path, name: str) -> Reader:
     raise DataSetError(folder, "the format is not recognized", f"it needs {', '.join(others)}, or {last}")
 
 
-def test_data_set(settings: DataSetSettings, recordings: str | None, annotations: str | None) -> DataSet:
+def evaluation_data_set(settings: DataSetSettings, recordings: str | None, annotations: str | None) -> DataSet:
     """The data set of the settings, or a folder of recordings with a CSV file of annotations if both are given.
 
     Raises SettingsError if one of them is missing, and as read_data_set and read_annotated do.
@@ -105,8 +105,3 @@ def test_data_set(settings: DataSetSettings, recordings: str | None, annotations
     if (recordings is None) != (annotations is None):
         raise SettingsError("", "--recordings and --annotations go together", "give both or neither")
     return read_annotated(recordings, annotations) if recordings and annotations else read_data_set(settings)
-
-
-def data_set_recordings(settings: DataSetSettings) -> Recordings:
-    """The recordings of a data set; problems of its annotations are reported by the evaluation."""
-    return read_data_set(settings).recordings

@@ -17,7 +17,7 @@ from lib.core.incremental import Item, Job, run
 from lib.core.parallel import n_workers
 from lib.core.registry import one_of
 from lib.formats import WRITERS, LabelScheme
-from lib.inference.late_predictor import late_predictor
+from lib.inference.lazy_predictor import lazy_predictor
 from lib.inference.streams import Batch, WindowReader, hop_of, stream_windows
 from lib.models.description import read_description
 from lib.models.model_files import model_files
@@ -91,7 +91,7 @@ def analyze(
         label_files.check_free(recordings.keys() - earlier.recordings.keys())
         others = _others(output, recordings, manifest, earlier) if keep_others else set()
         with ResultsStore.create(output, manifest) as store:
-            with late_predictor(model, settings) as predictor:
+            with lazy_predictor(model, settings) as predictor:
                 outcome = run(items, job, _AnalysisStore(store, label_files, predictor, classes, excluded, occurrences))
             for name in sorted(store.keys().keys() - recordings.keys() - others):
                 label_files.remove(name)

@@ -16,7 +16,8 @@ from lib.core.errors import EarshotError
 from lib.core.files import write_csv, write_text
 from lib.formats import WRITERS, LabelScheme
 from lib.occurrence.occurrence_filter import Reason
-from lib.results.results_store import FILE_NAME, RecordingResult, ResultsStore
+from lib.results.results_store import RecordingResult, ResultsStore
+from lib.sound.labels import RESULTS_FILE
 
 RECORDINGS_FILE = "recordings.csv"
 RECORDING_COLUMNS = ["recording", "path", "seconds", "status", "reason", "labels"]
@@ -48,7 +49,7 @@ class LabelFiles:
         paths = [path for name in new_recordings for path in self._each(name, self.formats).values()]
         paths += self._together(set(self.formats) - set(self.formats_before)).values()
         table = self.folder / RECORDINGS_FILE
-        if table.is_file() and not (self.folder / FILE_NAME).is_file():
+        if table.is_file() and not (self.folder / RESULTS_FILE).is_file():
             with table.open("rb") as file:
                 is_made_here = file.readline().decode(errors="replace").strip() == ",".join(RECORDING_COLUMNS)
             paths = [] if is_made_here else [table, *paths]  # of a store that is gone

@@ -44,9 +44,8 @@ from lib.core.databases import (
 from lib.core.digests import digest_of
 from lib.core.errors import DataSetError, EarshotError, Problem
 from lib.results.manifest import Manifest
-from lib.sound.labels import Label, RecordingLabels
+from lib.sound.labels import RESULTS_FILE, Label, RecordingLabels
 
-FILE_NAME = "results.db"
 WINDOWS_A_BLOCK = 256
 AGAIN = "run the infer stage (`dvc repro infer`)"
 
@@ -162,7 +161,7 @@ class ResultsStore:
 
     def __init__(self, folder: str | Path) -> None:
         path = Path(folder)
-        self.path = path / FILE_NAME if path.is_dir() or path.suffix != ".db" else path
+        self.path = path / RESULTS_FILE if path.is_dir() or path.suffix != ".db" else path
         try:
             self._engine = open_database(self.path, FILE, create=False)
         except EarshotError as error:
@@ -178,7 +177,7 @@ class ResultsStore:
     @classmethod
     def create(cls, folder: Path, manifest: Manifest) -> Self:
         """The store of a folder, made if it is missing, whose results are to be those of a manifest from now on."""
-        path = folder / FILE_NAME
+        path = folder / RESULTS_FILE
         engine = open_database(path, FILE, create=True)
         with usable(path, FILE), engine.begin() as connection:
             if _manifests(connection, path)[-1:] != [manifest]:
@@ -363,7 +362,7 @@ class ResultsStore:
 
 def earlier_results(folder: Path) -> EarlierResults:
     """What a folder holds before a run. Raises EarshotError if that cannot be read."""
-    path = folder / FILE_NAME
+    path = folder / RESULTS_FILE
     if not path.is_file():
         return EarlierResults({}, [])
     try:

@@ -7,6 +7,9 @@ from typing import TYPE_CHECKING, NamedTuple
 if TYPE_CHECKING:
     import numpy as np
 
+RESULTS_FILE = "results.db"
+"""The results store in a folder of labels, which marks it as what the infer stage wrote; see lib.results."""
+
 
 class Label(NamedTuple):
     """A class from start_time to end_time (s), with the highest score (0..1) of its windows or frames."""

@@ -25,8 +25,9 @@ import yaml
 from lib.core.csv_files import read_csv
 from lib.core.errors import DataSetError, Problem
 from lib.evaluation.units import shortened
-from lib.results.results_store import AGAIN, FILE_NAME, ResultsStore
+from lib.results.results_store import AGAIN, ResultsStore
 from lib.sound.classes import LABEL_FIELDS, ClassList
+from lib.sound.labels import RESULTS_FILE
 
 COLUMNS = ["recording", "name", "start_time", "end_time", "score"]
 RECORDING_COLUMNS = ["recording", "seconds", "status", "reason"]
@@ -82,7 +83,7 @@ def read_label_folder(
     folder = Path(folder)
     if not folder.is_dir():
         raise DataSetError(folder, "no such folder of labels", "run inference first, or correct the path")
-    if (folder / FILE_NAME).is_file():
+    if (folder / RESULTS_FILE).is_file():
         return _read_store(folder, entries)
     manifest = _read_manifest(folder)
     path = _find_table(folder)

@@ -40,6 +40,13 @@ def store_uri(tracking: TrackingSettings) -> str:
     return uri if database is None else f"{SQLITE}{database}"
 
 
+def shown_uri(uri: str) -> str:
+    """A URI for people to read: without the password."""
+    from sqlalchemy import make_url
+
+    return make_url(uri).render_as_string() if "://" in uri else uri
+
+
 def ensure_store(uri: str, experiment: str) -> str:
     """Make the store, if it is an SQLite file, and the experiment in it, unless they exist; returns its id.
 

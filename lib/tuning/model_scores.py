@@ -22,7 +22,8 @@ from lib.formats.data_sets import DataSet
 from lib.inference.analyzer import analyze
 from lib.models.description import read_description
 from lib.results.manifest import WITHOUT_EFFECT
-from lib.results.results_store import FILE_NAME, ResultsStore
+from lib.results.results_store import ResultsStore
+from lib.sound.labels import RESULTS_FILE
 
 KEPT = 30 * 24 * 3600
 """Seconds for which stores are kept after their last use."""
@@ -125,6 +126,6 @@ def _difference(units: Units, others: Units) -> str:
 
 
 def _remove_old_stores(folder: Path) -> None:
-    for store in folder.glob(f"*/results/{FILE_NAME}"):
+    for store in folder.glob(f"*/results/{RESULTS_FILE}"):
         if store.stat().st_mtime < time.time() - KEPT:  # each use writes to it
             shutil.rmtree(store.parents[1])

@@ -20,8 +20,9 @@ from lib.formats.data_sets import read_data_set
 from lib.models.class_thresholds import choose_thresholds
 from lib.models.description import Calibration, Description
 from lib.models.platt_scaling import AS_IT_IS, apply_platt, fit_platt, undo_platt
-from lib.results.results_store import FILE_NAME, ResultsStore
+from lib.results.results_store import ResultsStore
 from lib.sound.classes import ClassList
+from lib.sound.labels import RESULTS_FILE
 from lib.testers.per_segment import PerSegmentTester
 from lib.testers.tester_statistics import rates
 
@@ -120,7 +121,7 @@ def read_origin(folder: str | Path) -> ScoreOrigin:
 
     Raises DataSetError if scores were changed in a way that cannot be undone.
     """
-    if not (Path(folder) / FILE_NAME).is_file():
+    if not (Path(folder) / RESULTS_FILE).is_file():
         return ScoreOrigin()
     with ResultsStore(folder) as store:
         manifest = store.manifest

@@ -1,7 +1,7 @@
 import pytest
 
 from lib.core.errors import DataSetError
-from lib.results.results_store import FILE_NAME
+from lib.sound.labels import RESULTS_FILE
 
 LABELS = "0.5\t1.25\twren\n2\t3\towl\n"
 
@@ -28,7 +28,7 @@ def test_a_score_after_the_label_becomes_the_confidence(data_set, read, rows):
 
 
 def test_results_of_the_infer_stage_are_not_annotations(data_set, read):
-    folder = data_set(files={"labels/a.txt": "0\t3\tlark;0.9\n", f"labels/{FILE_NAME}": ""})
+    folder = data_set(files={"labels/a.txt": "0\t3\tlark;0.9\n", f"labels/{RESULTS_FILE}": ""})
     with pytest.raises(DataSetError, match="not recognized"):
         read(folder)
     assert read(folder, format="audacity").annotations.empty

@@ -26,8 +26,9 @@ from lib.occurrence.occurrence_database import write_database
 from lib.occurrence.occurrence_filter import occurrence_filter
 from lib.occurrence.occurrence_pickler import OccurrencePickler
 from lib.occurrence.occurrence_table import COLUMNS, read_occurrences
-from lib.results.results_store import FILE_NAME, ResultsStore
+from lib.results.results_store import ResultsStore
 from lib.sound.grid import window_starts
+from lib.sound.labels import RESULTS_FILE
 from lib.sound.recordings import recordings_of
 from stages.infer import infer
 from tests.models.builders import save_random_model
@@ -123,7 +124,12 @@ def test_store_label_files_and_tables_agree(whole, folder):
     assert (manifest["segment_len"], manifest["overlap"]) == (0.5, 0.25)
     assert [(entry["name"], entry["code"]) for entry in manifest["classes"]] == [("a", "A"), ("b", "B"), ("c", "C")]
     assert manifest["models"] == {f"{i}.pt": digest_file(folder / f"pool/{i}.pt") for i in (1, 2, 3)}
-    assert set(files_of(whole)) == {*(f"{name}.txt" for name in SECONDS), FILE_NAME, "manifest.yaml", "recordings.csv"}
+    assert set(files_of(whole)) == {
+        *(f"{name}.txt" for name in SECONDS),
+        RESULTS_FILE,
+        "manifest.yaml",
+        "recordings.csv",
+    }
 
 
 @pytest.mark.parametrize("start", [0.0, 1.1])
@@ -309,10 +315,10 @@ def test_a_run_that_changes_nothing_does_not_touch_the_store(field, folder, tmp_
     (field / "bad.wav").write_text("no sound")
     output = tmp_path / "out"
     _, _, problems = run(field, folder / "pool", output, pack=pack)
-    before, changed = files_of(output), (output / FILE_NAME).stat().st_mtime_ns
+    before, changed = files_of(output), (output / RESULTS_FILE).stat().st_mtime_ns
     results, n_new, problems_again = run(field, folder / "pool", output, pack=pack)
     assert (len(results), n_new, problems_again) == (5, 0, problems)
-    assert files_of(output) == before and (output / FILE_NAME).stat().st_mtime_ns == changed
+    assert files_of(output) == before and (output / RESULTS_FILE).stat().st_mtime_ns == changed
 
 
 def test_a_new_recording_among_many_writes_only_its_own_results(folder, tmp_path):
@@ -327,7 +333,7 @@ def test_a_new_recording_among_many_writes_only_its_own_results(folder, tmp_path
         with ResultsStore(output) as store:
             results = store.recordings()
             rows = [(results[name], store.scores(name).tobytes(), *store.labels(name)) for name in names]
-        content = (output / FILE_NAME).read_bytes()
+        content = (output / RESULTS_FILE).read_bytes()
         pages = [content[i : i + 4096] for i in range(0, len(content), 4096)]
         return rows, [(output / f"{name}.txt").stat().st_mtime_ns for name in names], pages
 

@@ -6,8 +6,8 @@ import pytest
 from lib.core.errors import EarshotError, Problem
 from lib.formats import LabelScheme
 from lib.results.exports import LabelFiles, write_tables
-from lib.results.results_store import FILE_NAME, ResultsStore
-from lib.sound.labels import Label
+from lib.results.results_store import ResultsStore
+from lib.sound.labels import RESULTS_FILE, Label
 from tests.results.builders import make_manifest, random_scores, write_recording
 
 CLASSES = make_manifest().class_list
@@ -95,7 +95,7 @@ def test_label_files_of_a_store_that_is_gone_are_written_again(store):
     folder = store.path.parent
     update(store, "audacity")
     write_tables(store, store.recordings().values(), folder)
-    (folder / FILE_NAME).unlink()
+    (folder / RESULTS_FILE).unlink()
     label_files(store, "audacity", "csv", before=()).check_free(["r", "s"])
 
 
@@ -106,7 +106,7 @@ def test_tables_of_all_recordings_follow_the_formats(store):
         assert [(row["recording"], row["name"]) for row in csv.DictReader(file)] == [("r", "a"), ("s", "a")]
     assert len((folder / "scores.csv").read_text().splitlines()) == 1 + 2 * 5 * 3
     label_files(store, "json", before=["csv", "scores"]).write_together(store, results)
-    assert {path.name for path in folder.iterdir()} == {FILE_NAME, "labels.json"}
+    assert {path.name for path in folder.iterdir()} == {RESULTS_FILE, "labels.json"}
 
 
 def test_recordings_csv_tells_what_became_of_each(store):

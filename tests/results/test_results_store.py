@@ -9,14 +9,13 @@ from hypothesis.extra import numpy as arrays
 
 from lib.core.errors import AudioError, DataSetError, EarshotError, Problem
 from lib.results.results_store import (
-    FILE_NAME,
     PartialResult,
     ResultsStore,
     earlier_results,
     pack_scores,
     unpack_scores,
 )
-from lib.sound.labels import Label
+from lib.sound.labels import RESULTS_FILE, Label
 from tests.results.builders import NAMES, make_manifest, random_scores, write_recording, write_store
 
 SCORES = arrays.arrays(
@@ -122,20 +121,20 @@ def test_bytes_of_a_packed_store_follow_from_what_it_holds(tmp_path, history):
         else:
             write_store(tmp_path / "done", "abcdef", step)
     write_store(tmp_path / "done", last, pack=True)
-    assert (tmp_path / "done" / FILE_NAME).read_bytes() == (tmp_path / "whole" / FILE_NAME).read_bytes()
+    assert (tmp_path / "done" / RESULTS_FILE).read_bytes() == (tmp_path / "whole" / RESULTS_FILE).read_bytes()
 
 
 def test_stores_with_other_content_differ_in_the_header_that_readers_compare(tmp_path):
     headers = set()
     for names in ("a", "b", "ab"):
         write_store(tmp_path / names, names, pack=True)
-        headers.add((tmp_path / names / FILE_NAME).read_bytes()[24:28])
+        headers.add((tmp_path / names / RESULTS_FILE).read_bytes()[24:28])
     assert len(headers) == 3
 
 
 @pytest.mark.parametrize("pack", [True, False])
 def test_a_run_that_changes_nothing_does_not_touch_the_file(tmp_path, pack):
-    path = tmp_path / FILE_NAME
+    path = tmp_path / RESULTS_FILE
     failure = Problem("r.wav", "is empty", "")
     with ResultsStore.create(tmp_path, make_manifest()) as store:
         write_recording(store, "a", random_scores(1))
@@ -154,14 +153,14 @@ def test_what_was_written_without_packing_is_packed_by_the_next_run_that_packs(t
     write_store(tmp_path / "other", "c")
     write_store(tmp_path / "other", "abc")
     write_store(tmp_path / "other", "abc", pack=True)
-    assert (tmp_path / "other" / FILE_NAME).read_bytes() == (tmp_path / "whole" / FILE_NAME).read_bytes()
+    assert (tmp_path / "other" / RESULTS_FILE).read_bytes() == (tmp_path / "whole" / RESULTS_FILE).read_bytes()
 
 
 def test_a_store_that_lost_most_of_its_recordings_shrinks_without_packing(tmp_path):
     write_store(tmp_path, "abcdefgh")
-    size = (tmp_path / FILE_NAME).stat().st_size
+    size = (tmp_path / RESULTS_FILE).stat().st_size
     write_store(tmp_path, "a")
-    assert (tmp_path / FILE_NAME).stat().st_size < size / 2
+    assert (tmp_path / RESULTS_FILE).stat().st_size < size / 2
 
 
 # Earlier results, and what cannot be used
@@ -230,7 +229,7 @@ FAULTS = {
 @pytest.mark.parametrize("spoil", FAULTS)
 def test_a_store_that_cannot_be_used_gives_a_line_that_says_what_to_do(tmp_path, spoil):
     write_store(tmp_path, "abcdef")
-    spoil(tmp_path / FILE_NAME)
+    spoil(tmp_path / RESULTS_FILE)
     fault, remedy = FAULTS[spoil]
     with pytest.raises(EarshotError, match=rf"results\.db: .*({fault}).*; ") as error, ResultsStore(tmp_path) as store:
         store.recordings()
@@ -245,7 +244,7 @@ def test_a_store_that_cannot_be_used_gives_a_line_that_says_what_to_do(tmp_path,
         assert "\n" not in str(error.value)
 
 
-@pytest.mark.parametrize("place", ["", "none", f"none/{FILE_NAME}"])
+@pytest.mark.parametrize("place", ["", "none", f"none/{RESULTS_FILE}"])
 def test_missing_results_name_the_stage_that_makes_them(tmp_path, place):
     with pytest.raises(DataSetError, match=r"results\.db: no such file; run the infer stage first"):
         ResultsStore(tmp_path / place)
@@ -253,7 +252,7 @@ def test_missing_results_name_the_stage_that_makes_them(tmp_path, place):
 
 def test_a_store_is_given_by_its_folder_or_its_file(tmp_path):
     write_store(tmp_path / "labels.db", "a")
-    shutil.copy(tmp_path / "labels.db" / FILE_NAME, tmp_path / "other.db")
-    for path in (tmp_path / "labels.db", tmp_path / "labels.db" / FILE_NAME, tmp_path / "other.db"):
+    shutil.copy(tmp_path / "labels.db" / RESULTS_FILE, tmp_path / "other.db")
+    for path in (tmp_path / "labels.db", tmp_path / "labels.db" / RESULTS_FILE, tmp_path / "other.db"):
         with ResultsStore(path) as store:
             assert list(store.recordings()) == ["a"]

@@ -9,20 +9,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lib.sound.metadata import Position, moment_in_name, recording_moment, recording_position
-from tests.recordings import noise, write
+from tests.recordings import add_guano, noise, write
 
 FIELD = Path(__file__).parents[3] / "shared/data/field"
 UTC = datetime.UTC
 real = pytest.mark.skipif(not FIELD.is_dir(), reason="../shared/data/field is missing")
-
-
-def add_guano(path: Path, text: str, before: bytes = b"") -> Path:
-    """Append a GUANO chunk to a WAV file, as recorders do."""
-    content = text.encode()
-    content += b"\0" * (len(content) % 2)
-    whole = path.read_bytes() + before + struct.pack("<4sI", b"guan", len(content)) + content
-    path.write_bytes(whole[:4] + struct.pack("<I", len(whole) - 8) + whole[8:])
-    return path
 
 
 def with_comment(path: Path, comment: str) -> Path:

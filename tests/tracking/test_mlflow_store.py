@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from lib.config.schema import TrackingSettings
-from lib.tracking.mlflow_store import SQLITE, ensure_store, mlflow_client, store_uri
+from lib.tracking.mlflow_store import SQLITE, ensure_store, mlflow_client, shown_uri, store_uri
 
 PROJECT = Path(__file__).parents[2]
 
@@ -64,3 +64,16 @@ def test_a_store_that_is_ready_is_recognized_without_importing_mlflow(store):
         f"ensure_store({store!r}, 'first'); sys.exit('mlflow' in sys.modules)"
     )
     subprocess.run([sys.executable, "-c", code], check=True, cwd=PROJECT)
+
+
+@pytest.mark.parametrize(
+    ("uri", "shown"),
+    [
+        ("postgresql://me:secret@host:5432/runs", "postgresql://me:***@host:5432/runs"),
+        ("http://host:5000", "http://host:5000"),
+        ("sqlite:////data/mlflow.db", "sqlite:////data/mlflow.db"),
+        ("mlruns", "mlruns"),
+    ],
+)
+def test_a_password_is_not_shown(uri, shown):
+    assert shown_uri(uri) == shown

@@ -1,7 +1,4 @@
-"""The grid of windows over a recording, and the one rule for when an event is present in a window.
-
-Extraction, inference and evaluation share both, so that a model is trained, run and evaluated on the same windows with
-the same labels. Window k starts k hops after the start of the recording. An event is present
+"""The one rule for when an event is present in a window. An event is present
 
 - in each window that contains at least min_seconds of it, or all of it if it is shorter;
 - if it straddles a border so that no window contains that much: in the window that contains most of it, the earlier of
@@ -14,33 +11,10 @@ drops the events of the second part.
 import numpy as np
 
 from lib.config.schema import EvaluateSettings
+from lib.sound.grid.windows import TOLERANCE
 
-MIN_TAIL = 0.3
-"""Seconds of sound after the last whole window (or half a window, if that is less) above which another, partly empty
-window is added. Decides how many windows there are, unlike PRESENCE_SECONDS."""
 PRESENCE_SECONDS: float = EvaluateSettings.model_fields["min_seconds"].default
-"""Default of min_seconds: seconds of an event that make it present in a window. Decides the labels of windows."""
-TOLERANCE = 1e-6
-"""Relative to a hop or window; decimal times are not exact in binary."""
-
-
-def n_windows(seconds: float, length: float, hop: float) -> int:
-    """Number of windows of `length` s, one every `hop` s, that cover a recording of `seconds` s.
-
-    All windows that fit, and one more if the tail after them is longer than MIN_TAIL. A recording that is shorter than
-    a window gets one.
-    """
-    if seconds <= 0:
-        return 0
-    n_whole = max(0, int(np.floor((seconds - length + TOLERANCE * length) / hop)) + 1)
-    covered = (n_whole - 1) * hop + length if n_whole else 0.0
-    tail = seconds - covered > min(MIN_TAIL, length / 2)
-    return max(1, n_whole + tail)
-
-
-def window_starts(seconds: float, length: float, hop: float) -> np.ndarray:
-    """Start times (s) of the windows of n_windows, float64 (n_windows,)."""
-    return np.arange(n_windows(seconds, length, hop)) * hop
+"""Default of min_seconds: seconds of an event that make it present in a window."""
 
 
 def windows_with_event(

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 @contextmanager
-def late_predictor(model: str | Path, settings: Settings) -> Iterator[Callable[[], "Predictor"]]:
+def lazy_predictor(model: str | Path, settings: Settings) -> Iterator[Callable[[], "Predictor"]]:
     """A function that returns the predictor of a model, for use within the block, beside threads that read recordings.
 
     Its first call, which imports torch, takes seconds; it raises EarshotError if the model cannot be used.
