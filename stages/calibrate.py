@@ -6,7 +6,7 @@ from lib.core.console import show_problems
 from lib.core.errors import EarshotError, SettingsError
 
 
-@stage("evaluate")
+@stage("evaluate", "data.test")
 def calibrate(
     settings: Settings,
     labels: str = "data/labels",

@@ -6,7 +6,7 @@ from lib.core.console import show_problems
 from lib.core.errors import SettingsError
 
 
-@stage("evaluate")
+@stage("evaluate", "data.test")
 def ensemble(
     settings: Settings,
     models: str = "data/models",
@@ -30,8 +30,7 @@ def ensemble(
         models: folder of checkpoints, or several, separated by commas.
         size: how many checkpoints the ensemble has.
         smaller: also try all smaller sizes.
-        metric: what is compared: macro_pr_auc, micro_pr_auc, macro_roc_auc, micro_roc_auc, precision, recall, f1,
-            best_f1 or accuracy.
+        metric: what is compared, for example macro_pr_auc or best_f1; the message about an unknown name lists all.
         trials: how many ensembles of a size to try; if there are no more, all are tried.
         recordings: folder of recordings to compare ensembles by, with --annotations; default: data.test.
         annotations: CSV file that says what is in them (recording, class, start_time, end_time).
@@ -62,7 +61,7 @@ def ensemble(
         raise SettingsError(f"size = {size}", f"only {len(files)} models are there", "give more or a smaller size")
 
     test = evaluation_data_set(settings.data.test, recordings, annotations)
-    scored, problems = read_scores(files, test, settings) if scores else score_models(files, test, settings, keep)
+    scored, problems = (read_scores if scores else score_models)(files, test, settings, keep)
     show_problems([*test.problems, *problems])
     sizes = range(1 if smaller else size, size + 1)
     tried = ensembles.find_ensembles(scored, sizes, metric, trials, settings.evaluate)

@@ -1,6 +1,6 @@
 """Compare what the model found in the test recordings with their annotations: figures, tables and pictures."""
 
-import os
+import json
 from dataclasses import replace
 from pathlib import Path
 
@@ -9,7 +9,7 @@ from lib.config.schema import Settings
 from lib.core.console import show_problems
 
 
-@stage("evaluate")
+@stage("evaluate", "data.test")
 def evaluate(
     settings: Settings,
     labels: str = "data/labels",
@@ -41,10 +41,10 @@ def evaluate(
     data_set = read_data_set(settings.data.test)
     with ResultsStore(labels) as store:
         code = digest_code(segment_units, measure, measure_events, write_report)
-        experiment = os.environ.get("DVC_EXP_NAME")  # each has an MLflow run of its own
-        key = digest_of([settings.model_dump(), data_set.digest, store.digest(), code, experiment])
-        if restore_outputs("evaluate", key, roots):
-            print((Path(output) / "summary.txt").read_text(encoding="utf-8"))
+        key = digest_of([settings.evaluate.model_dump(), data_set.digest, data_set.problems, store.digest(), code])
+        if restored := restore_outputs("evaluate", key, roots):
+            show_problems([*restored.problems, *complete_run(settings, metrics, output)])
+            print(summary_text(json.loads(Path(metrics).read_text(encoding="utf-8")), chosen.threshold))
             return
         units, problems = segment_units(data_set, store, chosen.min_seconds)
         results = measure(units, chosen.threshold, chosen.bootstrap, chosen.seed)
@@ -54,10 +54,10 @@ def evaluate(
         problems = [*data_set.problems, *problems, *event_problems]
         written, picture_problems = write_report(output, results, events, units, data_set, store, problems)
     write_json(metrics, results.figures)
-    keep_outputs("evaluate", key, roots, [*written, Path(metrics)])
-    tracking_problems = complete_run(settings, metrics, output)
-    show_problems([*problems, *picture_problems, *tracking_problems])
-    print(summary_text(results))
+    problems += picture_problems
+    not_kept = keep_outputs("evaluate", key, roots, [*written, Path(metrics)], problems)
+    show_problems([*problems, *not_kept, *complete_run(settings, metrics, output)])
+    print(summary_text(results.figures, chosen.threshold))
 
 
 if __name__ == "__main__":

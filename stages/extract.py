@@ -8,7 +8,7 @@ from lib.core.console import show_problems
 from lib.core.errors import EarshotError
 
 
-@stage("extract")
+@stage("extract", "audio", "data.train")
 def extract(
     settings: Settings,
     database: str = "data/training.db",

@@ -8,7 +8,7 @@ from lib.core.console import show_problems
 from lib.core.errors import EarshotError
 
 
-@stage("infer")
+@stage("infer", "data.test")
 def infer(
     settings: Settings,
     recordings: str | None = None,

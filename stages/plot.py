@@ -49,6 +49,7 @@ def plot(
     if not 0 <= overlap < settings.audio.spec_duration or power <= 0 or context < 0 or max < 0:
         fault = "overlap must be below audio.spec_duration, power above 0, context and max not below 0"
         raise SettingsError("plot", fault)
+    from contextlib import nullcontext
     from itertools import islice
     from pathlib import Path
 
@@ -60,23 +61,24 @@ def plot(
 
     problems: list[Problem] = []
     style, folder, limit = sound_pictures.Style(settings.audio, power, bare), Path(output), max or None
-    if errors:
-        table = sound_pictures.read_errors("metrics/report/errors.csv" if errors == "True" else errors, limit)
-        test_set = read_data_set(settings.data.test)
-        total, drawn = len(table), sound_pictures.draw_errors(table, test_set, context, style, folder, problems)
-    elif class_name:
-        total, drawn = sound_pictures.draw_class(database, class_name, spec_group, style, folder, limit)
-    else:
-        files, problems = recordings_of(str(recordings))
-        marks = sound_pictures.Marks(
-            read_data_set(DataSetSettings(path=annotations)).annotations if annotations else None,
-            ResultsStore(labels) if labels else None,
-        )
-        hop = None if whole else settings.audio.spec_duration - overlap
-        total = sound_pictures.count_pictures(files, hop, settings.audio)
-        drawn = sound_pictures.draw_recordings(files, hop, style, folder, marks, problems)
-        total, drawn = min(total, max or total), islice(drawn, limit)
-    n = sum(1 for _ in progress(drawn, "plot", total, "pictures"))
+    with ResultsStore(labels) if labels else nullcontext() as results:
+        if errors:
+            table = sound_pictures.read_errors("metrics/report/errors.csv" if errors == "True" else errors, limit)
+            test_set = read_data_set(settings.data.test)
+            total, drawn = len(table), sound_pictures.draw_errors(table, test_set, context, style, folder, problems)
+        elif class_name:
+            total, drawn = sound_pictures.draw_class(database, class_name, spec_group, style, folder, limit)
+        else:
+            files, problems = recordings_of(str(recordings))
+            marks = sound_pictures.Marks(
+                read_data_set(DataSetSettings(path=annotations)).annotations if annotations else None,
+                results,
+            )
+            hop = None if whole else settings.audio.spec_duration - overlap
+            total = sound_pictures.count_pictures(files, hop, settings.audio)
+            drawn = sound_pictures.draw_recordings(files, hop, style, folder, marks, problems)
+            total, drawn = min(total, max or total), islice(drawn, limit)
+        n = sum(1 for _ in progress(drawn, "plot", total, "pictures"))
     show_problems(problems)
     print(f"{n} pictures -> {output}")
 

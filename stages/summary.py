@@ -14,7 +14,8 @@ def summary(settings: Settings, report: str = "metrics/report") -> None:
     Args:
         report: folder that the evaluate stage wrote.
     """
-    from lib.tracking.mlflow_store import shown_uri, store_uri
+    from lib.core.files import without_password
+    from lib.tracking.mlflow_store import store_uri
 
     try:
         text = (Path(report) / "summary.txt").read_text(encoding="utf-8")
@@ -22,7 +23,8 @@ def summary(settings: Settings, report: str = "metrics/report") -> None:
         raise EarshotError(report, "holds no summary.txt", "run `dvc repro` to evaluate") from None
     print(text)
     print(f"Tables and pictures:  {report}")
-    print(f"Compare runs:         .venv/bin/mlflow ui --backend-store-uri {shown_uri(store_uri(settings.tracking))}")
+    uri = without_password(store_uri(settings.tracking))
+    print(f"Compare runs:         .venv/bin/mlflow ui --backend-store-uri {uri}")
 
 
 if __name__ == "__main__":

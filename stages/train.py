@@ -14,6 +14,7 @@ def train(
     metrics: str = "metrics/train.json",
     curves: str = "metrics/train.csv",
     state: str = "data/.training-state",
+    again: bool = False,
 ) -> None:
     """Train a recognizer on the windows of the training database.
 
@@ -26,13 +27,14 @@ def train(
         metrics: file to write: figures of the last epoch, or of all folds together, JSON.
         curves: file to write: figures of each epoch, CSV.
         state: file to keep the state after each epoch in until the training ends.
+        again: train even if nothing has changed.
     """
     from pathlib import Path
 
     import pandas as pd
 
     from lib.core.digests import digest_of
-    from lib.core.files import write_json, write_text
+    from lib.core.files import write_json, write_table
     from lib.core.kept_outputs import keep_outputs, restore_outputs
     from lib.models.description import description_file
     from lib.models.model_files import remove_other_models
@@ -46,8 +48,9 @@ def train(
     fingerprint = training_fingerprint(database, settings.train)
     key = digest_of([fingerprint, Path(model).name])
     roots = {"models": folder, "metrics": Path(metrics), "curves": Path(curves)}
-    if restored := restore_outputs("train", key, roots):
-        remove_other_models(model, restored)
+    if not again and (restored := restore_outputs("train", key, roots)):
+        remove_other_models(model, restored.files)
+        show_problems(restored.problems)
         print(f"nothing has changed that the model is computed from: kept -> {folder}")
         return
     from lib.training.trainer import epoch_line, save_models, train_models
@@ -62,11 +65,11 @@ def train(
 
         outcome = train_models(windows, settings.train, state, fingerprint, on_epoch)
         written = save_models(model, outcome)
-    show_problems([*outcome.problems, *log.problems])
-    write_text(curves, pd.DataFrame(outcome.epochs).to_csv(index=False))
+    write_table(curves, pd.DataFrame(outcome.epochs), None)
     write_json(metrics, outcome.metrics)
     files = [*written, *map(description_file, written), Path(metrics), Path(curves)]
-    keep_outputs("train", key, roots, files)
+    problems = keep_outputs("train", key, roots, files, outcome.problems)
+    show_problems([*outcome.problems, *log.problems, *problems])
     remove_state(state)
     n_windows, n_models = outcome.description.training["windows"], len(outcome.models)
     print(f"{n_windows} windows, {settings.train.epochs} epochs, {n_models} models -> {folder}")

@@ -23,7 +23,8 @@ def tune(
     better on it than they are: keep recordings apart for tuning, and test what comes of it on others.
 
     An interrupted search resumes. The same command on several machines shares the work, if tune.storage is a database
-    that all of them reach; what a machine leaves when it dies, another takes over after a minute.
+    that all of them reach; what a machine leaves when it dies, another takes over after a minute. A combination whose
+    process died three times is left out.
 
     Args:
         recordings: folder of recordings to compare models by, with --annotations; default: data.test.
@@ -57,8 +58,8 @@ def tune(
     print(trial_table(tuning.trials, metric))
     best = arguments(tuning.best.values)
     print(f"\nbest {metric}: {tuning.best.score(metric):.4f}" + (f"; use it with: dvc exp run {best}" if best else ""))
-    place = without_password(settings.tune.storage)
-    print(f"{len(tuning.trials)} trials of study {tuning.study!r} in {place} -> {output}")
+    storage = without_password(settings.tune.storage)
+    print(f"{len(tuning.trials)} trials of study {tuning.study!r} in {storage} -> {output}")
 
 
 if __name__ == "__main__":

@@ -1,19 +1,36 @@
+import os
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
+from lib.core.databases import SQLITE
+from lib.tracking.mlflow_store import ensure_store
+
 PROJECT = Path(__file__).parents[1]
 
 
 @pytest.fixture(scope="session")
-def run_stage():
-    """A function that runs a stage as its user does and returns its exit status, output and errors."""
+def run_stage(tmp_path_factory):
+    """A function that runs a stage as its user does and returns its exit status, output and errors.
+
+    What stages keep for later runs goes to a folder of the tests, not to the project's.
+    """
+    root = str(tmp_path_factory.mktemp("root"))
 
     def run(name: str, *arguments: object) -> tuple[int, str, str]:
         command = [sys.executable, "-m", f"stages.{name}", *map(str, arguments)]
-        done = subprocess.run(command, cwd=PROJECT, capture_output=True, text=True)
+        environment = {"DVC_ROOT": root} | os.environ
+        done = subprocess.run(command, cwd=PROJECT, env=environment, capture_output=True, text=True)
         return done.returncode, done.stdout, done.stderr
 
     return run
+
+
+@pytest.fixture(scope="session")
+def mlflow_uri(tmp_path_factory) -> str:
+    """URI of an MLflow store; making one takes seconds, so tests share it, each with an experiment of its own."""
+    uri = f"{SQLITE}{tmp_path_factory.mktemp('a store') / 'mlflow.db'}"
+    ensure_store(uri, "first")
+    return uri

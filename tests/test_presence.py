@@ -55,7 +55,7 @@ def evaluated(
         PartialResult(np.zeros((len(batch.windows.starts), len(names)), np.float32), [], batch.windows.seconds)
         for batch in batches
     )
-    with ResultsStore.create(folder, manifest) as store:
+    with ResultsStore(folder, manifest) as store:
         store.write(name, str(source.item.path), "", results, [], [])
         units, _ = segment_units(data_set, store, min_seconds)
     present = {

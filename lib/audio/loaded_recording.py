@@ -17,6 +17,7 @@ from lib.audio import reader
 from lib.audio.spectrograms import filterbank, frame_at, hann, normalize, silence, whole_frames, windows_at
 from lib.config.load import get_config
 from lib.config.schema import AudioSettings, Settings
+from lib.core.devices import choose_device
 from lib.core.errors import AudioError, SettingsError
 
 FRAMES_AT_ONCE = 2**14
@@ -48,7 +49,7 @@ class Audio:
     """
 
     def __init__(self, device: str | None = None, cfg: Settings | None = None) -> None:
-        self.device = _device(device)
+        self.device = str(choose_device(device or "auto"))
         self.path: str | None = None
         self.load_error: str | None = None
         self.cfg = cfg or get_config()
@@ -221,14 +222,3 @@ def torch_frames(samples: np.ndarray, audio: AudioSettings, device: str) -> np.n
         return power.sqrt().cpu().numpy()
     quietest = 10 ** (silence(audio) / 10)
     return (10 * power.clamp_min(quietest).log10()).cpu().numpy()
-
-
-def _device(name: str | None) -> str:
-    gpu = torch.accelerator.current_accelerator(check_available=True)
-    available = [gpu.type, "cpu"] if gpu else ["cpu"]
-    if name is None or name == "auto":
-        return available[0]
-    if name.partition(":")[0] not in available:
-        fault = "this machine has none that torch can use"
-        raise SettingsError(f"device = {name!r}", fault, f"give one of {', '.join(available)}")
-    return name

@@ -208,7 +208,7 @@ def cut_at(
 ) -> Iterator[Windows]:
     """Cut streamed level frames into normalized windows at the given times (s, ascending), at most `batch` at a time.
 
-    Beyond the start and the end of the sound, windows are silent. No frames are read behind the last window, so
+    Beyond the start and the end of the sound, windows are silent. No frames are read after the last window, so
     `seconds` falls short of the recording's duration where all windows lie before the end.
     """
     times, offsets = np.asarray(starts, float), frame_at(starts, audio)

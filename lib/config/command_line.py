@@ -1,7 +1,7 @@
 """The command line of a stage: flags and settings in, errors as lines out.
 
-A stage is a function whose first argument is the settings; its others are its flags. Besides them it takes `params`, a
-settings file, and any setting as a flag: `--key` for its own section, or `--section.key`.
+A stage is a function whose first argument is the settings, unless it needs none; its others are its flags. Besides them
+it takes `params`, a settings file, and any setting as a flag: `--key` for its own section, or `--section.key`.
 """
 
 import gc
@@ -21,32 +21,34 @@ between long calls, and would else stand still while the main thread imports or 
 _WORDS = {int: "a whole number", float: "a number", bool: "true or false"}
 
 
-def stage(section: str | None = None, **synonyms: str) -> Callable[[Callable[..., None]], Callable[..., None]]:
+def stage(*sections: str, **synonyms: str) -> Callable[[Callable[..., None]], Callable[..., None]]:
     """Decorate a function as a stage.
 
     Args:
-        section: of the settings that a key alone means, and that the help lists; None: the stage needs no settings, and
-            its function does not take them.
+        sections: of the settings that the help lists, such as `data.test`; a key alone means one of the first. Without
+            any, the stage needs no settings, and its function does not take them.
         synonyms: other names of flags -> the flags.
     """
 
     def decorate(function: Callable[..., None]) -> Callable[..., None]:
         signature = inspect.signature(function)
-        flags = list(signature.parameters.values())
-        if section is None:
-            return function
-        del flags[0]
+        flags = list(signature.parameters.values())[bool(sections) :]
 
         @wraps(function)
         def command(*arguments: Any, params: str = PARAMS_FILE, **values: Any) -> None:
             given = signature.replace(parameters=flags).bind_partial(*arguments).arguments
             values = given | {synonyms.get(name, name): value for name, value in values.items()}
             given = {flag.name: values.pop(flag.name) for flag in flags if flag.name in values}
-            function(load_settings(params, values, section), **given)
+            if sections:
+                function(load_settings(params, values, sections[0]), **given)
+                return
+            if values:
+                load_settings(params, values)  # refuses what is no setting
+            function(**given)
 
         extra = list(inspect.signature(command, follow_wrapped=False).parameters.values())[1:]
         command.__signature__ = signature.replace(parameters=[*flags, *extra])  # type: ignore[attr-defined]
-        command._section = section  # type: ignore[attr-defined]
+        command._sections = sections  # type: ignore[attr-defined]
         doc = inspect.cleandoc(function.__doc__ or "") + ("" if flags else "\n\nArgs:")
         command.__doc__ = f"{doc}\n    params: settings file."
         return command
@@ -100,11 +102,10 @@ def _help(command: Callable[..., None], name: str) -> str:
     from lib.config.documentation import settings_help
 
     text = fire.helptext.HelpText(command, fire.trace.FireTrace(command, name)).rstrip()
-    section = getattr(command, "_section", None)
-    if section is None:
-        return text
-    head = f"SETTINGS OF {section.upper()} (those of other sections: --section.key, see params.yaml)"
-    return f"{text}\n\n{head}\n{settings_help(section)}"
+    sections: tuple[str, ...] = command._sections  # type: ignore[attr-defined]
+    texts = [f"SETTINGS OF {name.upper()}\n{settings_help(name, bool(i))}" for i, name in enumerate(sections)]
+    others = "Any other setting of params.yaml can be given as --section.key."
+    return "\n\n".join([text, *texts, *([others] if texts else [])])
 
 
 def _typed(key: str, kind: type, text: str) -> int | float | bool:

@@ -1,6 +1,6 @@
 """What the settings are, said from their schema: params.yaml with its comments, and the help of a stage.
 
-`python -m lib.config.documentation > params.yaml` writes the defaults.
+`python -m lib.config.documentation` writes params.yaml anew, with the values that it has.
 """
 
 import re
@@ -12,7 +12,9 @@ import annotated_types
 import yaml
 from pydantic.fields import FieldInfo
 
+from lib.config.load import PARAMS_FILE, get_config
 from lib.config.schema import Registered, Section, Settings
+from lib.core.files import write_text
 
 HEAD = """\
 # All settings of the project. A stage reruns when a section that it uses changes; see README.md for the stages.
@@ -64,16 +66,26 @@ def _markers(annotation: Any, metadata: Iterable[Any]) -> Iterator[Any]:
                 yield from _markers(each, ())
 
 
-def settings_help(section: str) -> str:
-    """The settings of a section, such as `infer`, as flags with type, default and meaning."""
-    model: Any = Settings.model_fields[section].annotation
-    lines = []
+def settings_help(section: str, in_full: bool = False) -> str:
+    """The settings of a section, such as `infer` or `data.test`, as flags with type, default and meaning.
+
+    in_full: as `--section.key` instead of `--key`.
+    """
+    model: Any = Settings
+    for name in section.split("."):
+        model = model.model_fields[name].annotation
+    return "\n".join(_help_lines(model, f"{section}." if in_full else ""))
+
+
+def _help_lines(model: type[Section], prefix: str) -> Iterator[str]:
     for name, field in model.model_fields.items():
-        lines.append(
-            f"    --{name} ({type_text(field.annotation, field.metadata)}; default: {_yaml(field.get_default())})"
-        )
-        lines.append(f"        {_description(field)}")
-    return "\n".join(lines)
+        if isinstance(field.annotation, type) and issubclass(field.annotation, Section):
+            yield from _help_lines(field.annotation, f"{prefix}{name}.")
+            continue
+        text = type_text(field.annotation, field.metadata)
+        default = "required" if field.is_required() else f"default: {_yaml(field.get_default())}"
+        yield f"    --{prefix}{name} ({text}; {default})"
+        yield f"        {_description(field)}"
 
 
 def type_text(annotation: Any, metadata: Iterable[Any] = ()) -> str:
@@ -108,4 +120,4 @@ def _limits(metadata: Iterable[Any]) -> str:
 
 
 if __name__ == "__main__":
-    print(params_text(Settings()), end="")
+    write_text(PARAMS_FILE, params_text(get_config()))

@@ -35,7 +35,8 @@ def load_settings(
 
     Args:
         params: the YAML file.
-        overrides: values that replace those of the file, keyed `section.key`, or `key` alone for a key of `section`.
+        overrides: values that replace those of the file, keyed `section.key`, or `key` alone for a key of `section`;
+            a key may be in a section of that one, `part.key`.
         section: what a stage is about.
 
     Raises SettingsError.
@@ -84,8 +85,8 @@ def _read_yaml(path: Path) -> Any:
 
 def _override(content: dict, key: str, value: Any, section: str | None) -> None:
     path = key.split(".")
-    if len(path) == 1 and section and key not in Settings.model_fields:
-        path = [section, key]
+    if section and path[0] not in Settings.model_fields:
+        path = [section, *path]
     *parents, last = path
     for parent in parents:
         child = content.setdefault(parent, {})

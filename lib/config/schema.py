@@ -9,7 +9,7 @@ import re
 from collections.abc import Mapping
 from functools import lru_cache
 from pathlib import Path
-from typing import Annotated, Any, Literal, NamedTuple, Self, TypeVar
+from typing import Annotated, Any, Literal, NamedTuple, Self, TypeVar, get_args
 
 import yaml
 from pydantic import (
@@ -52,6 +52,8 @@ class Registered(NamedTuple):
         return name
 
 
+PRESENCE_SECONDS = 0.3
+"""Seconds of an event that make it present in a window, where nothing else is said."""
 Item = TypeVar("Item")
 Positive = Annotated[float, Field(gt=0)]
 NotNegative = Annotated[float, Field(ge=0)]
@@ -205,7 +207,7 @@ class AudioSettings(Section):
 class ExtractSettings(Section):
     overlap: NotNegative = Field(1.5, description="seconds that neighbouring windows share")
     min_seconds: Positive = Field(
-        0.3, description="of an event that must lie in a window for the window to get its label"
+        PRESENCE_SECONDS, description="of an event that must lie in a window for the window to get its label"
     )
     background: Fraction = Field(1.0, description="share of the windows without any event that become background")
     workers: Whole = Field(0, description="threads; 0: one for each processor")
@@ -363,7 +365,9 @@ class InferSettings(Section):
 
 class EvaluateSettings(Section):
     threshold: Fraction = Field(0.5, description="score from which a class counts as found")
-    min_seconds: Positive = Field(0.3, description="of an event that must lie in a segment for it to count there")
+    min_seconds: Positive = Field(
+        PRESENCE_SECONDS, description="of an event that must lie in a segment for it to count there"
+    )
     onset_collar: Positive = Field(
         0.5, description="seconds by which the start of a label may differ from that of the event"
     )
@@ -400,10 +404,11 @@ class Parameter(Section):
         return self
 
 
+TuneMetric = Literal["macro_pr", "micro_pr", "macro_roc", "micro_roc", "combo_pr", "combo_roc"]
+
+
 class TuneSettings(Section):
-    metric: Literal["macro_pr", "micro_pr", "macro_roc", "micro_roc", "combo_pr", "combo_roc"] = Field(
-        "macro_pr", description="what to maximize: macro_pr, micro_pr, macro_roc, micro_roc, combo_pr, combo_roc"
-    )
+    metric: TuneMetric = Field("macro_pr", description=f"what to maximize: {', '.join(get_args(TuneMetric))}")
     trials: Whole = Field(0, description="combinations to try, at random; 0: all of them")
     runs: Count = Field(1, description="trainings a trial, with other seeds, whose scores are averaged")
     storage: str = Field(

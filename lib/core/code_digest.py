@@ -5,13 +5,14 @@ and attributes of modules, classes named in annotations (their objects are hande
 class, its special methods count, and those others whose names occur as attributes anywhere in the code that counts; of
 a class that extends one from outside of the project, all methods do, since that may call any of them.
 
-What computes nothing does not count: comments, docstrings, annotations, what an exception says, descriptions of
-settings, and where a definition stands. Nor do the rooms in APART: settings count by their values, and what has nothing
-to do with sound does not shape results.
+What computes nothing does not count: comments, docstrings, annotations, what errors, problems and progress say, and
+where a definition stands. Nor do the rooms in APART, which have nothing to do with sound, and settings, which count by
+their values; but what is computed from settings, as a method or property of theirs, does count.
 """
 
 import ast
 import copy
+import re
 from collections.abc import Callable, Iterator
 from functools import cache, lru_cache
 from itertools import chain
@@ -22,7 +23,11 @@ from lib.core.digests import digest_of
 
 PROJECT = Path(__file__).parents[2]
 ROOT = "lib"
-APART = ("lib.core", "lib.config", "lib.tracking")
+APART = ("lib.core", "lib.tracking")
+SETTINGS = "lib.config"
+SAID = re.compile(r"(Error|Problem|progress)$")
+"""Calls whose arguments are for people."""
+SAID_NAMES = frozenset({"fault", "remedy"})
 HARMLESS_BASES = frozenset({"NamedTuple", "Protocol", "Generic", "ABC", "object", "Exception"})
 """Bases from outside of the project that call special methods only."""
 
@@ -106,9 +111,9 @@ def _reached(places: list[_Place], attributes: set[str]) -> list[_Part]:
 
 def _parts_of(place: _Place) -> tuple[list[_Part], list[_Part]]:
     """What counts of a definition in any case, and methods that count once something names them."""
-    node = _module(place.module).definitions[place.name]
+    node, is_settings = _module(place.module).definitions[place.name], place.module.startswith(SETTINGS)
     if not isinstance(node, ast.ClassDef):
-        return [_Part(*place, node)], []
+        return ([] if is_settings else [_Part(*place, node)]), []
     methods = [child for child in node.body if isinstance(child, ast.FunctionDef)]
     rest = copy.copy(node)
     rest.body = [child for child in node.body if child not in methods]
@@ -117,7 +122,7 @@ def _parts_of(place: _Place) -> tuple[list[_Part], list[_Part]]:
     for method in methods:
         part = _Part(place.module, f"{place.name}.{method.name}", method)
         (called if extends_others or method.name.startswith("__") else others).append(part)
-    return called, others
+    return ([], [*called[1:], *others]) if is_settings else (called, others)
 
 
 def _is_foreign(base: ast.expr, place: _Place) -> bool:
@@ -181,10 +186,14 @@ def _module(name: str) -> _Module:
     definitions: dict[str, ast.stmt] = {}
     for node in body:
         if isinstance(node, ast.FunctionDef | ast.ClassDef):
-            definitions[node.name] = node
-        for target in getattr(node, "targets", [getattr(node, "target", None)]):
-            names = (each.id for each in ast.walk(target) if isinstance(each, ast.Name)) if target else ()
-            definitions |= dict.fromkeys(names, node)
+            names = [node.name]
+        else:
+            names = [
+                each.id for each in ast.walk(node) if isinstance(each, ast.Name) and isinstance(each.ctx, ast.Store)
+            ]
+        for each in names:
+            before = definitions.get(each)
+            definitions[each] = node if before is None else ast.If(ast.Constant(True), [before, node], [])  # both count
     top = [node for node in body if not isinstance(node, ast.FunctionDef | ast.ClassDef)]
     return _Module(definitions, _imports(top))
 
@@ -202,9 +211,13 @@ def _computing(node: ast.AST) -> ast.AST:
 class _Computing(ast.NodeTransformer):
     """Takes out of code what computes nothing."""
 
-    def visit_Expr(self, node: ast.Expr) -> ast.AST:
+    def visit_Expr(self, node: ast.Expr) -> ast.AST | None:
         is_text = isinstance(node.value, ast.Constant) and isinstance(node.value.value, str)
-        return ast.Pass() if is_text else self.generic_visit(node)
+        return None if is_text else self.generic_visit(node)
+
+    def visit_Assign(self, node: ast.Assign) -> ast.AST | None:
+        names = {each.id for target in node.targets for each in ast.walk(target) if isinstance(each, ast.Name)}
+        return None if names and names <= SAID_NAMES else self.generic_visit(node)
 
     def visit_FunctionDef(self, node: ast.FunctionDef) -> ast.AST:
         node.returns = None
@@ -224,5 +237,12 @@ class _Computing(ast.NodeTransformer):
         return node
 
     def visit_Call(self, node: ast.Call) -> ast.AST:
-        node.keywords = [keyword for keyword in node.keywords if keyword.arg != "description"]
+        name = node.func.attr if isinstance(node.func, ast.Attribute) else getattr(node.func, "id", "")
+        if SAID.search(name):
+            values = [*node.args, *(keyword.value for keyword in node.keywords)]
+            node.args, node.keywords = [value for value in values if not _is_text(value)], []
         return self.generic_visit(node)
+
+
+def _is_text(node: ast.expr) -> bool:
+    return isinstance(node, ast.JoinedStr) or (isinstance(node, ast.Constant) and isinstance(node.value, str))

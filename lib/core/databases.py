@@ -1,8 +1,10 @@
 """SQLite files: made with their tables or not at all, recognized by their header, written by one process at a time."""
 
+import os
+import sqlite3
 import struct
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import NamedTuple
 
@@ -13,12 +15,17 @@ from sqlalchemy.pool import NullPool, StaticPool
 from sqlalchemy.schema import CreateIndex, CreateTable
 
 from lib.core.errors import EarshotError
+from lib.core.files import project_root
 
 IN_MEMORY = ":memory:"
+SQLITE = "sqlite:///"
+"""What the URL of an SQLite file begins with."""
 WRITING = "check that you may write there, that it has room and that nothing else is using it"
 """What to do where a database cannot be written."""
 FIXED_VERSION = 3_000_000
 """What fix_header notes in place of SQLite's version."""
+LOCK_SECONDS = 60.0
+"""How long fix_header waits for those who read or write the file."""
 
 
 class Kind(NamedTuple):
@@ -51,6 +58,13 @@ class Header(NamedTuple):
         return self.application == kind.application or (
             self.application == 0 and self.tables == set(kind.metadata.tables)
         )
+
+
+def database_of(url: str) -> Path | None:
+    """The SQLite file that a URL names, a relative path from the project's folder on; None for other databases."""
+    if not url.startswith(SQLITE):
+        return None
+    return Path(os.path.normpath(project_root().absolute() / url.removeprefix(SQLITE)))
 
 
 def open_database(path: Path, kind: Kind, create: bool) -> Engine:
@@ -138,12 +152,13 @@ def whole_or_nothing(connection: Connection) -> Iterator[None]:
 
 @contextmanager
 def sole_writer(path: Path) -> Iterator[None]:
-    """Keep other processes from writing to a database or folder while the block lasts.
+    """Keep other processes from writing to a database while the block lasts.
 
     Raises EarshotError if another process is writing to it.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    lock = FileLock(path.absolute().with_name(f".{path.absolute().name}.lock"), timeout=0)
+    path = path.resolve()
+    lock = FileLock(path.with_name(f".{path.name}.lock"), timeout=0)
     try:
         lock.acquire()
     except Timeout:
@@ -151,6 +166,7 @@ def sole_writer(path: Path) -> Iterator[None]:
     try:
         yield
     finally:
+        Path(lock.lock_file).unlink(missing_ok=True)  # before the release: who waits for it notices, and makes another
         lock.release()
 
 
@@ -166,7 +182,7 @@ def has_much_free(connection: Connection) -> bool:
 
 
 def fix_header(path: Path, digest: str) -> None:
-    """Make the header of a file that no process has open depend on its content alone.
+    """Make the header of a database file depend on its content alone.
 
     SQLite counts there how often the file and its tables were changed, so that readers notice, and writes down its own
     version. The counts become numbers that follow from the content: they still differ wherever the content does.
@@ -176,15 +192,17 @@ def fix_header(path: Path, digest: str) -> None:
         digest: of its content, hex digits.
     """
     count = int(digest[:8], 16)
-    with open(path, "r+b") as file:
-        header = bytearray(file.read(100))
-        before = bytes(header)
-        # https://sqlite.org/fileformat2.html: file change counter, schema cookie, version-valid-for, SQLite's version
-        for offset, value in ((24, count), (40, count), (92, count), (96, FIXED_VERSION)):
-            struct.pack_into(">I", header, offset, value)
-        if header != before:
-            file.seek(0)
-            file.write(header)
+    with closing(sqlite3.connect(path, timeout=LOCK_SECONDS, isolation_level=None)) as connection:
+        connection.execute("BEGIN EXCLUSIVE")  # nobody reads or writes the file meanwhile
+        with open(path, "r+b") as file:
+            header = bytearray(file.read(100))
+            before = bytes(header)
+            # File change counter, schema cookie, version-valid-for, SQLite's version (sqlite.org/fileformat2.html)
+            for offset, value in ((24, count), (40, count), (92, count), (96, FIXED_VERSION)):
+                struct.pack_into(">I", header, offset, value)
+            if header != before:
+                file.seek(0)
+                file.write(header)
 
 
 def is_as_fixed(path: Path) -> bool:

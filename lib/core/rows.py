@@ -1,4 +1,4 @@
-"""Rows of any table of the training database: one way to query, insert, change and delete, whatever the table.
+"""Rows of any table of a database: one way to query, insert, change and delete, whatever the table.
 
 The methods that get_rows, count_rows, update_rows and delete_rows make for a table are described by its columns.
 """
@@ -143,7 +143,7 @@ def _described(method: Callable, table: Table, what: str, returns: str) -> None:
 
 def _named(method: Callable, name: str) -> Callable:
     method.__name__ = name
-    method.__qualname__ = f"TrainingDatabase.{name}"
+    method.__qualname__ = f"Database.{name}"
     return method
 
 

@@ -148,53 +148,50 @@ class Embeddings(ABC):
 
 
 class EmbeddingStore(Embeddings):
-    """An existing store; create() makes one.
+    """The embeddings of recordings in a file.
 
     Args:
         path: the file.
         only: names of the recordings that count() and pieces() are about; None: all.
+        manifest: to write: what all vectors have in common, `audio` (settings), `hop` (s; window k starts at k * hop)
+            and what made them, such as `models`. The file is made if it is missing; from the first commit on, it holds
+            no vectors made by another manifest. None: to read.
 
-    manifest: what all vectors have in common: `audio` (settings), `hop` (s; window k starts at k * hop), and what made
-    them, such as `models`. Raises EarshotError if the file is missing or of another kind; so do the methods if it is
-    damaged.
+    Raises EarshotError if the file is missing (to read), of another kind, or holds recordings besides `only` by another
+    manifest; so do the methods if it is damaged.
     """
 
     _kind, _recordings = FILE, _recording
 
-    def __init__(self, path: str | Path, only: Iterable[str] | None = None) -> None:
+    def __init__(
+        self, path: str | Path, only: Iterable[str] | None = None, manifest: dict[str, Any] | None = None
+    ) -> None:
         path = Path(path)
-        engine = open_database(path, FILE, create=False)
+        self._chosen = true() if only is None else _is_named(list(only))
+        try:
+            engine = open_database(path, FILE, create=manifest is not None)
+        except EarshotError as error:
+            if manifest is None:
+                raise
+            raise EarshotError(path, error.fault, "remove it and run embed again, or give another --output") from None
         with usable(path, FILE):
             connection = engine.connect()
             content = connection.execute(select(_manifest.c.Content)).scalar()
-            connection.rollback()
+            if manifest is not None and content != json.dumps(manifest):
+                if n := connection.execute(select(func.count()).where(~self._chosen)).scalar():
+                    connection.close()
+                    fault = f"holds embeddings of {n} other recordings, by another model or with other settings"
+                    raise EarshotError(path, fault, "give another --output, or remove it")
+                content = json.dumps(manifest)
+                for table in (_recording, _manifest):
+                    connection.execute(delete(table))
+                connection.execute(insert(_manifest).values(Content=content))
         if content is None:
+            connection.close()
             raise EarshotError(path, "holds no embeddings", FILE.remedy)
         self.manifest: dict[str, Any] = json.loads(content)
         audio = AudioSettings.model_validate(self.manifest["audio"])
         super().__init__(path, connection, audio, self.manifest["models"])
-        self._chosen = true() if only is None else _is_named(list(only))
-
-    @classmethod
-    def create(cls, path: Path, manifest: dict[str, Any], names: Iterable[str]) -> Self:
-        """The store of a file, made if it is missing, for recordings of these names.
-
-        What it holds of them by another manifest is removed. Raises EarshotError if it holds others by another one.
-        """
-        content, names = json.dumps(manifest), list(names)
-        try:
-            engine = open_database(path, FILE, create=True)
-        except EarshotError as error:
-            raise EarshotError(path, error.fault, "remove it and run embed again, or give another --output") from None
-        with usable(path, FILE), engine.begin() as connection:
-            if connection.execute(select(_manifest.c.Content)).scalar() != content:
-                if n := connection.execute(select(func.count()).where(~_is_named(names))).scalar():
-                    fault = f"holds embeddings of {n} other recordings, by another model or with other settings"
-                    raise EarshotError(path, fault, "give another --output, or remove it")
-                for table in (_recording, _manifest):
-                    connection.execute(delete(table))
-                connection.execute(insert(_manifest).values(Content=content))
-        return cls(path, names)
 
     @property
     def dim(self) -> int:
@@ -240,8 +237,7 @@ class EmbeddingStore(Embeddings):
 
     def keys(self) -> dict[str, str]:
         """The key of each recording by its name."""
-        with usable(self.path, FILE):
-            return _keys(self._connection)
+        return dict(self._execute(select(_recording.c.Name, _recording.c.Key)).all())
 
     def write(
         self, name: str, path: str, key: str, batches: Iterable[tuple[np.ndarray, float]], problems: list[Problem]
@@ -258,23 +254,8 @@ class EmbeddingStore(Embeddings):
             self.remove(name)
             values = {"Name": name, "Path": path, "Seconds": 0.0, "Windows": 0, "Problems": "[]", "Key": key}
             recording_id = self._connection.execute(insert(_recording).values(values)).lastrowid
-            n = n_pending = 0
-            seconds, pending = 0.0, bytearray()
-
-            def write_block() -> None:
-                row = {"RecordingID": recording_id, "First": n, "Windows": n_pending, "Vectors": bytes(pending)}
-                self._connection.execute(insert(_block).values(row))
-                pending.clear()
-
-            for vectors, seconds in batches:  # noqa: B007
-                pending += np.clip(vectors, -LARGEST, LARGEST).astype("<f2").tobytes()
-                n_pending += len(vectors)
-                if n_pending >= WINDOWS_A_BLOCK:
-                    write_block()
-                    n, n_pending = n + n_pending, 0
-            if n_pending:
-                write_block()
-            done = {"Seconds": seconds, "Windows": n + n_pending, "Problems": json.dumps(problems)}
+            n, seconds = write_vectors(self._connection, recording_id, batches)
+            done = {"Seconds": seconds, "Windows": n, "Problems": json.dumps(problems)}
             self._execute(update(_recording).filter_by(ID=recording_id).values(done))
 
     def remove(self, name: str) -> None:
@@ -302,8 +283,27 @@ class EmbeddingStore(Embeddings):
             return self._connection.execute(statement)
 
 
-def _keys(connection: Connection) -> dict[str, str]:
-    return dict(connection.execute(select(_recording.c.Name, _recording.c.Key)).all())  # type: ignore[arg-type]
+def write_vectors(
+    connection: Connection, recording_id: int, batches: Iterable[tuple[np.ndarray, float]]
+) -> tuple[int, float]:
+    """Write a recording's vectors, see EmbeddingStore.write; returns their number and the seconds of the recording."""
+    n = n_pending = 0
+    seconds, pending = 0.0, bytearray()
+
+    def write_block() -> None:
+        row = {"RecordingID": recording_id, "First": n, "Windows": n_pending, "Vectors": bytes(pending)}
+        connection.execute(insert(_block).values(row))
+        pending.clear()
+
+    for vectors, seconds in batches:  # noqa: B007
+        pending += np.clip(vectors, -LARGEST, LARGEST).astype("<f2").tobytes()
+        n_pending += len(vectors)
+        if n_pending >= WINDOWS_A_BLOCK:
+            write_block()
+            n, n_pending = n + n_pending, 0
+    if n_pending:
+        write_block()
+    return n + n_pending, seconds
 
 
 def _is_named(names: list[str]) -> ColumnElement[bool]:

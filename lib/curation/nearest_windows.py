@@ -14,9 +14,9 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 
+from lib.core.devices import compute_threads
 from lib.core.errors import EarshotError
 from lib.curation.embedding_store import EmbeddedRecording, EmbeddingPiece, Embeddings
-from lib.models.devices import compute_threads
 
 SLACK = 1e-6
 """Seconds by which rounding may let windows overlap that only touch."""

@@ -15,7 +15,7 @@ from lib.core.errors import AudioError, EarshotError, Problem
 from lib.core.files import atomic, printable
 from lib.core.incremental import Item, Job, Outcome, run
 from lib.core.parallel import n_workers
-from lib.curation.embedding_store import Embeddings, EmbeddingStore
+from lib.curation.embedding_store import Embeddings, EmbeddingStore, write_vectors
 from lib.inference.lazy_predictor import lazy_predictor
 from lib.inference.streams import Batch, WindowReader, hop_of, stream_windows
 from lib.models.description import read_description
@@ -24,6 +24,9 @@ from lib.sound.recordings import Recordings
 
 if TYPE_CHECKING:
     from lib.inference.predictor import Predictor
+
+CODE = (stream_windows, write_vectors)
+"""What shapes a store, besides what makes embeddings of spectrograms."""
 
 
 def embed_recordings(recordings: Recordings, model: str | Path, settings: Settings, output: Path) -> Outcome:
@@ -35,12 +38,12 @@ def embed_recordings(recordings: Recordings, model: str | Path, settings: Settin
     """
     infer, audio = settings.infer, read_description(model_files(model)[0]).audio
     hop = hop_of(audio, infer.overlap)
-    manifest = {"hop": hop, "audio": audio.model_dump(), "reader": digest_code(stream_windows)}
+    manifest = {"hop": hop, "audio": audio.model_dump(), "code_of_windows": digest_code(*CODE)}
     manifest |= made_by(model, settings)
     reader = WindowReader(audio, hop, infer.batch_size)
     items = [Item(name, path) for name, path in recordings.items()]
     job = Job("embed", reader.read, digest_of(manifest), "", n_workers(infer.workers))
-    with sole_writer(output), EmbeddingStore.create(output, manifest, recordings) as store:
+    with sole_writer(output), EmbeddingStore(output, recordings, manifest) as store:
         with lazy_predictor(model, settings) as predictor:
             outcome = run(items, job, _VectorStore(store, predictor))
         store.finish()
@@ -68,7 +71,8 @@ class _VectorStore:
         self.store.remove(item.name)
 
     def commit(self) -> None:
-        self.store.commit()
+        if self.store.dim:  # else the model may turn out not to be usable, and embeddings by another one must stay
+            self.store.commit()
 
 
 def embed_batches(batches: Iterable[Batch], predictor: "Predictor") -> Iterator[tuple[np.ndarray, float]]:

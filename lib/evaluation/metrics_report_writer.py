@@ -1,5 +1,6 @@
 """The report folder: tables for other programs, pictures and a summary for people."""
 
+from collections.abc import Mapping
 from dataclasses import fields
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -75,16 +76,16 @@ def write_report(
         write_table(folder / f"{name}.csv", table)
     for name, figure in pictures.items():
         plots.save(figure, folder / f"{name}.png")
-    write_text(folder / "summary.txt", "\n".join([summary_text(results), *map(str, problems), ""]))
+    summary = summary_text(results.figures, results.threshold)
+    write_text(folder / "summary.txt", "\n".join([summary, *map(str, problems), ""]))
     example_problems = _write_example(folder / "example.png", units, data_set, store)
     written = [folder / f"{name}.csv" for name in tables] + [folder / f"{name}.png" for name in pictures]
     example = [] if example_problems else [folder / "example.png"]
     return [*written, *example, folder / "summary.txt"], example_problems
 
 
-def summary_text(results: Results) -> str:
-    """The main figures as a short text table."""
-    figures = results.figures
+def summary_text(figures: Mapping[str, float], threshold: float) -> str:
+    """The main figures, of Results at that threshold, as a short text table."""
     lines = [
         f"{figures['n_recordings']} recordings, {figures['n_segments']} segments, {figures['n_classes']} classes "
         f"({figures['n_classes_tested']} of them in the test set)",
@@ -98,7 +99,7 @@ def summary_text(results: Results) -> str:
             bounds = f"{low:.3f} to {high:.3f}" if low is not None and high is not None else ""
             lines.append(f"{label:<16}{figures[name]:>7.3f}   {bounds}".rstrip())
     lines.append("")
-    lines.append(f"Precision, recall and F1 at threshold {results.threshold:g}.")
+    lines.append(f"Precision, recall and F1 at threshold {threshold:g}.")
     if "best_threshold" in figures:
         lines.append(f"Best F1 at threshold {figures['best_threshold']:.2f}, chosen on these recordings.")
     if "event_f1" in figures:

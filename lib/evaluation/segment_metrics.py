@@ -221,10 +221,19 @@ def _error_table(units: Units, threshold: float) -> pd.DataFrame:
             "start_time": units.start_time[unit],
             "end_time": units.end_time[unit],
             "score": units.scores[unit, column].astype(np.float64),
-            "present": joined_names(units.truth[unit], units.classes),
+            "present": _present_names(units, unit),
         }
         parts.append(pd.DataFrame(part))
     return pd.concat(parts, ignore_index=True)
+
+
+def _present_names(units: Units, unit: np.ndarray) -> list[str]:
+    """The classes that are present in some units, those that the model does not know last."""
+    known = joined_names(units.truth[unit], units.classes)
+    return [
+        "; ".join(filter(None, [names, *units.unknown.get(index, [])]))
+        for names, index in zip(known, unit.tolist(), strict=True)
+    ]
 
 
 def _curve(ranking: metrics.Ranking) -> Curve:

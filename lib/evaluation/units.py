@@ -5,7 +5,8 @@ the window that the model scored; lib.sound.grid says which events are present i
 recording; one that lies outside of every segment is reported.
 """
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -32,6 +33,7 @@ class Units:
         truth: bool (n, c).
         scores: float32 (n, c), 0..1.
         others: bool (r,), recordings in which classes are annotated that are not among `classes`.
+        unknown: segment (index of the unit) -> names of such classes that are present in it, sorted.
     """
 
     classes: list[str]
@@ -42,6 +44,28 @@ class Units:
     truth: np.ndarray
     scores: np.ndarray
     others: np.ndarray
+    unknown: Mapping[int, list[str]] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class SegmentGrid:
+    """The segments of r recordings: segment k of each starts at origin + k * hop.
+
+    Args:
+        names: of the recordings.
+        seconds: their durations, float (r,), s.
+        counts: how many segments each has, int (r,).
+        origin: start of the first segment, s.
+        length: of a segment, s.
+        hop: from the start of one segment to that of the next, s.
+    """
+
+    names: list[str]
+    seconds: np.ndarray
+    counts: np.ndarray
+    origin: float
+    length: float
+    hop: float
 
 
 def segment_units(
@@ -52,24 +76,14 @@ def segment_units(
     An annotated class that the model does not know takes no part; a recording that was not analyzed is left out; both
     are reported. Raises DataSetError if no recording is left.
     """
-    manifest, names = store.manifest, store.manifest.class_list.names
-    recordings, seconds, problems = _analyzed(data_set, store)
-    scores = [store.scores(name) for name in recordings]
+    manifest, classes, annotations = store.manifest, store.manifest.class_list, data_set.annotations
+    names, seconds, problems = _analyzed(data_set, store)
+    scores = [store.scores(name) for name in names]
     counts = np.array([len(each) for each in scores])
-    recording, index = expand_ranges(np.zeros_like(counts), counts - 1)
-    start_time = manifest.start_seconds + index * manifest.hop
-    truth, others, truth_problems = _truth(data_set, manifest, recordings, seconds, counts, min_seconds)
-    units = Units(
-        classes=names,
-        recordings=recordings,
-        recording=recording,
-        start_time=start_time,
-        end_time=start_time + manifest.segment_len,
-        truth=truth,
-        scores=np.concatenate(scores),
-        others=others,
-    )
-    return units, problems + truth_problems
+    grid = SegmentGrid(names, seconds, counts, manifest.start_seconds, manifest.segment_len, manifest.hop)
+    events = annotations.assign(column=classes.indices(annotations["class"]))
+    units, outside = units_on_grid(grid, classes.names, events, np.concatenate(scores), min_seconds)
+    return units, [*problems, *outside, *_unmatched(annotations["class"], manifest, units.truth)]
 
 
 def _analyzed(data_set: "DataSet", store: ResultsStore) -> tuple[list[str], np.ndarray, list[Problem]]:
@@ -82,7 +96,7 @@ def _analyzed(data_set: "DataSet", store: ResultsStore) -> tuple[list[str], np.n
             problems.append(Problem(name, "is in the test set but was not analyzed", AGAIN))
         elif not results[name].is_ok:
             fault = f"left out of the evaluation: {results[name].reason or 'could not be analyzed'}"
-            problems.append(Problem(name, fault, f"mend it and {AGAIN}"))
+            problems.append(Problem(name, fault, f"repair or remove the file, and {AGAIN}"))
         else:
             names.append(name)
     for name in names:
@@ -96,76 +110,70 @@ def _analyzed(data_set: "DataSet", store: ResultsStore) -> tuple[list[str], np.n
     return names, np.array([results[name].seconds for name in names], np.float64), problems
 
 
-def _truth(
-    data_set: "DataSet",
-    manifest: Manifest,
-    names: list[str],
-    seconds: np.ndarray,
-    counts: np.ndarray,
-    min_seconds: float,
-) -> tuple[np.ndarray, np.ndarray, list[Problem]]:
-    """Truth matrix, which recordings hold classes that the model does not know, and what could not be used."""
-    annotations = data_set.annotations
-    recording = pd.Index(names).get_indexer(annotations["recording"])
-    column = manifest.class_list.indices(annotations["class"])
-    others = np.zeros(len(names), dtype=bool)
-    others[recording[(recording >= 0) & (column < 0)]] = True
-
-    use = (recording >= 0) & (column >= 0)
-    recording, column = recording[use], column[use]
-    times = annotations[["start_time", "end_time"]].to_numpy(np.float64)[use]
-    segment, event, problems = segments_with_events(
-        times,
-        recording,
-        names,
-        seconds,
-        counts,
-        manifest.segment_len,
-        manifest.hop,
-        min_seconds,
-        manifest.start_seconds,
-    )
-    first_unit = np.cumsum(counts) - counts
-    truth = np.zeros((int(counts.sum()), len(manifest.classes)), dtype=bool)
-    truth[first_unit[recording[event]] + segment, column[event]] = True
-    return truth, others, problems + _unmatched(annotations["class"], manifest, truth)
-
-
-def segments_with_events(
-    times: np.ndarray,
-    recording: np.ndarray,
-    names: list[str],
-    seconds: np.ndarray,
-    counts: np.ndarray,
-    length: float,
-    hop: float,
-    min_seconds: float,
-    origin: float = 0.0,
-) -> tuple[np.ndarray, np.ndarray, list[Problem]]:
-    """In which segments of their recordings events are present.
+def units_on_grid(
+    grid: SegmentGrid, classes: list[str], events: pd.DataFrame, scores: np.ndarray, min_seconds: float
+) -> tuple[Units, list[Problem]]:
+    """Units that are the segments of a grid, and a problem for each recording with events that no segment holds.
 
     Args:
-        times: start and end of each event, (n, 2), s; inf: to the end.
-        recording: index of its recording, int (n,).
-        names, seconds, counts: of the recordings: names, durations (s) and numbers of segments.
-        length, hop, min_seconds: see lib.sound.grid.
-        origin: where the first segment starts, s.
-
-    Returns index of segment and event, int (m,) each, for each pair; and a problem for each recording with events that
-    no segment holds.
+        grid: the segments.
+        classes: c names.
+        events: annotations with the column `column`: index of the class, -1 for one that is not among `classes`;
+            end_time may be inf. Those of other recordings are passed over.
+        scores: of all segments, float32 (n, c), 0..1.
+        min_seconds: of an event that make it present in a segment, see lib.sound.grid.
     """
-    start = np.maximum(times[:, 0], origin) - origin
-    end = np.maximum(np.minimum(times[:, 1], seconds[recording]) - origin, start)
-    first, last = windows_with_event(start, end, length, hop, min_seconds, counts[recording])
-    is_before = (times[:, 0] < origin) & (times[:, 1] <= origin)
-    is_outside = (times[:, 0] >= seconds[recording]) | is_before | (first > last)
-    event, segment = expand_ranges(np.where(is_outside, 0, first), np.where(is_outside, -1, last))
+    events = events.assign(recording=pd.Index(grid.names).get_indexer(events["recording"]))
+    events = events[events["recording"] >= 0]
+    known, unknown = events[events["column"] >= 0], events[events["column"] < 0]
+    recording, index = expand_ranges(np.zeros_like(grid.counts), grid.counts - 1)
+    start_time = grid.origin + index * grid.hop
+
+    unit, event, problems = _present(known, grid, min_seconds)
+    truth = np.zeros((len(recording), len(classes)), dtype=bool)
+    truth[unit, known["column"].to_numpy()[event]] = True
+    unit, event, _ = _present(unknown, grid, min_seconds)
+    unknown_names: dict[int, list[str]] = {}
+    for number, name in sorted(set(zip(unit.tolist(), unknown["class"].to_numpy()[event], strict=True))):
+        unknown_names.setdefault(number, []).append(name)
+    units = Units(
+        classes=classes,
+        recordings=grid.names,
+        recording=recording,
+        start_time=start_time,
+        end_time=start_time + grid.length,
+        truth=truth,
+        scores=scores,
+        others=np.isin(np.arange(len(grid.names)), unknown["recording"]),
+        unknown=unknown_names,
+    )
+    return units, problems
+
+
+def _present(
+    events: pd.DataFrame, grid: SegmentGrid, min_seconds: float
+) -> tuple[np.ndarray, np.ndarray, list[Problem]]:
+    """Unit and event, int (m,) each, wherever an event is present; and the problems of units_on_grid."""
+    recording = events["recording"].to_numpy()
+    start, end = (events[column].to_numpy(np.float64) for column in ("start_time", "end_time"))
+    first, last = windows_with_event(
+        start - grid.origin,
+        end - grid.origin,
+        grid.length,
+        grid.hop,
+        min_seconds,
+        grid.counts[recording],
+        grid.seconds[recording] - grid.origin,
+    )
+    event, segment = expand_ranges(first, last)
+    first_unit = np.cumsum(grid.counts) - grid.counts
     problems = []
-    for index in np.unique(recording[is_outside]):
-        outside = times[is_outside & (recording == index), 0]
+    for index in np.unique(recording[first > last]):
+        outside = start[(first > last) & (recording == index)]
         fault = f"annotations outside of its segments: {len(outside)}, the first at {outside.min():g} s"
-        problems.append(Problem(names[index], f"{fault} (it lasts {seconds[index]:g} s)", "correct their times"))
-    return segment, event, problems
+        problem = Problem(grid.names[index], f"{fault} (it lasts {grid.seconds[index]:g} s)", "correct their times")
+        problems.append(problem)
+    return first_unit[recording[event]] + segment, event, problems
 
 
 def _unmatched(annotated: pd.Series, manifest: Manifest, truth: np.ndarray) -> list[Problem]:

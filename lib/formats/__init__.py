@@ -50,7 +50,7 @@ class Writer(NamedTuple):
             with their number.
         each: name of the file of a single recording, with {} for the recording's; None: there is none.
         together: name of the file of all recordings; None: there is none.
-        has_paths: whether the file of a single recording contains its path, and must be rewritten when it moves.
+        has_paths: whether files contain absolute paths of recordings, and must be rewritten when these move.
     """
 
     write: "Callable[[Path, Iterable[RecordingLabels], LabelScheme], None]"

@@ -4,27 +4,27 @@ Recordings and annotation files may be anywhere below the data set's folder. Res
 skipped: what a model found is not an annotation until somebody copies it elsewhere.
 """
 
-import re
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from itertools import takewhile
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
 from lib.core.errors import DataSetError
-from lib.core.files import printable, walk_files
+from lib.core.files import walk_files
 from lib.formats import Annotated, Reader
 from lib.sound.annotations import AnnotationRow, annotation_table
-from lib.sound.labels import RESULTS_FILE
-from lib.sound.recordings import Recordings, find_recordings, stem_of
+from lib.sound.labels import RECORDINGS_FILE, RECORDINGS_HEAD, RESULTS_FILE
+from lib.sound.recordings import RecordingFinder, find_recordings
 
 HEAD_BYTES = 2**16
-ENDING = re.compile(r"\.(selections?|table|\d+|birdnet|results|annotations?|labels?|audacity|raven)$", re.IGNORECASE)
-"""What annotation tools append to a recording's name, besides the suffix."""
 
 
 def annotation_files(folder: Path, suffix: str) -> Iterator[Path]:
     """Files with a suffix below a folder, other than hidden ones and those of the infer stage."""
-    files = walk_files(folder, lambda folder, names: RESULTS_FILE in names)
-    return (file for file in files if file.name.lower().endswith(suffix))
+    return (file for file in walk_files(folder, _holds_results) if file.name.lower().endswith(suffix))
+
+
+def _holds_results(folder: Path, file_names: list[str]) -> bool:
+    """Whether a folder is one of the infer stage, of any version, even without its results store."""
+    return RESULTS_FILE in file_names or head_of(folder / RECORDINGS_FILE).startswith(RECORDINGS_HEAD)
 
 
 def head_of(file: Path) -> bytes:
@@ -52,64 +52,6 @@ def lines_of(file: Path) -> Iterator[tuple[int, str]]:
     for number, line in enumerate(text.split("\n"), 1):
         if line.strip():
             yield number, line.rstrip("\r")
-
-
-class RecordingFinder:
-    """Tells which recording an annotation is about.
-
-    Of several recordings of the same name, it is the one whose folders match those of the annotation best.
-    """
-
-    def __init__(self, recordings: Recordings) -> None:
-        self._by_stem: dict[str, list[tuple[str, Path]]] = {}
-        for name, file in recordings.items():
-            self._by_stem.setdefault(printable(file.stem), []).append((name, file))
-
-    def named(self, text: str, annotation_file: Path) -> str:
-        """The recording that an annotation file calls by a file name or path, of any operating system.
-
-        If there is no such recording, the name that it would have.
-        """
-        *folders, file_name = re.split(r"[/\\]", text.strip())
-        stem = stem_of(file_name)
-        candidates = self._by_stem.get(stem, [])
-        candidates = [one for one in candidates if one[1].name == file_name] or candidates
-        return _nearest(candidates, folders) or _nearest(candidates, annotation_file.parts[:-1]) or stem
-
-    def is_shared(self, stem: str) -> bool:
-        """Whether several recordings have this file name, without suffix."""
-        return len(self._by_stem.get(stem, ())) > 1
-
-    def annotated_by(self, annotation_file: Path) -> str | None:
-        """The recording after which an annotation file is named, or None."""
-        stem = next((stem for stem in _stems(annotation_file) if stem in self._by_stem), None)
-        return stem and _nearest(self._by_stem[stem], annotation_file.parts[:-1])
-
-    def annotated_by_or_guessed(self, annotation_file: Path) -> str:
-        """The recording after which an annotation file is named or, if there is none, the name that it would have."""
-        return self.annotated_by(annotation_file) or _stems(annotation_file)[-1]
-
-
-def _stems(annotation_file: Path) -> list[str]:
-    """The stem of an annotation file, and what remains as each known ending is removed."""
-    stems = [printable(annotation_file.stem)]
-    while (shorter := stem_of(ENDING.sub("", stems[-1]))) != stems[-1]:
-        stems.append(shorter)
-    return stems
-
-
-def _nearest(candidates: list[tuple[str, Path]], folders: Sequence[str]) -> str | None:
-    """The name of the only candidate, or of the one that shares most of its last folders; None if several do."""
-    if len(candidates) <= 1:
-        return candidates[0][0] if candidates else None
-
-    def n_shared(file: Path) -> int:
-        pairs = zip(reversed(file.parts[:-1]), reversed(folders), strict=False)
-        return sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1], pairs))
-
-    most = max(n_shared(file) for _, file in candidates)
-    nearest = [name for name, file in candidates if n_shared(file) == most]
-    return nearest[0] if len(nearest) == 1 and most else None
 
 
 RowsOf = Callable[[Path, RecordingFinder], list[AnnotationRow]]

@@ -13,8 +13,9 @@ from typing import TYPE_CHECKING, Any
 
 from lib.core.errors import DataSetError
 from lib.formats import READERS
-from lib.formats.annotation_files import RecordingFinder, annotation_file_reader, head_of
+from lib.formats.annotation_files import annotation_file_reader, head_of
 from lib.sound.annotations import AnnotationRow
+from lib.sound.recordings import RecordingFinder
 
 if TYPE_CHECKING:
     from soundevent.data import Geometry, SoundEventAnnotation, Tag

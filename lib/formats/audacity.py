@@ -10,18 +10,11 @@ from pathlib import Path
 
 from lib.core.files import atomic_text
 from lib.formats import READERS, WRITERS, Annotated, LabelScheme, Reader, Writer
-from lib.formats.annotation_files import (
-    RecordingFinder,
-    annotation_files,
-    first_line,
-    lines_of,
-    number_in,
-    read_annotation_files,
-)
+from lib.formats.annotation_files import annotation_files, first_line, lines_of, number_in, read_annotation_files
 from lib.formats.raven import is_selection_table
 from lib.sound.annotations import AnnotationRow
 from lib.sound.labels import RecordingLabels
-from lib.sound.recordings import recording_files
+from lib.sound.recordings import RecordingFinder, recording_files
 
 
 def _recognizes(folder: Path) -> bool:

@@ -9,8 +9,9 @@ from pathlib import Path
 
 from lib.core.errors import DataSetError
 from lib.formats import READERS
-from lib.formats.annotation_files import RecordingFinder, annotation_file_reader, head_of
+from lib.formats.annotation_files import annotation_file_reader, head_of
 from lib.sound.annotations import AnnotationRow
+from lib.sound.recordings import RecordingFinder
 
 
 def _is_annotation_file(file: Path) -> bool:

@@ -58,7 +58,7 @@ def read_data_set(settings: DataSetSettings) -> DataSet:
     if not annotated.recordings:
         chosen = f" that match {settings.include!r}" if settings.include else ""
         raise DataSetError(folder, f"holds no recordings{chosen}", "add some, or change data.*.path or data.*.include")
-    return _checked(folder, folder, annotated, settings.include)
+    return _data_set_of(folder, folder, annotated, settings.include)
 
 
 def read_annotated(recordings: str | Path, annotations: str | Path) -> DataSet:
@@ -75,10 +75,10 @@ def read_annotated(recordings: str | Path, annotations: str | Path) -> DataSet:
     rows = read_csv(annotations, ANNOTATION_COLUMNS)
     rows["line"] = [printable(f"{annotations}:{line}") for line in rows.index]
     annotated = Annotated(files, rows[rows["class"] != ""], problems)
-    return _checked(Path(recordings), Path(annotations).parent, annotated, None)
+    return _data_set_of(Path(recordings), Path(annotations).parent, annotated, None)
 
 
-def _checked(folder: Path, class_folder: Path, annotated: Annotated, include: str | None) -> DataSet:
+def _data_set_of(folder: Path, class_folder: Path, annotated: Annotated, include: str | None) -> DataSet:
     recordings, rows, problems = annotated
     classes, class_problems = read_class_table(class_folder, rows["class"])
     class_list = ClassList(classes.to_dict("records"))  # type: ignore[arg-type]
@@ -103,5 +103,5 @@ def evaluation_data_set(settings: DataSetSettings, recordings: str | None, annot
     Raises SettingsError if one of them is missing, and as read_data_set and read_annotated do.
     """
     if (recordings is None) != (annotations is None):
-        raise SettingsError("", "--recordings and --annotations go together", "give both or neither")
+        raise SettingsError("--recordings, --annotations", "go together", "give both or neither")
     return read_annotated(recordings, annotations) if recordings and annotations else read_data_set(settings)

@@ -12,9 +12,10 @@ from pathlib import Path
 from lib.core.errors import DataSetError
 from lib.core.files import printable, write_csv
 from lib.formats import READERS, WRITERS, LabelScheme, Writer
-from lib.formats.annotation_files import RecordingFinder, annotation_file_reader, first_line, first_of, number_in
+from lib.formats.annotation_files import annotation_file_reader, first_line, first_of, number_in
 from lib.sound.annotations import AnnotationRow
 from lib.sound.labels import RecordingLabels
+from lib.sound.recordings import RecordingFinder
 
 CLASS = ("manual id", "top1match", "auto id", "common_name", "scientific_name")
 
@@ -73,4 +74,4 @@ def _write(path: Path, recordings: Iterable[RecordingLabels], scheme: LabelSchem
 
 
 READERS.register("kaleidoscope", annotation_file_reader(4, "Kaleidoscope tables", ".csv", _is_table, _rows_of))
-WRITERS.register("kaleidoscope", Writer(_write, together="labels.kaleidoscope.csv"))
+WRITERS.register("kaleidoscope", Writer(_write, together="labels.kaleidoscope.csv", has_paths=True))

@@ -15,16 +15,10 @@ from pathlib import Path
 from lib.core.errors import DataSetError
 from lib.core.files import atomic_text, printable
 from lib.formats import READERS, WRITERS, LabelScheme, Writer
-from lib.formats.annotation_files import (
-    RecordingFinder,
-    annotation_file_reader,
-    first_line,
-    first_of,
-    lines_of,
-    number_in,
-)
+from lib.formats.annotation_files import annotation_file_reader, first_line, first_of, lines_of, number_in
 from lib.sound.annotations import AnnotationRow
 from lib.sound.labels import RecordingLabels
+from lib.sound.recordings import RecordingFinder
 
 BEGIN, END = "begin time (s)", "end time (s)"
 CLASS = ("species", "annotation", "annotations", "label", "class", "common name", "species code", "code", "tag")

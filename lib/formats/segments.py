@@ -7,9 +7,8 @@ from pathlib import Path
 
 from lib.core.files import printable
 from lib.formats import READERS, Annotated, Reader
-from lib.formats.annotation_files import RecordingFinder
 from lib.sound.annotations import ANNOTATION_COLUMNS
-from lib.sound.recordings import find_recordings
+from lib.sound.recordings import RecordingFinder, find_recordings
 
 SYNONYMS = {
     "recording": ("file", "filename", "file_name", "begin file", "path", "filepath"),

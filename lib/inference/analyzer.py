@@ -22,17 +22,23 @@ from lib.inference.streams import Batch, WindowReader, hop_of, stream_windows
 from lib.models.description import read_description
 from lib.models.model_files import model_files
 from lib.occurrence.occurrence_filter import OccurrenceFilter, Reason, occurrence_filter
+from lib.results.csv_results import remove_csv_results, with_csv_results
 from lib.results.exports import LabelFiles, write_tables
 from lib.results.manifest import Manifest, manifest_of
 from lib.results.results_store import EarlierResults, RecordingResult, ResultsStore, earlier_results
 from lib.sound.classes import ClassList, read_excluded
+from lib.sound.labels import RESULTS_FILE
 from lib.sound.recordings import Recordings, recordings_of
 
 if TYPE_CHECKING:
     from lib.inference.predictor import Predictor
 
-CODE = ("lib.inference.streams:WindowReader.read", "lib.inference.findings:find_sounds")
-"""What computes scores and labels, by name: importing it would import torch."""
+CODE = (
+    "lib.inference.streams:WindowReader.read",
+    "lib.inference.findings:find_sounds",
+    "lib.results.results_store:insert_parts",
+)
+"""What computes scores and labels and stores them, by name: importing it would import torch."""
 
 
 class Analysis(NamedTuple):
@@ -72,6 +78,7 @@ def analyze(
     hop = hop_of(audio, infer.overlap)
     excluded, problems = read_excluded(infer.exclude, classes)
     place = occurrences.digest if occurrences else None
+    problems += occurrences.unknown_classes(classes.names) if occurrences else []
     code = digest_code(*CODE)
     manifest = manifest_of(files, descriptions, settings, occurrences=place, excluded=sorted(excluded), code=code)
     scheme = LabelScheme(classes, infer.label_field, audio.min_freq, audio.max_freq, audio.spec_duration)
@@ -84,23 +91,23 @@ def analyze(
     )
     items = [Item(name, path, occurrences and occurrences.key(name, path)) for name, path in recordings.items()]
     job = Job("infer", windows.read, manifest.key, "", n_workers(infer.workers))
-    with sole_writer(output):
-        earlier = earlier_results(output)
+    with sole_writer(output / RESULTS_FILE):
+        earlier = with_csv_results(output, earlier_results(output))
         formats_before = {name for one in earlier.manifests for name in one.infer["formats"]} & set(WRITERS)
         label_files = LabelFiles(output, infer.formats, formats_before, scheme)
-        label_files.check_free(recordings.keys() - earlier.recordings.keys())
+        label_files.check_free(recordings, earlier)
         others = _others(output, recordings, manifest, earlier) if keep_others else set()
-        with ResultsStore.create(output, manifest) as store:
+        with ResultsStore(output, manifest) as store:
             with lazy_predictor(model, settings) as predictor:
                 outcome = run(items, job, _AnalysisStore(store, label_files, predictor, classes, excluded, occurrences))
-            for name in sorted(store.keys().keys() - recordings.keys() - others):
+            for name in sorted(earlier.recordings.keys() - recordings.keys() - others):
                 label_files.remove(name)
                 store.remove(name)
             store.commit()
             results = store.recordings()
-            label_files.update(store, [results[name] for name in others])
-            label_files.write_together(store, results.values())
-            write_tables(store, results.values(), output)
+            label_files.update(store, results.values())
+            remove_csv_results(output)
+            write_tables(store, results.values(), label_files)
             store.finish(pack)
     chosen = [result for name, result in results.items() if name in recordings]
     return Analysis(chosen, len(outcome.new), [*problems, *outcome.problems])
@@ -123,8 +130,9 @@ def _others(output: Path, recordings: Recordings, manifest: Manifest, earlier: E
             fault = f"holds results of {before}, which has the same name as {printable(str(now))}"
             raise EarshotError(output, fault, "give another --output, or analyze both at once")
     if different := [key for key in others.values() if key != manifest.key]:
-        made_by = next((one for one in earlier.manifests if one.key in different), earlier.manifests[-1])
-        fault = f"holds results of {len(different)} other recordings, made with {manifest.difference(made_by)}"
+        made_by = next((one for one in earlier.manifests if one.key in different), None)
+        how = manifest.difference(made_by) if made_by else "another version"
+        fault = f"holds results of {len(different)} other recordings, made with {how}"
         raise EarshotError(output, fault, "give another --output")
     return set(others)
 
@@ -134,7 +142,7 @@ def _are_same(file: Path, other: Path) -> bool:
 
 
 class _AnalysisStore:
-    """A results store with its label files and what fills it, as lib.core.incremental needs it.
+    """Writes the results and the label files of recordings, as lib.core.incremental asks for it.
 
     Label files of a recording are written once its results are permanent.
     """
@@ -175,13 +183,13 @@ class _AnalysisStore:
         self._done.append(self._store.write(item.name, printable(str(item.path)), key, parts, problems, reasons))
 
     def fail(self, item: Item, error: AudioError) -> None:
-        self._label_files.remove(item.name)
         self._store.write_failure(item.name, printable(str(item.path)), error.problem())
 
     def commit(self) -> None:
-        self._store.commit()
-        self._label_files.update(self._store, self._done)
-        self._done.clear()
+        if self._done:  # else the model may turn out not to be usable, and results by another one must stay
+            self._store.commit()
+            self._label_files.update(self._store, self._done)
+            self._done.clear()
 
 
 class Analyzer:

@@ -22,8 +22,8 @@ def lazy_predictor(model: str | Path, settings: Settings) -> Iterator[Callable[[
 
         @cache
         def predictor() -> "Predictor":
+            from lib.core.devices import leave_room_for_reading
             from lib.inference.predictor import Predictor
-            from lib.models.devices import leave_room_for_reading
 
             stack.enter_context(leave_room_for_reading())
             return Predictor(model, settings.infer.device, settings)

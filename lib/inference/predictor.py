@@ -10,6 +10,7 @@ from torch import Tensor
 
 from lib.config.load import get_config
 from lib.config.schema import Settings
+from lib.core.devices import choose_device
 from lib.core.errors import AudioError, EarshotError
 from lib.core.files import write_text
 from lib.inference.frames import FrameGrid, to_global_frames
@@ -17,7 +18,6 @@ from lib.inference.labelling import FRAME_SLACK, frame_labeller, window_labels
 from lib.inference.networks import Network, open_networks
 from lib.inference.streams import Batch, hop_of, stream_windows
 from lib.models.description import Description
-from lib.models.devices import choose_device
 from lib.models.model_files import model_files
 from lib.models.platt_scaling import AS_IT_IS, END
 from lib.models.score_scaling import min_scores, scaling_of

@@ -88,7 +88,7 @@ class WindowReader:
         for batch in stream_windows(path, audio, self.hop, self.batch, self.start, self.offsets, notes.append):
             seconds, loudest = batch.windows.seconds, max(loudest, float(batch.windows.spectrograms.max()))
             yield batch
-            yield Progress(seconds, total)
+            yield Progress(seconds - self.start, max(total - self.start, 0.0))
         if not seconds:
             notes.append(f"is over before infer.start_seconds ({self.start:g} s)")
             nothing = np.zeros((0, audio.spec_height, audio.spec_width), np.float32)

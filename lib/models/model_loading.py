@@ -5,10 +5,10 @@ from pathlib import Path
 
 from lib.config.load import get_config
 from lib.config.schema import Settings
+from lib.core.devices import choose_device
 from lib.core.errors import EarshotError
 from lib.models.checkpoints import load_checkpoint
 from lib.models.description import Description
-from lib.models.devices import choose_device
 from lib.models.recognizer import Recognizer, build
 
 

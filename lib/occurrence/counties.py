@@ -25,26 +25,34 @@ class County:
     max_y: float | None
 
     @property
+    def box(self) -> tuple[float, float, float, float] | None:
+        """min_x, max_x, min_y, max_y; None if they are not known."""
+        if self.min_x is None or self.max_x is None or self.min_y is None or self.max_y is None:
+            return None
+        return self.min_x, self.max_x, self.min_y, self.max_y
+
+    @property
     def area(self) -> float:
         """Area of the box on the unit sphere, in steradians: width * (sin(max_y) - sin(min_y)), in radians; or nan.
 
         The area of a spherical zone is 2 pi R times its height (Archimedes, On the Sphere and Cylinder I; MathWorld,
         "Zone"); a box is the part width / (2 pi) of its zone.
         """
-        if self.min_x is None or self.max_x is None or self.min_y is None or self.max_y is None:
+        if self.box is None:
             return math.nan
-        height = math.sin(math.radians(self.max_y)) - math.sin(math.radians(self.min_y))
-        return math.radians(_width(self.min_x, self.max_x)) * height
+        min_x, max_x, min_y, max_y = self.box
+        return math.radians(_width(min_x, max_x)) * (math.sin(math.radians(max_y)) - math.sin(math.radians(min_y)))
 
     def contains(self, latitude: float, longitude: float) -> bool:
         """Whether a point (degrees) lies in the box or on its border."""
-        if self.min_x is None or self.max_x is None or self.min_y is None or self.max_y is None:
+        if self.box is None:
             return False
-        if not self.min_y <= latitude <= self.max_y:
+        min_x, max_x, min_y, max_y = self.box
+        if not min_y <= latitude <= max_y:
             return False
-        if self.min_x <= self.max_x:
-            return self.min_x <= longitude <= self.max_x
-        return longitude >= self.min_x or longitude <= self.max_x
+        if min_x <= max_x:
+            return min_x <= longitude <= max_x
+        return longitude >= min_x or longitude <= max_x
 
 
 def box_fault(min_x: float | None, max_x: float | None, min_y: float | None, max_y: float | None) -> str | None:
@@ -53,8 +61,10 @@ def box_fault(min_x: float | None, max_x: float | None, min_y: float | None, max
     min_x > max_x is a box across the 180th meridian if that makes it at most 180 degrees wide; a wider one means
     swapped numbers.
     """
-    if min_x is None or max_x is None or min_y is None or max_y is None:
-        return None if (min_x, max_x, min_y, max_y) == NO_BOX else "one edge of its box is given, another is not"
+    edges = [edge for edge in (min_x, max_x, min_y, max_y) if edge is not None]
+    if len(edges) < 4:
+        return "one edge of its box is given, another is not" if edges else None
+    min_x, max_x, min_y, max_y = edges
     if not (-180 <= min_x <= 180 and -180 <= max_x <= 180):
         return f"longitudes {min_x:g} and {max_x:g} are not within -180..180"
     if not (-90 <= min_y <= 90 and -90 <= max_y <= 90):
@@ -99,14 +109,13 @@ class CountyMap:
 
 def _cells(county: County) -> Iterator[tuple[float, float]]:
     """Latitude and longitude of the lower left corner of each cell that a county's box reaches into."""
-    if county.min_x is None or county.max_x is None or county.min_y is None or county.max_y is None:
+    if county.box is None:
         return
-    spans = [(county.min_x, county.max_x)]
-    if county.min_x > county.max_x:
-        spans = [(county.min_x, 180.0), (-180.0, county.max_x)]
+    min_x, max_x, min_y, max_y = county.box
+    spans = [(min_x, max_x)] if min_x <= max_x else [(min_x, 180.0), (-180.0, max_x)]
     for start, end in spans:
         for x in range(math.floor(start), math.floor(end) + 1):
-            for y in range(math.floor(county.min_y), math.floor(county.max_y) + 1):
+            for y in range(math.floor(min_y), math.floor(max_y) + 1):
                 yield y, x
 
 

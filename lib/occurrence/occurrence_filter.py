@@ -28,6 +28,7 @@ from lib.sound.metadata import Position, recording_moment, recording_position
 CODES_SHOWN = 5
 FROM_GUANO = "guano"
 """As infer.region: each recording's own place."""
+UNKNOWN = "not in the occurrence table"
 Decision = Literal["kept", "lowered", "dropped"]
 
 
@@ -78,7 +79,6 @@ class OccurrenceFilter:
         digest: str = "",
     ):
         self.provider, self.infer, self.table, self.digest = provider, infer, table, digest
-        self._reported: set[str] = set()
         self._configured = self._configured_place()
 
     def factors(
@@ -91,8 +91,8 @@ class OccurrenceFilter:
             path: its file, of which headers are read if need be.
 
         Returns float32 (n_classes,): 1 for a class that occurs, else the filter's factor, where 0 means that the class
-        is dropped; a reason for each class; and problems: a class that is not in the table (the first time), a
-        recording whose place or date is not known.
+        is dropped; a reason for each class; and a problem for each fault in the recording's row of the table, and if
+        its place or date is not known.
         """
         entry = self._entry(recording, path)
         place, place_problems = self._place(recording, path, entry)
@@ -106,8 +106,7 @@ class OccurrenceFilter:
             if place is None:
                 why = "the place is not known"
             elif value is None:
-                why = "not in the occurrence table"
-                problems += self._unknown_class(name)
+                why = UNKNOWN
             else:
                 least = self.infer.min_occurrence
                 if value <= least:
@@ -117,6 +116,11 @@ class OccurrenceFilter:
             reasons.append(Reason(recording, name, decision, value, place and place.region, week, why))
         factors = [1 if reason.decision == "kept" else self.infer.occurrence_factor for reason in reasons]
         return np.array(factors, np.float32), reasons, problems
+
+    def unknown_classes(self, class_names: list[str]) -> list[Problem]:
+        """A problem for each class that is not in the occurrence table."""
+        known, remedy = set(self.provider.class_names), "kept everywhere; add it to the table or correct its name there"
+        return [Problem(f"class {name}", UNKNOWN, remedy, lost=False) for name in class_names if name not in known]
 
     def key(self, recording: str, path: Path) -> str:
         """Digest of what `factors` depends on besides the class names and the content of the recording."""
@@ -165,13 +169,6 @@ class OccurrenceFilter:
         remedy = "the whole year was taken; name it like 20240512_053000, or set infer.week"
         return None, "", [Problem(recording, fault, remedy, lost=False)]
 
-    def _unknown_class(self, name: str) -> list[Problem]:
-        if name in self._reported:
-            return []
-        self._reported.add(name)
-        remedy = "kept everywhere; add it to the table or correct its name there"
-        return [Problem(f"class {name}", "not in the occurrence table", remedy, lost=False)]
-
     def _configured_place(self) -> _Place | None:
         """The place that the settings name for all recordings, if they do."""
         region, latitude, longitude = self.infer.region, self.infer.latitude, self.infer.longitude
@@ -194,7 +191,7 @@ class OccurrenceFilter:
             return _Place(region, "setting")
         codes = ", ".join(county.code for county in counties[:CODES_SHOWN])
         more = ", ..." if len(counties) > CODES_SHOWN else ""
-        raise EarshotError(setting, "not in the occurrence table", f"known counties: {codes}{more}")
+        raise EarshotError(setting, UNKNOWN, f"known counties: {codes}{more}")
 
 
 def occurrence_filter(infer: InferSettings, pickle_path: str | Path | None) -> OccurrenceFilter | None:

@@ -159,7 +159,7 @@ def _place(record: dict[str, str]) -> Place:
     """The county of a row. Raises ValueError."""
     if any(record.get(None, [])):  # type: ignore[call-overload]
         raise ValueError("more fields than columns (is a decimal comma among them?)")
-    code, name = _filled(record, "county_code"), _filled(record, "county_name")
+    code, name = _required_text(record, "county_code"), _required_text(record, "county_name")
     box = NO_BOX
     if any(record[edge].strip() for edge in EDGES):
         min_x, max_x, min_y, max_y = (_number(record, edge) for edge in EDGES)
@@ -175,10 +175,10 @@ def _values(record: dict[str, str]) -> tuple[str, np.ndarray]:
     if len(outside := np.flatnonzero(~((weeks >= 0) & (weeks <= 1)))):
         column = WEEK_COLUMNS[outside[0]]
         raise ValueError(f"{column} = {record[column].strip()} is not within 0..1")
-    return _filled(record, "class"), weeks
+    return _required_text(record, "class"), weeks
 
 
-def _filled(record: dict[str, str], column: str) -> str:
+def _required_text(record: dict[str, str], column: str) -> str:
     if text := record[column].strip():
         return text
     raise ValueError(f"{column} is empty")

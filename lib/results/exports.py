@@ -16,10 +16,10 @@ from lib.core.errors import EarshotError
 from lib.core.files import write_csv, write_text
 from lib.formats import WRITERS, LabelScheme
 from lib.occurrence.occurrence_filter import Reason
-from lib.results.results_store import RecordingResult, ResultsStore
-from lib.sound.labels import RESULTS_FILE
+from lib.results.csv_results import has_csv_results
+from lib.results.results_store import EarlierResults, RecordingResult, ResultsStore
+from lib.sound.labels import RECORDINGS_FILE
 
-RECORDINGS_FILE = "recordings.csv"
 RECORDING_COLUMNS = ["recording", "path", "seconds", "status", "reason", "labels"]
 AT_ONCE = 1000
 """Recordings whose label files are replaced between two commits."""
@@ -41,28 +41,35 @@ class LabelFiles:
     formats_before: Collection[str]
     scheme: LabelScheme
 
-    def check_free(self, new_recordings: Iterable[str]) -> None:
-        """Raise EarshotError if a file that was not written from a store would be overwritten.
+    def check_free(self, recordings: Iterable[str], earlier: EarlierResults) -> None:
+        """Raise EarshotError if a file that earlier runs did not write would be overwritten.
 
-        new_recordings: names of those that the store does not hold.
+        Args:
+            recordings: names of those to be analyzed.
+            earlier: what the folder holds.
         """
-        paths = [path for name in new_recordings for path in self._each(name, self.formats).values()]
+        new = (name for name in recordings if name not in earlier.recordings)
+        paths = [path for name in new for path in self._each(name, self.formats).values()]
         paths += self._together(set(self.formats) - set(self.formats_before)).values()
         table = self.folder / RECORDINGS_FILE
-        if table.is_file() and not (self.folder / RESULTS_FILE).is_file():
+        if table.is_file() and not earlier.manifests and not has_csv_results(self.folder):
             with table.open("rb") as file:
                 is_made_here = file.readline().decode(errors="replace").strip() == ",".join(RECORDING_COLUMNS)
-            paths = [] if is_made_here else [table, *paths]  # of a store that is gone
+            paths = [] if is_made_here else [table, *paths]  # the store was removed, what it was written to was not
         for path in paths:
             if path.exists():
                 fault = "was not made here and would be overwritten"
                 raise EarshotError(path, fault, "remove it, or give another --output")
 
-    def update(self, store: ResultsStore, results: Iterable[RecordingResult]) -> None:
+    def update(self, store: ResultsStore, results: Collection[RecordingResult]) -> None:
         """Write the label files of recordings that are missing, or that would be different now.
 
-        The store has no note of files while they are being replaced, so that a killed run leaves none that are wrong.
+        Those of recordings that failed are removed. The store has no note of files while they are being replaced, so
+        that a killed run leaves none that are wrong.
         """
+        for result in results:
+            if not result.is_ok:
+                self.remove(result.name)
         stale = [result for result in results if result.is_ok and not self._are_current(result)]
         for start in range(0, len(stale), AT_ONCE):
             part = stale[start : start + AT_ONCE]
@@ -99,13 +106,14 @@ class LabelFiles:
         for path in self._each(recording, self.formats_before if formats is None else formats).values():
             path.unlink(missing_ok=True)
 
-    def write_together(self, store: ResultsStore, results: Iterable[RecordingResult]) -> None:
-        """Write the files that hold the labels of all recordings."""
+    def together(self) -> dict[str, Path]:
+        """The file of all recordings in each wanted format that has one."""
+        return self._together(self.formats)
+
+    def remove_together(self) -> None:
+        """Remove the files of all recordings that earlier runs wrote in formats that are not wanted."""
         for path in self._together(set(self.formats_before) - set(self.formats)).values():
             path.unlink(missing_ok=True)
-        for name, path in self._together(self.formats).items():
-            labels = (store.recording_labels(result) for result in results if result.is_ok)
-            WRITERS[name].write(path, labels, self.scheme)
 
     def _each(self, recording: str, formats: Iterable[str]) -> dict[str, Path]:
         """The file of a recording in each of these formats that has one for each recording."""
@@ -116,21 +124,35 @@ class LabelFiles:
         return {name: self.folder / together for name in formats if (together := WRITERS[name].together)}
 
 
-def write_tables(store: ResultsStore, results: Collection[RecordingResult], folder: Path) -> None:
-    """Write recordings.csv, manifest.yaml and, where a place was set, occurrences.csv."""
+def write_tables(store: ResultsStore, results: Collection[RecordingResult], label_files: LabelFiles) -> None:
+    """Write the files about all recordings, unless they are there and would be the same.
+
+    These are recordings.csv, label files, occurrences.csv where a place was set, and manifest.yaml. The latter is
+    written last, with a digest of what all of them were made of.
+    """
+    folder, together = label_files.folder, label_files.together()
+    table, occurrences, manifest = (folder / name for name in (RECORDINGS_FILE, "occurrences.csv", "manifest.yaml"))
+    label_files.remove_together()
+    if not store.manifest.occurrences:
+        occurrences.unlink(missing_ok=True)
+    paths = [table, *together.values(), *([occurrences] if store.manifest.occurrences else [])]
+    text = f"{store.manifest.text()}tables: {digest_of([store.digest(), digest_code(write_tables)])}\n"
+    if all(path.is_file() for path in [*paths, manifest]) and manifest.read_bytes() == text.encode():
+        return
+    manifest.unlink(missing_ok=True)  # so that a killed run does not leave it with files of other results
+    for name, path in together.items():
+        labels = (store.recording_labels(result) for result in results if result.is_ok)
+        WRITERS[name].write(path, labels, label_files.scheme)
     rows = (
         [result.name, result.path, *_duration_and_status(result.seconds), result.reason, result.n_labels]
         for result in results
     )
-    write_csv(folder / RECORDINGS_FILE, RECORDING_COLUMNS, rows)
-    write_text(folder / "manifest.yaml", store.manifest.text())
-    occurrences = folder / "occurrences.csv"
-    if not store.manifest.occurrences:
-        occurrences.unlink(missing_ok=True)
-        return
-    reasons = (Reason(*reason) for result in results for reason in store.occurrences(result.name))
-    texts = (reason._replace(value="" if reason.value is None else f"{reason.value:.6g}") for reason in reasons)  # type: ignore[arg-type]
-    write_csv(occurrences, Reason._fields, texts)
+    write_csv(table, RECORDING_COLUMNS, rows)
+    if store.manifest.occurrences:
+        reasons = (Reason(*reason) for result in results for reason in store.occurrences(result.name))
+        texts = (reason._replace(value="" if reason.value is None else f"{reason.value:.6g}") for reason in reasons)  # type: ignore[arg-type]
+        write_csv(occurrences, Reason._fields, texts)
+    write_text(manifest, text)
 
 
 def _duration_and_status(seconds: float | None) -> tuple[str, str]:

@@ -1,7 +1,8 @@
 """The results store: what models found in recordings, in one SQLite file that grows recording by recording.
 
 Of each recording it holds the scores of its windows, as arrays, and its labels; a recording is there as a whole or not
-at all. Where a run with other settings was interrupted, results of both are there, but only the latter are read.
+at all. After an interrupted run with other settings, the store holds results by both settings; only those by the last
+ones are read.
 """
 
 import json
@@ -14,6 +15,7 @@ import numpy as np
 from pydantic import ValidationError
 from sqlalchemy import (
     Column,
+    ColumnElement,
     Connection,
     Float,
     ForeignKey,
@@ -155,34 +157,30 @@ class ResultsStore:
 
     Args:
         folder: where infer wrote, or the file itself.
+        manifest: to write: the file is made in the folder if it is missing, and its results are to be those of this
+            manifest from the first commit on. None: to read the results of the last manifest.
 
-    Raises DataSetError if there are no results, or the file cannot be opened.
+    Raises DataSetError if there are no results to read, or the file cannot be opened.
     """
 
-    def __init__(self, folder: str | Path) -> None:
+    def __init__(self, folder: str | Path, manifest: Manifest | None = None) -> None:
         path = Path(folder)
-        self.path = path / RESULTS_FILE if path.is_dir() or path.suffix != ".db" else path
+        is_file = manifest is None and path.suffix == ".db" and not path.is_dir()
+        self.path = path if is_file else path / RESULTS_FILE
         try:
-            self._engine = open_database(self.path, FILE, create=False)
+            self._engine = open_database(self.path, FILE, create=manifest is not None)
         except EarshotError as error:
             raise DataSetError(error.subject, error.fault, error.remedy) from None
         with usable(self.path, FILE):
             self._connection = self._engine.connect()
             manifests = _manifests(self._connection, self.path)
+            if manifest is not None and manifests[-1:] != [manifest]:
+                self._connection.execute(insert(_manifest).values(Content=manifest.model_dump_json()))
+                manifests.append(manifest)
         if not manifests:
             self.close()
             raise DataSetError(self.path, "holds no results", AGAIN)
         self.manifest = manifests[-1]
-
-    @classmethod
-    def create(cls, folder: Path, manifest: Manifest) -> Self:
-        """The store of a folder, made if it is missing, whose results are to be those of a manifest from now on."""
-        path = folder / RESULTS_FILE
-        engine = open_database(path, FILE, create=True)
-        with usable(path, FILE), engine.begin() as connection:
-            if _manifests(connection, path)[-1:] != [manifest]:
-                connection.execute(insert(_manifest).values(Content=manifest.model_dump_json()))
-        return cls(folder)
 
     def __enter__(self) -> Self:
         return self
@@ -202,7 +200,7 @@ class ResultsStore:
         columns = ("Name", "Path", "Seconds", "Problems", "Windows", "Labels", "Key", "LabelFiles")
         query = select(*(_recording.c[name] for name in columns)).order_by(_recording.c.Name)
         results: dict[str, RecordingResult] = {}
-        for name, path, seconds, content, *others in self._rows(query.filter_by(Settings=self.manifest.key)):
+        for name, path, seconds, content, *others in self._rows(query.where(self._is_current)):
             problems = [Problem(*each) for each in json.loads(content)]
             results[name] = RecordingResult(name, path, seconds, problems, *others)
         return results
@@ -217,8 +215,8 @@ class ResultsStore:
         A score below infer.csv_min_score is 0.
         """
         manifest, n_classes = self.manifest, len(self.manifest.classes)
-        query = select(_scores.c.First, _scores.c.Windows, _scores.c.Value).filter_by(Recording=name)
-        for first, n, value in self._rows(query.order_by(_scores.c.First)):
+        query = select(_scores.c.First, _scores.c.Windows, _scores.c.Value).join(_recording).filter_by(Name=name)
+        for first, n, value in self._rows(query.where(self._is_current).order_by(_scores.c.First)):
             starts = manifest.start_seconds + np.arange(first, first + n) * manifest.hop
             yield starts, unpack_scores(value, (n, n_classes))
 
@@ -230,7 +228,8 @@ class ResultsStore:
     def labels(self, name: str) -> Iterator[Label]:
         """The labels of a recording, by start time and class."""
         columns = _label.c
-        query = select(columns.Class, columns.StartTime, columns.EndTime, columns.Score).filter_by(Recording=name)
+        query = select(columns.Class, columns.StartTime, columns.EndTime, columns.Score)
+        query = query.join(_recording).filter_by(Name=name).where(self._is_current)
         names = self.manifest.class_list.names
         for index, *values in self._rows(query.order_by(columns.StartTime, columns.Class)):
             yield Label(names[index], *values)
@@ -242,13 +241,18 @@ class ResultsStore:
 
     def occurrences(self, name: str) -> list[list]:
         """Why each class was kept or dropped in a recording; empty where no place was set."""
-        rows = self._rows(select(_recording.c.Occurrences).filter_by(Name=name))
+        rows = self._rows(select(_recording.c.Occurrences).filter_by(Name=name).where(self._is_current))
         return [reason for (content,) in rows for reason in json.loads(content)]
 
     def digest(self) -> str:
         """Digest of what the store holds."""
         rows = [[row.name, row.path, row.key, row.problems, row.label_files] for row in self.recordings().values()]
         return digest_of([self.manifest.model_dump(), rows])
+
+    @property
+    def _is_current(self) -> ColumnElement[bool]:
+        """The condition that a recording was analyzed by the manifest."""
+        return _recording.c.Settings == self.manifest.key
 
     def _rows(self, query: Select) -> Iterator[Row]:
         with usable(self.path, FILE):
@@ -268,40 +272,13 @@ class ResultsStore:
             problems: what is unusual about it, complete once all parts are taken.
             occurrences: plain data that tells why classes were kept or dropped.
         """
-        parts = iter(parts)
+        parts, names, least = iter(parts), self.manifest.class_list.names, self.manifest.infer["csv_min_score"]
         first = list(islice(parts, 1))  # where this raises, the file is not touched
         with usable(self.path, FILE), whole_or_nothing(self._connection):
             self._replace(self._new_row(name, path, []) | {"Key": key, "Occurrences": json.dumps(occurrences)})
-            n_windows, n_labels, seconds = self._write_parts(name, chain(first, parts))
+            n_windows, n_labels, seconds = insert_parts(self._connection, name, chain(first, parts), names, least)
             self._change(name, Seconds=seconds, Windows=n_windows, Labels=n_labels, Problems=json.dumps(problems))
         return RecordingResult(name, path, seconds, problems, n_windows, n_labels, key, "")
-
-    def _write_parts(self, name: str, parts: Iterable[PartialResult]) -> tuple[int, int, float]:
-        """Write windows and labels; returns how many there are, and the seconds of the recording."""
-        index = {class_name: number for number, class_name in enumerate(self.manifest.class_list.names)}
-        least = self.manifest.infer["csv_min_score"]
-        n_windows = n_labels = 0
-        seconds, pending = 0.0, np.zeros((0, len(index)), np.float32)
-
-        def write_block(scores: np.ndarray) -> None:
-            values = {"Recording": name, "First": n_windows, "Windows": len(scores)}
-            self._connection.execute(insert(_scores), values | {"Value": pack_scores(scores, least)})
-
-        for scores, labels, seconds in parts:  # noqa: B007
-            pending = np.concatenate([pending, scores])
-            while len(pending) >= WINDOWS_A_BLOCK:
-                write_block(pending[:WINDOWS_A_BLOCK])
-                n_windows, pending = n_windows + WINDOWS_A_BLOCK, pending[WINDOWS_A_BLOCK:]
-            rows = [
-                dict(zip(_label.c.keys(), (name, number, index[label], *values), strict=True))
-                for number, (label, *values) in enumerate(labels, n_labels)
-            ]
-            if rows:
-                self._connection.execute(insert(_label), rows)
-                n_labels += len(rows)
-        if len(pending):
-            write_block(pending)
-        return n_windows + len(pending), n_labels, seconds
 
     def write_failure(self, name: str, path: str, problem: Problem) -> None:
         """Note that a recording could not be analyzed, in place of what is there of it."""
@@ -380,6 +357,38 @@ def _manifests(connection: Connection, path: Path) -> list[Manifest]:
         return [Manifest.model_validate_json(content) for content in connection.execute(query).scalars()]
     except ValidationError:
         raise DataSetError(path, "holds no manifest that can be read", f"remove it and {AGAIN}") from None
+
+
+def insert_parts(
+    connection: Connection, recording: str, parts: Iterable[PartialResult], class_names: list[str], least: float
+) -> tuple[int, int, float]:
+    """Write a recording's windows and labels; returns how many there are, and the seconds of the recording.
+
+    least: score below which scores of windows are not kept.
+    """
+    index = {name: number for number, name in enumerate(class_names)}
+    n_windows = n_labels = 0
+    seconds, pending = 0.0, np.zeros((0, len(index)), np.float32)
+
+    def write_block(scores: np.ndarray) -> None:
+        values = {"Recording": recording, "First": n_windows, "Windows": len(scores)}
+        connection.execute(insert(_scores), values | {"Value": pack_scores(scores, least)})
+
+    for scores, labels, seconds in parts:  # noqa: B007
+        pending = np.concatenate([pending, scores])
+        while len(pending) >= WINDOWS_A_BLOCK:
+            write_block(pending[:WINDOWS_A_BLOCK])
+            n_windows, pending = n_windows + WINDOWS_A_BLOCK, pending[WINDOWS_A_BLOCK:]
+        rows = [
+            dict(zip(_label.c.keys(), (recording, number, index[name], *values), strict=True))
+            for number, (name, *values) in enumerate(labels, n_labels)
+        ]
+        if rows:
+            connection.execute(insert(_label), rows)
+            n_labels += len(rows)
+    if len(pending):
+        write_block(pending)
+    return n_windows + len(pending), n_labels, seconds
 
 
 def pack_scores(scores: np.ndarray, least: float) -> bytes:

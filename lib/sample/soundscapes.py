@@ -8,6 +8,7 @@ import datetime
 import shutil
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from operator import attrgetter
 from pathlib import Path
 from typing import NamedTuple
 
@@ -98,7 +99,6 @@ class Species:
     lacks: str = ""
 
 
-CLASS_COLUMNS = ("name", "code", "alt_name", "alt_code", "category", "color")
 SPECIES = (
     Species(
         "Dusk Whistler", "DUWH", "Vesperina lenta", "veslen", "bird", "#6a4c93", synthesis.whistles,
@@ -238,7 +238,8 @@ def _write_all(
 
 def class_table() -> pd.DataFrame:
     """The classes table of the species."""
-    return pd.DataFrame([{column: getattr(species, column) for column in CLASS_COLUMNS} for species in SPECIES])
+    columns = ["name", "code", "alt_name", "alt_code", "category", "color"]
+    return pd.DataFrame(map(attrgetter(*columns), SPECIES), columns=columns)
 
 
 def occurrence_values(rng: np.random.Generator) -> np.ndarray:

@@ -15,6 +15,8 @@ if TYPE_CHECKING:
 CLASS_COLUMNS = ["name", "code", "alt_name", "alt_code", "category", "color"]
 LABEL_FIELDS = {"names": "name", "codes": "code", "alt_names": "alt_name", "alt_codes": "alt_code"}
 """The label fields of a class, by precedence, and the columns that hold them."""
+SHOWN_COLUMNS = {"names": (), "codes": ("code",), "alt_names": ("alt_name",), "alt_codes": ("alt_code", "code")}
+"""By label field: the columns of which the first that has a value is shown; if none has, the name is."""
 
 
 class ClassList:
@@ -40,9 +42,7 @@ class ClassList:
 
         A missing code or alternative name is replaced by the name, a missing alternative code by the code.
         """
-        columns = {"names": (), "codes": ("code",), "alt_names": ("alt_name",), "alt_codes": ("alt_code", "code")}[
-            field
-        ]
+        columns = SHOWN_COLUMNS[field]
         return [next((entry[column] for column in columns if entry[column]), entry["name"]) for entry in self.entries]
 
     def resolve(self, label: str, first: str = "names") -> str | None:

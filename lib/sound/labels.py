@@ -9,6 +9,10 @@ if TYPE_CHECKING:
 
 RESULTS_FILE = "results.db"
 """The results store in a folder of labels, which marks it as what the infer stage wrote; see lib.results."""
+RECORDINGS_FILE = "recordings.csv"
+"""The table of what became of each recording in such a folder, which marks it if the store is gone."""
+RECORDINGS_HEAD = b"recording,path,"
+"""How that table begins."""
 
 
 class Label(NamedTuple):

@@ -1,8 +1,11 @@
-"""Recordings: how files of sound are found and named."""
+"""Recordings: how files of sound are found and named, and which of them an annotation is about."""
 
 import os
+import re
 from collections import Counter
+from collections.abc import Sequence
 from fnmatch import fnmatchcase
+from itertools import takewhile
 from pathlib import Path
 
 from lib.core.errors import AudioError, Problem
@@ -17,6 +20,10 @@ SUFFIXES = frozenset(
 )
 SNDFILE_HEADS = frozenset({b"RIFF", b"RIFX", b"RF64", b"riff", b"fLaC", b"OggS", b"FORM", b"caff", b".snd"})
 """First bytes of the files that libsndfile decodes."""
+ANNOTATION_ENDING = re.compile(
+    r"\.(selections?|table|\d+|birdnet|results|annotations?|labels?|audacity|raven)$", re.IGNORECASE
+)
+"""What annotation tools append to a recording's name, besides the suffix."""
 
 Recordings = dict[str, Path]
 """Recordings by name, sorted."""
@@ -48,7 +55,7 @@ def _listed_recordings(path: Path) -> tuple[Recordings, list[Problem]]:
             fault = f"{error.subject}: {error.fault}"
             problems.append(Problem(printable(f"{path}:{number}"), fault, error.remedy))
     root = Path(os.path.commonpath([str(file.parent) for file in files] or ["."]))
-    recordings, name_problems = _named(sorted(files), root)
+    recordings, name_problems = _name_recordings(sorted(files), root)
     return recordings, [*problems, *name_problems]
 
 
@@ -65,7 +72,7 @@ def find_recordings(path: str | Path, include: str | None = None) -> tuple[Recor
     Raises AudioError if the path does not exist.
     """
     files = [file for file in recording_files(path) if include is None or fnmatchcase(printable(file.stem), include)]
-    return _named(files, Path(path))
+    return _name_recordings(files, Path(path))
 
 
 def recording_files(path: str | Path) -> list[Path]:
@@ -78,7 +85,7 @@ def recording_files(path: str | Path) -> list[Path]:
     return sorted(file for file in walk_files(root) if file.suffix.lower() in SUFFIXES)
 
 
-def _named(files: list[Path], root: Path) -> tuple[Recordings, list[Problem]]:
+def _name_recordings(files: list[Path], root: Path) -> tuple[Recordings, list[Problem]]:
     """Recordings by name, see find_recordings, and problems of their names."""
     recordings: Recordings = {}
     unnamed = files
@@ -110,3 +117,61 @@ def stem_of(file_name: str) -> str:
     """
     stem, suffix = os.path.splitext(file_name)
     return stem if suffix.lower() in SUFFIXES else file_name
+
+
+class RecordingFinder:
+    """Tells which recording an annotation is about.
+
+    Of several recordings of the same name, it is the one whose folders match those of the annotation best.
+    """
+
+    def __init__(self, recordings: Recordings) -> None:
+        self._by_stem: dict[str, list[tuple[str, Path]]] = {}
+        for name, file in recordings.items():
+            self._by_stem.setdefault(printable(file.stem), []).append((name, file))
+
+    def named(self, text: str, annotation_file: Path) -> str:
+        """The recording that an annotation file calls by a file name or path, of any operating system.
+
+        If there is no such recording, the name that it would have.
+        """
+        *folders, file_name = re.split(r"[/\\]", text.strip())
+        stem = stem_of(file_name)
+        candidates = self._by_stem.get(stem, [])
+        candidates = [one for one in candidates if one[1].name == file_name] or candidates
+        return _nearest(candidates, folders) or _nearest(candidates, annotation_file.parts[:-1]) or stem
+
+    def is_shared(self, stem: str) -> bool:
+        """Whether several recordings have this file name, without suffix."""
+        return len(self._by_stem.get(stem, ())) > 1
+
+    def annotated_by(self, annotation_file: Path) -> str | None:
+        """The recording after which an annotation file is named, or None."""
+        stem = next((stem for stem in _stems(annotation_file) if stem in self._by_stem), None)
+        return stem and _nearest(self._by_stem[stem], annotation_file.parts[:-1])
+
+    def annotated_by_or_guessed(self, annotation_file: Path) -> str:
+        """The recording after which an annotation file is named or, if there is none, the name that it would have."""
+        return self.annotated_by(annotation_file) or _stems(annotation_file)[-1]
+
+
+def _stems(annotation_file: Path) -> list[str]:
+    """The stem of an annotation file, and what remains as each known ending is removed."""
+    stems = [printable(annotation_file.stem)]
+    while (shorter := stem_of(ANNOTATION_ENDING.sub("", stems[-1]))) != stems[-1]:
+        stems.append(shorter)
+    return stems
+
+
+def _nearest(candidates: list[tuple[str, Path]], folders: Sequence[str]) -> str | None:
+    """The name of the only candidate, or of the one that shares most of its last folders; None if several do."""
+    if len(candidates) <= 1:
+        return candidates[0][0] if candidates else None
+
+    def n_shared(file: Path) -> int:
+        pairs = zip(reversed(file.parts[:-1]), reversed(folders), strict=False)
+        return sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1], pairs))
+
+    most = max(n_shared(file) for _, file in candidates)
+    nearest = [name for name, file in candidates if n_shared(file) == most]
+    return nearest[0] if len(nearest) == 1 and most else None

@@ -1,8 +1,7 @@
 """Truth and scores of any kind of unit, from annotations and labels.
 
-A unit is a numbered part of a recording: a segment, a block, or (number 0) all of it. A tester says which units there
-are, and in which of them a class is present. A label counts in the unit in which it starts; the score of a unit and a
-class is the highest of its labels, 0 if it has none.
+A unit is a numbered part of a recording: a segment, a block, or (number 0) all of it. A label counts in the unit in
+which it starts; the score of a unit and a class is the highest of its labels, 0 if it has none.
 """
 
 from typing import NamedTuple
@@ -12,7 +11,9 @@ import pandas as pd
 
 from lib.core.errors import DataSetError, Problem
 from lib.evaluation.units import Units
-from lib.testers.label_folder import SAME, FolderLabels
+from lib.sound.grid.windows import TOLERANCE
+from lib.testers.label_folder import SAME, FolderLabels, ScoredSegments
+from lib.testers.tester_statistics import ClassLabels
 from lib.testers.truths import Truths
 
 PART = ["recording", "number"]
@@ -31,14 +32,27 @@ class Assembled(NamedTuple):
 
     Args:
         units: the matrices.
-        evidence: the labels behind the scores: unit and column (indexes), score, and seconds: what a label adds to the
-            time in which its class was found, without what the next label of the class covers too.
+        segments: those behind the scores, cut where the next unit starts.
+        unit: int (n,), in which unit each segment starts; -1: in none.
         problems: of the recordings.
     """
 
     units: Units
-    evidence: pd.DataFrame
+    segments: ScoredSegments
+    unit: np.ndarray
     problems: list[Problem]
+
+    def labels(self, column: int) -> ClassLabels:
+        """The labels of a class. column: index of the class."""
+        segments = self.segments
+        labelled = np.flatnonzero(segments.scores[:, column])
+        start, recording = segments.start_time[labelled], segments.recording[labelled]
+        next_start = np.append(np.where(np.diff(recording), np.inf, start[1:]), np.inf)[: len(start)]
+        seconds = np.minimum(segments.end_time[labelled], next_start) - start
+        is_in_unit = self.unit[labelled] >= 0
+        labelled, seconds = labelled[is_in_unit], seconds[is_in_unit]
+        unit = self.unit[labelled]
+        return ClassLabels(unit, self.units.truth[unit, column], segments.scores[labelled, column], seconds)
 
 
 def listened_recordings(sources: Sources, path: str) -> tuple[list[str], list[Problem]]:
@@ -46,12 +60,13 @@ def listened_recordings(sources: Sources, path: str) -> tuple[list[str], list[Pr
 
     path: of the annotations. Raises DataSetError if there are none.
     """
-    labelled = set(sources.labels.table["recording"].unique())
+    segments, failed = sources.labels.segments, sources.labels.failed
+    labelled = {segments.recordings[index] for index in np.unique(segments.recording[segments.scores.any(axis=1)])}
     names, problems = [], []
     for name in sorted(set(sources.truths.rows["recording"])):
-        if name in sources.labels.failed:
-            fault = f"left out of the test: {sources.labels.failed[name] or 'could not be analyzed'}"
-            problems.append(Problem(name, fault, "mend it and run inference again"))
+        if name in failed:
+            fault = f"left out of the test: {failed[name] or 'could not be analyzed'}"
+            problems.append(Problem(name, fault, "repair or add the file, and run inference again"))
             continue
         names.append(name)
         if name not in labelled:
@@ -62,6 +77,22 @@ def listened_recordings(sources: Sources, path: str) -> tuple[list[str], list[Pr
     return names, problems
 
 
+def highest_scores(scores: np.ndarray, unit: np.ndarray, n_units: int) -> np.ndarray:
+    """Scores of units, float32 (n_units, c): the highest of their segments.
+
+    Args:
+        scores: of the segments, float32 (n, c).
+        unit: of each segment, int (n,), rising except for -1: in none.
+    """
+    if np.array_equal(unit, np.arange(n_units)):
+        return scores
+    highest = np.zeros((n_units, scores.shape[1]), np.float32)
+    used = np.flatnonzero(unit >= 0)
+    first = np.flatnonzero(np.diff(unit[used], prepend=-1))
+    highest[unit[used[first]]] = np.maximum.reduceat(scores[used], first)
+    return highest
+
+
 def assemble_blocks(sources: Sources, path: str, size: float) -> Assembled:
     """Units that are the annotated blocks of recordings.
 
@@ -70,65 +101,35 @@ def assemble_blocks(sources: Sources, path: str, size: float) -> Assembled:
         path: of the annotations.
         size: length of a block, s; inf: all of a recording.
     """
+    labels, rows = sources.labels, sources.truths.rows
     names, problems = listened_recordings(sources, path)
-    rows = sources.truths.rows.rename(columns={"block": "number"}).astype({"number": np.int64})
-    present = rows.assign(recording=pd.Index(names).get_indexer(rows["recording"]), number=rows["number"] - 1)
-    present = present[present["recording"] >= 0]
-    parts = pd.MultiIndex.from_frame(present[PART].drop_duplicates().sort_values(PART))
-    return assemble(names, parts, present, size, size, sources, problems)
-
-
-def assemble(
-    recordings: list[str],
-    parts: pd.MultiIndex,
-    present: pd.DataFrame,
-    size: float,
-    hop: float,
-    sources: Sources,
-    problems: list[Problem],
-) -> Assembled:
-    """Units with the labels behind their scores.
-
-    Args:
-        recordings: names.
-        parts: the units, sorted: recording (index into the names) and number.
-        present: recording and number of parts, and the name of a class that is present; "": none.
-        size: length of a unit, s; inf: all of a recording.
-        hop: seconds from one unit to the next; inf as well.
-        sources: labels and truths.
-        problems: of the recordings.
-    """
-    classes, table = pd.Index(sources.labels.classes), sources.labels.table
-    hop = min(hop, np.finfo(float).max)  # 0 * inf would be NaN
-    present = present[present["name"] != ""]
-    truth = np.zeros((len(parts), len(classes)), dtype=bool)
-    truth[_positions(parts, present), classes.get_indexer(present["name"])] = True
-
-    labels = table[["start_time", "end_time", "score"]].assign(
-        recording=pd.Index(recordings).get_indexer(table["recording"]), column=classes.get_indexer(table["name"])
+    hop = min(size, np.finfo(float).max)  # 0 * inf would be NaN
+    annotated = pd.DataFrame(
+        {
+            "recording": pd.Index(names).get_indexer(rows["recording"]),
+            "number": rows["block"].to_numpy(np.int64) - 1,
+            "column": pd.Index(labels.classes).get_indexer(rows["name"]),
+        }
     )
-    labels["number"] = np.floor((labels["start_time"] + SAME) / hop).astype(np.int64)
-    labels["unit"] = _positions(parts, labels)
-    in_order = labels[["recording", "column", "start_time"]].sort_values(["recording", "column", "start_time"])
-    next_start = in_order.groupby(["recording", "column"])["start_time"].shift(-1).sort_index()
-    end = np.fmin(np.fmin(labels.pop("end_time"), next_start), (labels["number"] + 1) * hop)
-    evidence = labels.assign(seconds=end - labels["start_time"])[(labels["unit"] >= 0) & (labels["column"] >= 0)]
-    scores = np.zeros(truth.shape, dtype=np.float32)
-    np.maximum.at(scores, (evidence["unit"], evidence["column"]), evidence["score"])
-    recording, number = (parts.get_level_values(level).to_numpy() for level in PART)
+    annotated = annotated[annotated["recording"] >= 0]
+    parts = pd.MultiIndex.from_frame(annotated[PART].drop_duplicates().sort_values(PART))
+    present = annotated[annotated["column"] >= 0]
+    truth = np.zeros((len(parts), len(labels.classes)), dtype=bool)
+    truth[parts.get_indexer(pd.MultiIndex.from_frame(present[PART])), present["column"]] = True
+
+    segments = labels.segments.of(names)
+    tolerance = TOLERANCE * labels.hop if labels.is_complete else SAME
+    number = np.floor((segments.start_time + tolerance) / hop).astype(np.int64)
+    unit = parts.get_indexer(pd.MultiIndex.from_arrays([segments.recording, number], names=PART))
+    start_time = parts.get_level_values("number").to_numpy() * hop
     units = Units(
-        classes=sources.labels.classes,
-        recordings=recordings,
-        recording=recording,
-        start_time=number * hop,
-        end_time=number * hop + size,
+        classes=labels.classes,
+        recordings=names,
+        recording=parts.get_level_values("recording").to_numpy(),
+        start_time=start_time,
+        end_time=start_time + size,
         truth=truth,
-        scores=scores,
-        others=np.isin(recordings, list(sources.truths.others)),
+        scores=highest_scores(segments.scores, unit, len(parts)),
+        others=np.isin(names, list(sources.truths.others)),
     )
-    return Assembled(units, evidence, problems)
-
-
-def _positions(parts: pd.MultiIndex, table: pd.DataFrame) -> np.ndarray:
-    """Positions among the parts of those in a table, int (m,); -1: it is none of them."""
-    return parts.get_indexer(pd.MultiIndex.from_frame(table[PART]))
+    return Assembled(units, segments.cut((number + 1) * hop), unit, problems)

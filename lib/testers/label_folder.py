@@ -8,13 +8,14 @@ A folder holds one of these, the first of which is read:
   between; labels may be merged there, and low scores left out.
 
 Beside a table or label files, `manifest.yaml` may tell which classes the model knows, by what names, how long a segment
-is and what neighbours share, and `recordings.csv` how long recordings are and which failed; otherwise the labels tell.
-Labels call classes by one of their names or codes, and so do the reports; others are understood, too.
+is, what neighbours share and where the first one starts, and `recordings.csv` how long recordings are and which failed;
+otherwise the labels tell. Labels call classes by one of their names or codes, and so do the reports; others are
+understood, too.
 """
 
 import csv
 from collections.abc import Collection, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -27,13 +28,43 @@ from lib.core.errors import DataSetError, Problem
 from lib.evaluation.units import shortened
 from lib.results.results_store import AGAIN, ResultsStore
 from lib.sound.classes import LABEL_FIELDS, ClassList
+from lib.sound.grid import expand_ranges
 from lib.sound.labels import RESULTS_FILE
 
 COLUMNS = ["recording", "name", "start_time", "end_time", "score"]
 RECORDING_COLUMNS = ["recording", "seconds", "status", "reason"]
 SAME = 0.01
-"""Seconds by which times may differ that are the same: label files hold rounded ones."""
+"""Seconds by which times in label files may differ that are the same: they are rounded."""
 UNMERGED = "run inference with a threshold of 0 and without merging labels"
+
+
+@dataclass(frozen=True)
+class ScoredSegments:
+    """Segments that a model scored; those of a recording follow one another, in order of time.
+
+    Args:
+        recordings: r names, sorted.
+        recording: int (n,), index into recordings.
+        start_time, end_time: float (n,), s.
+        scores: float32 (n, c), 0..1; 0: the segment has no label of that class.
+    """
+
+    recordings: list[str]
+    recording: np.ndarray
+    start_time: np.ndarray
+    end_time: np.ndarray
+    scores: np.ndarray
+
+    def of(self, names: list[str]) -> "ScoredSegments":
+        """The segments of some recordings. names: sorted."""
+        recording = pd.Index(names).get_indexer(self.recordings)[self.recording]
+        rows = slice(None) if (recording >= 0).all() else recording >= 0
+        arrays = (array[rows] for array in (recording, self.start_time, self.end_time, self.scores))
+        return ScoredSegments(names, *arrays)
+
+    def cut(self, end_time: np.ndarray) -> "ScoredSegments":
+        """The segments, none of which ends after its end_time, float (n,), s."""
+        return replace(self, end_time=np.minimum(self.end_time, end_time))
 
 
 @dataclass(frozen=True)
@@ -41,22 +72,26 @@ class FolderLabels:
     """Scores of a model for the segments of some recordings.
 
     Args:
-        table: recording and name (categories), start_time and end_time (s), score (float32, 0..1).
+        segments: with scores of the classes, in their order.
         classes: of the model, as the labels call them, sorted.
         aliases: any name or code of a class -> what the labels call it.
         segment_len: length of a segment, s.
         overlap: what neighbouring segments share, s.
+        origin: start of the first segment of each recording, s.
+        is_complete: whether every segment that was scored is among `segments`; else only those with labels are.
         by_infer: whether infer made the segments, so that they are the windows of lib.sound.grid.
         seconds: recording -> duration (s), as far as it is known.
-        failed: recording -> why it could not be analyzed.
+        failed: recording -> why it was not analyzed.
         problems: lines that cannot be used, and names that several classes share.
     """
 
-    table: pd.DataFrame
+    segments: ScoredSegments
     classes: list[str]
     aliases: dict[str, str]
     segment_len: float
     overlap: float
+    origin: float
+    is_complete: bool
     by_infer: bool
     seconds: dict[str, float]
     failed: dict[str, str]
@@ -75,7 +110,7 @@ def read_label_folder(
 
     Args:
         folder: the folder.
-        recordings: known names, which tell the recording of a label file.
+        recordings: known names, which tell the recording of a label file, and what a results store lacks.
         entries: name, code, alt_name and alt_code of classes, in addition to those that the folder tells.
 
     Raises DataSetError if there are no labels, or if they are not those of segments of one length on one grid.
@@ -84,7 +119,7 @@ def read_label_folder(
     if not folder.is_dir():
         raise DataSetError(folder, "no such folder of labels", "run inference first, or correct the path")
     if (folder / RESULTS_FILE).is_file():
-        return _read_store(folder, entries)
+        return _read_store(folder, recordings, entries)
     manifest = _read_manifest(folder)
     path = _find_table(folder)
     table, problems = _read_table(path) if path else _read_label_files(folder, set(recordings))
@@ -93,32 +128,44 @@ def read_label_folder(
     classes, aliases, name_problems = _class_names(folder, trained, entries, set(table["name"].cat.categories) - {""})
     if not classes:
         raise DataSetError(folder, "holds no labels", UNMERGED)
-    table["name"] = table["name"].map(aliases).astype("category")
+    table["name"] = table["name"].map(aliases)
     spacing = _spacing(table, manifest, folder)
     durations = _read_durations(folder / "recordings.csv")
-    problems = [*problems, *name_problems]
-    return FolderLabels(table, classes, aliases, *spacing, "segment_len" in manifest, *durations, problems)
+    problems, segments = [*problems, *name_problems], _segments(table, classes)
+    return FolderLabels(segments, classes, aliases, *spacing, False, "segment_len" in manifest, *durations, problems)
 
 
-def _read_store(folder: Path, entries: Iterable[Mapping[str, Any]]) -> FolderLabels:
+def _read_store(folder: Path, known: Collection[str], entries: Iterable[Mapping[str, Any]]) -> FolderLabels:
     with ResultsStore(folder) as store:
         manifest, results = store.manifest, store.recordings()
+        classes, aliases, problems = _class_names(folder, manifest.classes, entries, set())
+        columns = pd.Index([aliases[name] for name in manifest.class_list.names]).get_indexer(classes)
         names = [name for name, result in results.items() if result.is_ok]
-        tables = [pd.DataFrame({"recording": [], "name": [], "start_time": [], "score": np.zeros(0, np.float32)})]
-        for index, name in enumerate(names):
-            for starts, scores in store.windows(name):
-                row, column = np.nonzero(scores)
-                rows = {"recording": index, "name": column, "start_time": starts[row], "score": scores[row, column]}
-                tables.append(pd.DataFrame(rows))
-    table = pd.concat(tables, ignore_index=True)
-    for key, categories in (("recording", names), ("name", manifest.class_list.names)):
-        table[key] = pd.Categorical.from_codes(table[key].astype(int), categories)
-    table["end_time"] = table["start_time"] + manifest.segment_len
-    classes, aliases, problems = _class_names(folder, manifest.classes, entries, set())
+        scores = [np.zeros((0, len(classes)), np.float32), *(store.scores(name).take(columns, 1) for name in names)]
+    counts = np.array([len(each) for each in scores[1:]], np.int64)
+    recording, index = expand_ranges(np.zeros_like(counts), counts - 1)
+    start = manifest.start_seconds + index * manifest.hop
+    segments = ScoredSegments(names, recording, start, start + manifest.segment_len, np.concatenate(scores))
+    spacing = manifest.segment_len, manifest.overlap, manifest.start_seconds
     seconds = {name: float(results[name].seconds or 0) for name in names}
     failed = {name: result.reason for name, result in results.items() if not result.is_ok}
-    spacing = manifest.segment_len, manifest.overlap
-    return FolderLabels(table[COLUMNS], classes, aliases, *spacing, True, seconds, failed, problems)
+    failed |= {name: "was not analyzed" for name in known if name not in results}
+    return FolderLabels(segments, classes, aliases, *spacing, True, True, seconds, failed, problems)
+
+
+def _segments(table: pd.DataFrame, classes: list[str]) -> ScoredSegments:
+    """The segments that have labels."""
+    recording, start = table["recording"].cat.codes, table["start_time"]
+    row = table.groupby([recording, start]).ngroup().to_numpy()
+    n_segments = row.max(initial=-1) + 1
+    owner, start_time, end_time = np.zeros(n_segments, np.int64), np.zeros(n_segments), np.zeros(n_segments)
+    owner[row], start_time[row] = recording, start
+    np.maximum.at(end_time, row, table["end_time"])
+    scores = np.zeros((n_segments, len(classes)), np.float32)
+    column = pd.Index(classes).get_indexer(table["name"])
+    is_named = column >= 0
+    np.maximum.at(scores, (row[is_named], column[is_named]), table["score"].to_numpy()[is_named])
+    return ScoredSegments(list(table["recording"].cat.categories), owner, start_time, end_time, scores)
 
 
 def _read_manifest(folder: Path) -> dict[str, Any]:
@@ -163,7 +210,7 @@ def _read_table(path: Path) -> tuple[pd.DataFrame, list[Problem]]:
     try:
         table = pd.read_csv(path, usecols=COLUMNS, dtype=types, keep_default_na=False, encoding="utf-8-sig")
     except ValueError as error:
-        raise DataSetError(path, str(error).splitlines()[0], "mend it, or run inference again") from None
+        raise DataSetError(path, str(error).splitlines()[0], "correct it, or run inference again") from None
     table, problems = _usable(table.assign(line=table.index + 2), path)
     return table.astype({"recording": "category", "name": "category"}), problems
 
@@ -219,7 +266,7 @@ def _usable(table: pd.DataFrame, path: Path) -> tuple[pd.DataFrame, list[Problem
     lines = table["line"][~is_label]
     more = f" (and {len(lines) - 1} more lines)" if len(lines) > 1 else ""
     fault = f"is no label of a start, a later end, a name and a score in 0..1{more}"
-    return labels, [Problem(f"{path}:{lines.iloc[0]}", fault, "mend it, or run inference again")]
+    return labels, [Problem(f"{path}:{lines.iloc[0]}", fault, "correct it, or run inference again")]
 
 
 def _class_names(
@@ -260,8 +307,8 @@ def _named(entry: Mapping[str, Any]) -> dict[str, str]:
     return {"name": next(iter(texts.values()), "")} | texts
 
 
-def _spacing(table: pd.DataFrame, manifest: dict[str, Any], folder: Path) -> tuple[float, float]:
-    """Length of a segment and what neighbouring ones share (s)."""
+def _spacing(table: pd.DataFrame, manifest: dict[str, Any], folder: Path) -> tuple[float, float, float]:
+    """Length of a segment, what neighbouring ones share, and where the first one starts (s)."""
     lengths = np.round((table["end_time"] - table["start_time"]).to_numpy(), 3)
     values, counts = np.unique(lengths, return_counts=True)
     if not len(values) and "segment_len" not in manifest:
@@ -269,8 +316,9 @@ def _spacing(table: pd.DataFrame, manifest: dict[str, Any], folder: Path) -> tup
     try:
         length = float(manifest["segment_len"] if "segment_len" in manifest else values[counts.argmax()])
         overlap = float(manifest["overlap"] if "overlap" in manifest else max(0.0, length - _hop(table)))
+        origin = float(manifest.get("start_seconds", 0))
     except (TypeError, ValueError):
-        fault = "segment_len and overlap must be numbers"
+        fault = "segment_len, overlap and start_seconds must be numbers"
         raise DataSetError(folder / "manifest.yaml", fault, "give seconds, or run inference again") from None
     if len(values) and values[-1] > length + SAME:
         different = f"labels of different lengths ({length:g} s and {values[-1]:g} s)"
@@ -278,7 +326,7 @@ def _spacing(table: pd.DataFrame, manifest: dict[str, Any], folder: Path) -> tup
     if not 0 <= overlap < length:
         fault = f"overlap ({overlap:g} s) must be 0 or more and below {length:g} s"
         raise DataSetError(folder / "manifest.yaml", fault, "run inference again")
-    return length, overlap
+    return length, overlap, origin
 
 
 def _hop(table: pd.DataFrame) -> float:

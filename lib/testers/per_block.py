@@ -2,6 +2,8 @@
 
 from typing import Any
 
+import numpy as np
+
 from lib.testers import tester_reports
 from lib.testers import tester_statistics as statistics
 from lib.testers.assembly import Assembled, Sources, assemble_blocks
@@ -64,7 +66,8 @@ class PerBlockTester(Tester):
                 for suffix, rates in self.rates().items()
             }
             columns["annotated"]["precision (seconds)"] = statistics.seconds_precision(*self.seconds())
-        tester_reports.write_parts(self, tester_reports.BLOCKS, float(self.block_size), columns)
+        numbers = np.rint(self.units.start_time / self.block_size).astype(np.int64) + 1
+        tester_reports.write_parts(self, tester_reports.BLOCKS, numbers, columns)
 
     def _assemble(self, sources: Sources) -> Assembled:
         return assemble_blocks(sources, self.annotation_path, float(self.block_size))

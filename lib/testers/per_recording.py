@@ -73,13 +73,11 @@ class PerRecordingTester(Tester):
 
     def _segments_found(self) -> tuple[np.ndarray, np.ndarray]:
         """Segments right and wrong (recordings,) at the threshold, of all classes."""
-        evidence = self._assembled.evidence
-        evidence = evidence[evidence["score"] >= np.float32(self.threshold)]
-        is_right = self.units.truth[evidence["unit"], evidence["column"]]
-        right, wrong = (
-            np.bincount(evidence["unit"], evidence["seconds"] * is_counted, len(self.units.recordings))
-            for is_counted in (is_right, ~is_right)
-        )
+        right, wrong = np.zeros((2, len(self.units.recordings)))
+        for found in map(self._assembled.labels, range(len(self.units.classes))):
+            is_found = found.score >= np.float32(self.threshold)
+            for seconds, is_counted in ((right, found.is_right), (wrong, ~found.is_right)):
+                seconds += np.bincount(found.unit, found.seconds * (is_found & is_counted), len(seconds))
         return right / self.segment_len, wrong / self.segment_len
 
     def _assemble(self, sources: Sources) -> Assembled:

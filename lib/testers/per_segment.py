@@ -1,6 +1,7 @@
 """A test by annotated sounds, and the calibration of scores."""
 
 import math
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -10,13 +11,13 @@ import pandas as pd
 from lib.audio.reader import probe, stream
 from lib.core.errors import AudioError, DataSetError, Problem
 from lib.evaluation.metrics_plots import plot_calibration, save
-from lib.evaluation.units import segments_with_events
+from lib.evaluation.units import SegmentGrid, units_on_grid
 from lib.models.platt_scaling import fit_platt
-from lib.sound.grid import PRESENCE_SECONDS, expand_ranges, n_windows, windows_with_event
+from lib.sound.grid import PRESENCE_SECONDS, n_windows, windows_with_event
 from lib.testers import tester_reports
 from lib.testers import tester_statistics as statistics
-from lib.testers.assembly import PART, Assembled, Sources, assemble, listened_recordings
-from lib.testers.label_folder import SAME, FolderLabels
+from lib.testers.assembly import Assembled, Sources, highest_scores, listened_recordings
+from lib.testers.label_folder import SAME, FolderLabels, ScoredSegments
 from lib.testers.tester import Tester, derived
 from lib.testers.truths import Annotation, read_sounds
 
@@ -36,6 +37,7 @@ class PerSegmentTester(Tester):
         calibrate: do only do_calibration.
         cutoff: lowest score for do_calibration.
         coef, inter: a scaling to show in its plot instead of the fitted one; one of them alone: with 1 or 0.
+        min_seconds: of a sound that make it present in a segment; see lib.sound.grid.
     """
 
     _read = staticmethod(read_sounds)
@@ -51,12 +53,14 @@ class PerSegmentTester(Tester):
         cutoff: float = 0.6,
         coef: float | None = None,
         inter: float | None = None,
+        min_seconds: float = PRESENCE_SECONDS,
     ) -> None:
         super().__init__(annotation_path, recording_dir, label_dir, output_dir, threshold)
         self.calibrate = calibrate
         self.calibration_cutoff = cutoff
         self.coefficient = coef if inter is None else coef or 1.0
         self.intercept = inter if coef is None else inter or 0.0
+        self.min_seconds = min_seconds
 
     def run(self) -> None:
         """Do everything: read, measure, and write the reports to output_dir; or do_calibration, if that is wanted."""
@@ -68,7 +72,11 @@ class PerSegmentTester(Tester):
 
     @staticmethod
     def get_offsets(
-        start_time: float, end_time: float, segment_len: float, overlap: float, min_seconds: float = 0.3
+        start_time: float,
+        end_time: float,
+        segment_len: float,
+        overlap: float,
+        min_seconds: float = PRESENCE_SECONDS,
     ) -> list[float]:
         """Start times (s) of the segments in which a sound from start_time to end_time (s) is present.
 
@@ -85,9 +93,10 @@ class PerSegmentTester(Tester):
         first, last = windows_with_event(start_time, end_time, segment_len, hop, min_seconds, count)
         return [index * hop for index in range(int(first), int(last) + 1)]
 
-    def get_segments(self, start_time: float, end_time: float, min_seconds: float = 0.3) -> list[int]:
-        """Indexes of those segments, of the length and overlap that the labels have."""
-        offsets = self.get_offsets(start_time, end_time, self.segment_len, self.overlap, min_seconds)
+    def get_segments(self, start_time: float, end_time: float, min_seconds: float = PRESENCE_SECONDS) -> list[int]:
+        """Indexes of those segments, of the length and overlap that the labels have, from where inference started."""
+        times = start_time - self.labels.origin, end_time - self.labels.origin
+        offsets = self.get_offsets(*times, self.segment_len, self.overlap, min_seconds)
         return [round(offset / self._hop) for offset in offsets]
 
     def get_recording_info(self) -> dict[str, float]:
@@ -99,7 +108,8 @@ class PerSegmentTester(Tester):
     def annotations(self) -> dict[str, list[Annotation]]:
         """Recording -> its sounds, in the order of the file."""
         sounds: dict[str, list[Annotation]] = {}
-        for recording, name, start, end in self._sources.truths.rows.itertuples(index=False):
+        rows = self._sources.truths.rows[["recording", "name", "start_time", "end_time"]]
+        for recording, name, start, end in rows.itertuples(index=False):
             sounds.setdefault(recording, []).extend([Annotation(start, end, name)] if name else [])
         return sounds
 
@@ -140,7 +150,8 @@ class PerSegmentTester(Tester):
         """Write the report files to output_dir: tables and pictures, listed in lib.testers.tester_reports."""
         rates = self.rates().items()
         columns = {suffix: {"precision": here.precision, "recall": here.recall} for suffix, here in rates}
-        tester_reports.write_parts(self, tester_reports.SEGMENTS, self._hop, columns)
+        numbers = np.fromiter(chain.from_iterable(self.segments_per_recording.values()), np.int64)
+        tester_reports.write_parts(self, tester_reports.SEGMENTS, numbers, columns)
 
     def do_calibration(self) -> tuple[float, float]:
         """Fit Platt scaling to the scores of at least the cutoff, print coefficient and intercept, and plot it.
@@ -190,21 +201,18 @@ class PerSegmentTester(Tester):
         return dict(sorted(known.items()))
 
     def _assemble(self, sources: Sources) -> Assembled:
-        labels = sources.labels
+        labels, sounds = sources.labels, sources.truths.rows
         listened, problems = listened_recordings(sources, self.annotation_path)
         names, more = self._timed(listened, sources.seconds)
         seconds = np.array([sources.seconds[name] for name in names])
-        counts, label_problems = _counts(names, seconds, labels, self.label_dir)
-        sounds = sources.truths.rows
-        sounds = sounds.assign(recording=pd.Index(names).get_indexer(sounds["recording"]))
-        sounds = sounds[(sounds["recording"] >= 0) & (sounds["name"] != "")]
-        times, spacing = sounds[["start_time", "end_time"]].to_numpy(), (labels.segment_len, labels.hop)
-        segment, event, outside = segments_with_events(
-            times, sounds["recording"].to_numpy(), names, seconds, counts, *spacing, PRESENCE_SECONDS
-        )
-        parts = pd.MultiIndex.from_arrays(expand_ranges(np.zeros_like(counts), counts - 1), names=PART)
-        present = sounds.iloc[event].assign(number=segment)
-        return assemble(names, parts, present, *spacing, sources, [*problems, *more, *label_problems, *outside])
+        segments = labels.segments.of(names)
+        counts, unit, label_problems = _on_grid(segments, seconds, labels, self.label_dir)
+        grid = SegmentGrid(names, seconds, counts, labels.origin, labels.segment_len, labels.hop)
+        sounds = sounds.assign(column=pd.Index(labels.classes).get_indexer(sounds["name"]))[sounds["class"] != ""]
+        scores = highest_scores(segments.scores, unit, int(counts.sum()))
+        units, outside = units_on_grid(grid, labels.classes, sounds, scores, self.min_seconds)
+        problems = [*problems, *more, *label_problems, *outside]
+        return Assembled(units, segments.cut(segments.start_time + labels.hop), unit, problems)
 
     def _timed(self, names: list[str], seconds: dict[str, float]) -> tuple[list[str], list[Problem]]:
         """Those of the recordings whose duration is known, and a problem for each other one."""
@@ -218,28 +226,30 @@ class PerSegmentTester(Tester):
         return timed, [Problem(name, fault, "add the file or correct the name") for name in missing]
 
 
-def _counts(
-    names: list[str], seconds: np.ndarray, labels: FolderLabels, folder: str
-) -> tuple[np.ndarray, list[Problem]]:
-    """Numbers of segments: as infer makes them, else those with more than segment_len - 1 s of sound.
+def _on_grid(
+    segments: ScoredSegments, seconds: np.ndarray, labels: FolderLabels, folder: str
+) -> tuple[np.ndarray, np.ndarray, list[Problem]]:
+    """How many segments the recordings have, and which of all of them each scored one is; -1: it is none.
 
-    If there are labels of later ones, within the recording, those count, too.
+    A results store knows. Otherwise there are as many as infer makes, or else those with more than segment_len - 1 s of
+    sound; if there are labels of later ones, within the recording, those count, too.
     """
-    length, hop = labels.segment_len, labels.hop
+    counts = np.bincount(segments.recording, minlength=len(seconds))
+    if labels.is_complete:
+        return counts, np.arange(len(segments.recording)), []
+    names, owner, start = segments.recordings, segments.recording, segments.start_time
+    length, hop, origin = labels.segment_len, labels.hop, labels.origin
     if labels.by_infer:
-        counts = np.array([max(1, n_windows(value, length, hop)) for value in seconds])
+        counts = np.array([n_windows(value - origin, length, hop) for value in seconds])
     else:
         counts = np.maximum(np.ceil((seconds - length + 1) / hop - 1e-9), 1).astype(np.int64)
-    owner = pd.Index(names).get_indexer(labels.table["recording"])
-    start = labels.table["start_time"].to_numpy()[owner >= 0]
-    owner = owner[owner >= 0]
-    index = np.rint(start / hop).astype(np.int64)
-    is_off = np.abs(start - index * hop) > 2 * SAME
+    index = np.rint((start - origin) / hop).astype(np.int64)
+    is_off = (np.abs(start - origin - index * hop) > 2 * SAME) | (index < 0)
     if is_off.any():
         row = int(np.argmax(is_off))
         label = f"the label of {names[owner[row]]} at {start[row]:g} s"
-        fault = f"{label} does not start at a multiple of {hop:g} s, as segments do"
-        raise DataSetError(folder, fault, "run inference from the start, with a threshold of 0")
+        fault = f"{label} does not start at a multiple of {hop:g} s{f' after {origin:g} s' if origin else ''}"
+        raise DataSetError(folder, f"{fault}, as segments do", "run inference from the start, with a threshold of 0")
     is_late = start > seconds[owner] + SAME
     np.maximum.at(counts, owner[~is_late], index[~is_late] + 1)
     remedy = "see that labels and recordings belong together"
@@ -247,7 +257,7 @@ def _counts(
         Problem(names[late], f"has labels beyond its end ({seconds[late]:g} s)", remedy)
         for late in np.unique(owner[is_late])
     ]
-    return counts, problems
+    return counts, np.where(is_late, -1, (np.cumsum(counts) - counts)[owner] + index), problems
 
 
 def _duration(path: Path) -> float | None:

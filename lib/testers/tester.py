@@ -12,9 +12,10 @@ reference has as attributes that methods fill in are properties, which can also 
 the reports. Classes are called what the labels call them, whichever of their names the annotations use.
 
 Unlike BriteKit 1.8.4, from which names and conventions are: recordings without labels count, as such in which nothing
-was found; a class without negative units has no area (NaN) and takes no part in macro averages; an annotated sound of
-which no segment holds min_seconds counts, too, in the segment that holds most of it; classes of the model that it
-never found count as trained if manifest.yaml lists them; a block's seconds are those in it.
+was found, unless a results store tells that they were not analyzed; a class without negative units has no area (NaN)
+and takes no part in macro averages; an annotated sound of which no segment holds min_seconds counts, too, in the
+segment that holds most of it; classes of the model that it never found count as trained if manifest.yaml lists them; a
+block's seconds are those in it.
 """
 
 from abc import ABC, abstractmethod
@@ -268,8 +269,7 @@ class Tester(ABC):
 
     def seconds(self, thresholds: np.ndarray = statistics.THRESHOLDS) -> statistics.Pair:
         """Seconds right and wrong at thresholds, float (annotated classes, thresholds) each."""
-        truth = self.units.truth
-        return statistics.seconds(self._assembled.evidence, truth, self.annotated_columns, thresholds)
+        return statistics.seconds(map(self._assembled.labels, self.annotated_columns), thresholds)
 
     def _threshold_table(self) -> dict[str, Any]:
         """What the tables of precision and recall of segments and of blocks have in common."""

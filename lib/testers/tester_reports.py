@@ -37,29 +37,27 @@ class ReportKind(NamedTuple):
 
     Args:
         part: what a unit is.
-        first: number of a recording's first one.
         label: what follows precision and recall in the summary.
         counted: what tables of classes count.
     """
 
     part: str
-    first: int = 0
     label: str = ""
     counted: str = "seconds"
 
 
 SEGMENTS = ReportKind("segment", counted="segments")
-BLOCKS = ReportKind("block", 1, " (blocks)")
+BLOCKS = ReportKind("block", " (blocks)")
 RECORDINGS = ReportKind("recording", label=" (recordings)")
 
 
-def write_parts(tester: Tester, kind: ReportKind, hop: float, columns: Columns | None) -> None:
+def write_parts(tester: Tester, kind: ReportKind, numbers: np.ndarray, columns: Columns | None) -> None:
     """Reports by segments or blocks.
 
     Args:
         tester: what to report.
         kind: SEGMENTS or BLOCKS.
-        hop: seconds from one unit to the next.
+        numbers: of the units in their recordings, int (n,).
         columns: precision and recall at the thresholds, by name, for `annotated` and `trained`; None: not wanted.
     """
     folder, areas = Path(tester.output_dir), tester.area_statistics()
@@ -68,13 +66,13 @@ def write_parts(tester: Tester, kind: ReportKind, hop: float, columns: Columns |
             _write_rates(folder, suffix, columns[suffix])
             _write_pr_curve(folder, suffix, curve, areas[0][f"micro_pr_auc_{suffix}"])
         _write_roc(folder, suffix, curve, areas[1][f"micro_roc_auc_{suffix}"])
-    write_table(folder / "prediction_range_counts.csv", range_counts(tester.labels.table["score"].to_numpy()), "%.1f")
+    write_table(folder / "prediction_range_counts.csv", range_counts(tester.labels.segments.scores), "%.1f")
 
     units, cases = tester.units, _cases(tester)
     details = pd.DataFrame(
         {
             "recording": np.array(units.recordings, dtype=object)[units.recording],
-            "segment": np.rint(units.start_time / hop).astype(np.int64) + kind.first,
+            "segment": numbers,
             **{f"{name} count": mask.sum(axis=1) for name, mask in cases.items()},
             **{f"{name} class": joined_names(mask, units.classes) for name, mask in cases.items()},
         }
@@ -125,9 +123,9 @@ def write_recordings(
 
 
 def range_counts(scores: np.ndarray) -> pd.DataFrame:
-    """How many scores are in 0 to 0.1, 0.1 to 0.2, ..., 0.9 to 1; a bound belongs to the range above it."""
+    """How many scores above 0 are in 0 to 0.1, 0.1 to 0.2, ..., 0.9 to 1; a bound belongs to the range above it."""
     bounds = np.arange(11) / 10
-    counts, _ = np.histogram(scores, bounds.astype(scores.dtype))
+    counts, _ = np.histogram(scores[scores > 0], bounds.astype(scores.dtype))
     return pd.DataFrame({"min": bounds[:-1], "max": bounds[1:], "count": counts})
 
 

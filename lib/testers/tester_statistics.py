@@ -5,11 +5,11 @@ averages are over the classes that have an area. Micro averages pool all pairs o
 annotated classes and once of all trained ones. Truth is bool or 0 and 1, scores are 0..1, both (units, classes).
 """
 
+from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
-import pandas as pd
 from sklearn.metrics import confusion_matrix_at_thresholds
 
 from lib.evaluation import metrics
@@ -132,20 +132,36 @@ def rates(truth: np.ndarray, scores: np.ndarray, thresholds: np.ndarray) -> Rate
     return Rates(pooled.precision[0], np.nan_to_num(pooled.recall[0]), by_class.precision, by_class.recall)
 
 
-def seconds(evidence: pd.DataFrame, truth: np.ndarray, columns: list[int], thresholds: np.ndarray) -> Pair:
-    """Seconds found where the class is, and where it is not, of the classes in some columns: (columns, t) each.
+class ClassLabels(NamedTuple):
+    """The labels of a class.
 
-    evidence: as in lib.testers.assembly.
+    Args:
+        unit: int (m,), index.
+        is_right: bool (m,), whether the class is in the unit.
+        score: float32 (m,), above 0.
+        seconds: float (m,), what each adds to the time in which the class was found: those that neither the next label
+            nor the next unit covers too.
+    """
+
+    unit: np.ndarray
+    is_right: np.ndarray
+    score: np.ndarray
+    seconds: np.ndarray
+
+
+def seconds(labels: Iterable[ClassLabels], thresholds: np.ndarray) -> Pair:
+    """Seconds found where the class is, and where it is not, of some classes: (classes, t) each.
+
+    labels: of each class.
     """
     edges = np.asarray(thresholds, dtype=np.float32)
-    shape = truth.shape[1], len(edges) + 1
-    cells = evidence["column"] * shape[1] + np.searchsorted(edges, evidence["score"], side="right")
-    is_right = truth[evidence["unit"], evidence["column"]].astype(bool)
-    right, wrong = (
-        np.bincount(cells, evidence["seconds"] * is_counted, shape[0] * shape[1]).reshape(shape)
-        for is_counted in (is_right, ~is_right)
-    )
-    return metrics.reaching(right)[columns, 1:], metrics.reaching(wrong)[columns, 1:]
+    levels = [
+        [np.bincount(level, found.seconds * counts, len(edges) + 1) for counts in (found.is_right, ~found.is_right)]
+        for found in labels
+        for level in [np.searchsorted(edges, found.score, side="right")]
+    ]
+    right, wrong = np.reshape(levels, (-1, 2, len(edges) + 1)).swapaxes(0, 1)
+    return metrics.reaching(right)[:, 1:], metrics.reaching(wrong)[:, 1:]
 
 
 def seconds_precision(tp: np.ndarray, fp: np.ndarray) -> np.ndarray:

@@ -16,6 +16,8 @@ from lib.core.csv_files import read_csv
 from lib.core.errors import DataSetError, Problem
 from lib.evaluation.units import shortened
 
+ROW_COLUMNS = ["recording", "class", "name", "block", "start_time", "end_time"]
+
 
 class Annotation(NamedTuple):
     """A sound of a class from start_time to end_time (s)."""
@@ -27,10 +29,11 @@ class Annotation(NamedTuple):
 
 @dataclass(frozen=True)
 class Truths:
-    """What the annotations say of classes that the model knows.
+    """What the annotations say.
 
     Args:
-        rows: recording, name (of a class; "": there is none), and start_time and end_time (s) or block (from 1).
+        rows: recording, class (as it is annotated; "": there is none), name (what the labels call it; "": there is
+            none, or the model does not know it), and start_time and end_time (s) or block (from 1).
         others: recordings in which classes are annotated that the model does not know.
         problems: what was left out.
     """
@@ -72,7 +75,7 @@ def read_recordings(path: str | Path, aliases: Mapping[str, str]) -> Truths:
 def classes_by_block(truths: Truths) -> dict[str, dict[int, list[str]]]:
     """Recording -> block -> its classes, in the order of the file."""
     blocks: dict[str, dict[int, list[str]]] = {}
-    for recording, name, block in truths.rows.itertuples(index=False):
+    for recording, name, block in truths.rows[["recording", "name", "block"]].itertuples(index=False):
         classes = blocks.setdefault(recording, {}).setdefault(int(block), [])
         if name and name not in classes:
             classes.append(name)
@@ -107,7 +110,7 @@ def _split(rows: pd.DataFrame, aliases: Mapping[str, str]) -> pd.DataFrame:
 def _truths(
     path: str | Path, rows: pd.DataFrame, is_usable: pd.Series, fault: str, aliases: Mapping[str, str]
 ) -> Truths:
-    problems = [Problem(f"{path}:{line}", fault, "mend the row") for line in rows.index[~is_usable]]
+    problems = [Problem(f"{path}:{line}", fault, "correct the row") for line in rows.index[~is_usable]]
     rows = rows[is_usable].explode("class", ignore_index=True)
     rows["name"] = [aliases.get(label, "") for label in rows["class"]]
     unknown = rows[(rows["class"] != "") & (rows["name"] == "")]
@@ -115,5 +118,5 @@ def _truths(
         labels = sorted(set(unknown["class"]))
         fault = f"names {len(labels)} classes that the model does not know: {shortened(labels)}"
         problems.append(Problem(str(path), fault, "they take no part; correct them, or train with them"))
-    columns = [column for column in ("recording", "name", "block", "start_time", "end_time") if column in rows]
+    columns = [column for column in ROW_COLUMNS if column in rows]
     return Truths(rows[columns], set(unknown["recording"]), problems)

@@ -1,1 +1,1 @@
-"""MLflow: the store, and one run for each pipeline or experiment run."""
+"""MLflow: the store, one run for each pipeline or experiment run, and runs of studies."""

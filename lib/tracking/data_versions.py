@@ -64,9 +64,9 @@ def data_set_versions(settings: Settings, versions: Mapping[str, str]) -> dict[s
     """Path and md5 of the input data, by the section of params.yaml that names them."""
     data = settings.data
     paths = {"data.train": data.train.path, "data.test": data.test.path, "occurrences": settings.occurrences.path}
-    known = {os.path.abspath(path): (path, md5) for path, md5 in versions.items()}
-    wanted = {section: os.path.abspath(path) for section, path in paths.items() if path}
-    return {section: known[path] for section, path in wanted.items() if path in known}
+    by_path = {os.path.abspath(path): (path, md5) for path, md5 in versions.items()}
+    inputs = {section: os.path.abspath(path) for section, path in paths.items() if path}
+    return {section: by_path[path] for section, path in inputs.items() if path in by_path}
 
 
 def _git(*arguments: str) -> str | None:

@@ -157,17 +157,17 @@ def _begin(
         [experiment_id], "attributes.status != 'FINISHED'", max_results=200, order_by=["attributes.start_time DESC"]
     )
     fitting = (run for run in unfinished if _is_here(run) and continues(run) and _agrees(run, params))
-    taken = next((run.info.run_id for run in fitting), None)
+    run_id = next((run.info.run_id for run in fitting), None)
     for run in unfinished:
-        if run.info.status == "RUNNING" and run.info.run_id != taken and (_is_here(run) or _folder_is_gone(run)):
+        if run.info.status == "RUNNING" and run.info.run_id != run_id and (_is_here(run) or _folder_is_gone(run)):
             client.set_terminated(run.info.run_id, "KILLED")
-    if taken:
-        client.update_run(taken, status="RUNNING", name=_run_name())
+    if run_id:
+        client.update_run(run_id, status="RUNNING", name=_run_name())
     else:
-        place = {HOST: platform.node(), FOLDER: os.getcwd(), "mlflow.user": os.environ.get("USER", "unknown")}
-        taken = client.create_run(experiment_id, run_name=_run_name(), tags=place).info.run_id
-    contents.log_batch(client, taken, params=params, tags=tags)
-    return _OpenRun(client, experiment_id, taken)
+        origin = {HOST: platform.node(), FOLDER: os.getcwd(), "mlflow.user": os.environ.get("USER", "unknown")}
+        run_id = client.create_run(experiment_id, run_name=_run_name(), tags=origin).info.run_id
+    contents.log_batch(client, run_id, params=params, tags=tags)
+    return _OpenRun(client, experiment_id, run_id)
 
 
 def _agrees(run: "Run", params: Mapping[str, str]) -> bool:

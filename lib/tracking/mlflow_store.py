@@ -13,12 +13,12 @@ from typing import TYPE_CHECKING
 from filelock import FileLock
 
 from lib.config.schema import TrackingSettings
-from lib.core.files import atomic, project_root
+from lib.core.databases import SQLITE, database_of
+from lib.core.files import atomic
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
 
-SQLITE = "sqlite:///"
 KIND = {"mlflow.experimentKind": "custom_model_development"}
 """Makes the UI open on runs and metrics of models, not on traces of language models."""
 QUIET = {
@@ -40,13 +40,6 @@ def store_uri(tracking: TrackingSettings) -> str:
     return uri if database is None else f"{SQLITE}{database}"
 
 
-def shown_uri(uri: str) -> str:
-    """A URI for people to read: without the password."""
-    from sqlalchemy import make_url
-
-    return make_url(uri).render_as_string() if "://" in uri else uri
-
-
 def ensure_store(uri: str, experiment: str) -> str:
     """Make the store, if it is an SQLite file, and the experiment in it, unless they exist; returns its id.
 
@@ -56,8 +49,8 @@ def ensure_store(uri: str, experiment: str) -> str:
     database = database_of(uri)
     if database is None:
         return _experiment_id(mlflow_client(uri), experiment, artifacts=None)
-    if known := _known_id(database, experiment):
-        return known
+    if experiment_id := _read_experiment_id(database, experiment):
+        return experiment_id
     database.parent.mkdir(parents=True, exist_ok=True)
     artifacts = (database.parent / "mlartifacts").as_uri()
     with FileLock(f"{database}.lock"):
@@ -84,14 +77,7 @@ def mlflow_client(uri: str) -> "MlflowClient":
     return MlflowClient(tracking_uri=uri)
 
 
-def database_of(uri: str) -> Path | None:
-    """The SQLite file that a URI means, whose relative path counts from the project's folder; None for other stores."""
-    if not uri.startswith(SQLITE):
-        return None
-    return Path(os.path.normpath(project_root().absolute() / uri.removeprefix(SQLITE)))
-
-
-def _known_id(database: Path, experiment: str) -> str | None:
+def _read_experiment_id(database: Path, experiment: str) -> str | None:
     try:
         with closing(sqlite3.connect(f"{database.as_uri()}?mode=ro", uri=True)) as connection:
             query = "SELECT experiment_id FROM experiments WHERE name = ? AND lifecycle_stage = 'active'"
@@ -104,13 +90,13 @@ def _known_id(database: Path, experiment: str) -> str | None:
 def _experiment_id(client: "MlflowClient", name: str, artifacts: str | None) -> str:
     from mlflow.exceptions import MlflowException
 
-    if known := client.get_experiment_by_name(name):
-        if known.lifecycle_stage == "deleted":  # in the UI, and now there are new runs for it
-            client.restore_experiment(known.experiment_id)
-        return known.experiment_id
+    if existing := client.get_experiment_by_name(name):
+        if existing.lifecycle_stage == "deleted":  # in the UI, and now there are new runs for it
+            client.restore_experiment(existing.experiment_id)
+        return existing.experiment_id
     try:
         return client.create_experiment(name, artifact_location=artifacts, tags=KIND)
     except MlflowException:
-        if known := client.get_experiment_by_name(name):  # another process was faster
-            return known.experiment_id
+        if existing := client.get_experiment_by_name(name):  # another process was faster
+            return existing.experiment_id
         raise

@@ -19,9 +19,9 @@ from torch import Tensor
 
 from lib.audio.augment.augmentation import Augmentation
 from lib.config.schema import TrainSettings
+from lib.core.devices import choose_device, use_bf16
 from lib.core.errors import EarshotError
 from lib.core.progress import progress
-from lib.models.devices import choose_device, use_bf16
 from lib.models.losses import recognition_loss, weigh_classes
 from lib.models.recognizer import Recognizer
 from lib.training.batches import load_batches

@@ -1,14 +1,13 @@
 """The state of a training on disk, from which an interrupted run resumes after its last complete epoch."""
 
 import pickle
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-import torch
-
 from lib.config.schema import TrainSettings
 from lib.core.code_digest import digest_code
-from lib.core.digests import digest_file, digest_of
+from lib.core.digests import digest_known_file, digest_of
 from lib.core.errors import EarshotError, SettingsError
 from lib.core.files import atomic
 from lib.training_data.training_tables import FILE
@@ -23,7 +22,7 @@ def training_fingerprint(database: str | Path, settings: TrainSettings) -> str:
     Raises EarshotError if the database, or the checkpoint to start from, is missing.
     """
     missing = EarshotError(database, "no such file", f"{FILE.remedy} first")
-    return digest_of([_digest_file(database, missing), settings_digest(settings)])
+    return digest_of([_digest_file(database, missing), settings_digest(settings), version("torch")])
 
 
 def settings_digest(settings: TrainSettings) -> str:
@@ -43,21 +42,27 @@ def start_digest(settings: TrainSettings) -> str | None:
 
 def _digest_file(path: str | Path, missing: EarshotError) -> str:
     try:
-        return digest_file(path)
+        return digest_known_file(path)
     except OSError:
         raise missing from None
 
 
 def keep_state(path: Path, state: dict[str, Any]) -> None:
+    import torch
+
     with atomic(path) as part, part.open("wb") as file:
         torch.save(state, file)
 
 
 def read_state(path: Path, fingerprint: str) -> dict[str, Any]:
     """The state that a run with that fingerprint left; empty if there is none."""
+    import torch
+
+    if not path.is_file():
+        return {}
     try:
         state = torch.load(path, map_location="cpu", weights_only=True)
-    except (FileNotFoundError, pickle.UnpicklingError, RuntimeError, EOFError):
+    except (pickle.UnpicklingError, RuntimeError, EOFError):
         return {}
     return state if state["fingerprint"] == fingerprint else {}
 

@@ -32,6 +32,8 @@ from lib.sound.grid import expand_ranges, n_windows, windows_with_event
 from lib.training_data import training_tables as tables
 from lib.training_data.spectrogram_codec import encode
 
+CODE = ("lib.training_data.extraction:read_windows", "lib.training_data.extraction:_WindowStore.write")
+"""What computes the rows of a recording, by name."""
 WINDOWS_AT_ONCE = 64
 END_TOLERANCE = 0.1
 """Seconds by which an annotation may outlast its recording before we warn."""
@@ -83,7 +85,7 @@ def extract_windows(
         what="extract",
         read=lambda source: read_windows(source, audio, settings),
         settings=[audio.model_dump(), chosen],
-        code=digest_code(read_windows),
+        code=digest_code(*CODE),
         workers=n_workers(settings.workers),
     )
     with sole_writer(database), usable(database, tables.FILE):
@@ -140,7 +142,7 @@ def read_windows(
     notes: list[str] = []
     seconds, loudest, background_due = 0.0, 0.0, int(source.content[:8], 16) / 2**32
     batches = recording_windows(path, audio, hop, WINDOWS_AT_ONCE, note=notes.append)
-    for starts, spectrograms, seconds in _settled(batches, length, hop):
+    for starts, spectrograms, seconds in _hold_until_decided(batches, length, hop):
         present, is_empty = label_windows(starts, seconds, events, length, hop, settings.min_seconds)
         windows = []
         for start, events_here, is_background, spectrogram in zip(starts, present, is_empty, spectrograms, strict=True):
@@ -169,7 +171,7 @@ def short_recording(path: Path, seconds: float, length: float) -> Iterator[Probl
         yield Problem(printable(str(path)), fault, "check the file", lost=False)
 
 
-def _settled(batches: Iterable[Windows], length: float, hop: float) -> Iterator[Windows]:
+def _hold_until_decided(batches: Iterable[Windows], length: float, hop: float) -> Iterator[Windows]:
     """Hold windows of a recording back until what is still to be read cannot change which events are present in them.
 
     That depends on where the recording ends, if an event or the next window reaches there. `seconds` of a batch is what
@@ -197,14 +199,13 @@ def label_windows(
 
     Returns bool (n_windows, n_events) and bool (n_windows,).
     """
-    begin, end = events[:, 0], np.maximum(np.minimum(events[:, 1], seconds), events[:, 0])
-    first, last = windows_with_event(begin, end, length, hop, min_seconds, n_windows(seconds, length, hop))
-    last = np.where(begin < seconds, last, -1)
+    begin, end = events[:, 0], np.minimum(events[:, 1], seconds)
+    first, last = windows_with_event(begin, end, length, hop, min_seconds, n_windows(seconds, length, hop), seconds)
     index = round(starts[0] / hop)  # of the first of these windows
     event, window = expand_ranges(np.maximum(first - index, 0), np.minimum(last - index, len(starts) - 1))
     present = np.zeros((len(starts), len(events)), bool)
     present[window, event] = True
-    inside = np.minimum(starts[:, None] + length, events[:, 1]) - np.maximum(starts[:, None], begin)
+    inside = np.minimum(starts[:, None] + length, end) - np.maximum(starts[:, None], begin)
     return present, ~((inside > 0) | present).any(axis=1)
 
 

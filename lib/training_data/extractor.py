@@ -23,9 +23,8 @@ from lib.core.errors import AudioError, EarshotError, Problem, SettingsError
 from lib.core.files import atomic, printable
 from lib.core.parallel import map_streams, n_workers
 from lib.core.progress import progress
-from lib.formats.annotation_files import RecordingFinder
 from lib.sound.grid import window_starts
-from lib.sound.recordings import find_recordings, recording_files
+from lib.sound.recordings import RecordingFinder, find_recordings, recording_files
 from lib.training_data import training_tables as tables
 from lib.training_data.extraction import WINDOWS_AT_ONCE, short_recording
 from lib.training_data.spec_groups import claim_group

@@ -26,8 +26,8 @@ from lib.evaluation.segment_metrics import measure
 from lib.evaluation.units import Units
 from lib.models.description import description_file
 from lib.tuning.model_scores import ModelScores
+from lib.tuning.tuning_metrics import AREAS
 
-AREAS = ("macro_pr_auc", "micro_pr_auc", "macro_roc_auc", "micro_roc_auc")
 METRICS = (*AREAS, "precision", "recall", "f1", "best_f1", "accuracy")
 
 
@@ -69,15 +69,19 @@ def evaluate_ensemble(models: ModelScores, chosen: Iterable[int], metric: str, t
 
 
 def _area(units: Units, parts: list[np.ndarray], metric: str) -> float:
-    """Class by class for a macro average: no more than a column of each model is read at a time."""
-    average, _, area = metric.partition("_")
-    columns = enumerate(units.truth.T)
-    pairs = ((truth, _mean([part[:, k] for part in parts]), units.recording) for k, truth in columns)
+    """One of AREAS, NaN if it is undefined; for a macro average, a column of each model is read at a time."""
+    average, curve, _ = metric.split("_")
+    weights = np.ones((1, len(units.recordings)), np.float32)
+
+    def area(truth: np.ndarray, scores: np.ndarray, recording: np.ndarray) -> float:
+        pr_auc, roc_auc = metrics.areas(metrics.rank(truth, scores, recording), weights)
+        return (pr_auc if curve == "pr" else roc_auc)[0]
+
     if average == "micro":
-        owner = np.repeat(units.recording, len(units.classes))
-        pairs = (each for each in [(units.truth.ravel(), _mean(parts).ravel(), owner)])
-    once = np.ones((1, len(units.recordings)), np.float32)
-    areas = np.array([metrics.areas(metrics.rank(*pair), once) for pair in pairs])[:, 0 if area == "pr_auc" else 1]
+        recording = np.repeat(units.recording, len(units.classes))
+        return area(units.truth.ravel(), _mean(parts).ravel(), recording)
+    columns = enumerate(units.truth.T)
+    areas = np.array([area(truth, _mean([part[:, k] for part in parts]), units.recording) for k, truth in columns])
     return float(areas[np.isfinite(areas)].mean()) if np.isfinite(areas).any() else np.nan
 
 
@@ -96,11 +100,11 @@ def find_ensembles(
     steps = search_ensembles(count, sizes, trials, lambda chosen: evaluate_ensemble(models, chosen, metric, threshold))
     tried = ranked(progress(steps, "ensemble", n_trials(count, sizes, trials), unit="ensembles"))
     for size in sizes:
-        place, best = next((place, entry) for place, entry in enumerate(tried) if len(entry.models) == size)
+        rank, best = next((rank, ensemble) for rank, ensemble in enumerate(tried) if len(ensemble.models) == size)
         units = replace(models.units, scores=_mean([models.scores[index] for index in best.models]))
         figures = measure(units, threshold, settings.bootstrap, settings.seed).figures
         low, high = (figures.get(f"{metric}_{side}", np.nan) for side in ("low", "high"))
-        tried[place] = best._replace(low=low, high=high)
+        tried[rank] = best._replace(low=low, high=high)
     return tried
 
 
@@ -121,37 +125,37 @@ def search_ensembles(
         seed: the same seed gives the same ensembles.
     """
     rng = np.random.default_rng(seed)
-    known: dict[tuple[int, ...], float] = {}
+    scores: dict[tuple[int, ...], float] = {}
 
-    def look(candidates: Iterable[tuple[int, ...]], found_by: str) -> Iterator[Ensemble]:
+    def try_all(candidates: Iterable[tuple[int, ...]], found_by: str) -> Iterator[Ensemble]:
         for candidate in candidates:
-            if candidate not in known:
-                known[candidate] = score(candidate)
-                yield Ensemble(candidate, known[candidate], found_by)
+            if candidate not in scores:
+                scores[candidate] = score(candidate)
+                yield Ensemble(candidate, scores[candidate], found_by)
 
     for size in sizes:
         if comb(n_models, size) <= trials:
-            yield from look(combinations(range(n_models), size), "all")
+            yield from try_all(combinations(range(n_models), size), "all")
             continue
         best: tuple[int, ...] = ()
         for _ in range(size):
             longer = [tuple(sorted((*best, model))) for model in range(n_models) if model not in best]
-            yield from look(longer, "greedy")
-            best = max(longer, key=known.__getitem__)
+            yield from try_all(longer, "greedy")
+            best = max(longer, key=scores.__getitem__)
 
-        def left(size: int = size) -> int:
-            return max(0, trials - sum(len(models) == size for models in known))
+        def n_remaining(size: int = size) -> int:
+            return max(0, trials - sum(len(models) == size for models in scores))
 
-        while left():
-            near = _exchanged(best, n_models)
-            yield from look([models for models in near if models not in known][: left()], "swap")
-            better = max((models for models in near if models in known), key=known.__getitem__)
-            if known[better] <= known[best]:
+        while n_remaining():
+            neighbours = _exchanged(best, n_models)
+            yield from try_all([models for models in neighbours if models not in scores][: n_remaining()], "swap")
+            better = max((models for models in neighbours if models in scores), key=scores.__getitem__)
+            if scores[better] <= scores[best]:
                 break
             best = better
-        while left():
+        while n_remaining():
             drawn = rng.choice(n_models, size, replace=False)
-            yield from look([tuple(sorted(drawn.tolist()))], "random")
+            yield from try_all([tuple(sorted(drawn.tolist()))], "random")
 
 
 def _exchanged(models: tuple[int, ...], n_models: int) -> list[tuple[int, ...]]:

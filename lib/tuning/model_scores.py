@@ -4,6 +4,7 @@ Stores are kept in a folder by what they come from, so that a model is scored on
 through a memory map, so that memory does not grow with the number of models.
 """
 
+import os
 import shutil
 import time
 from dataclasses import dataclass, replace
@@ -62,31 +63,40 @@ def score_models(
             raise EarshotError(model, f"has other classes or audio settings than {models[0]}", "keep them apart")
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
-    chosen = with_changes(settings, ALL_SCORES | NO_LABELS | NO_PLACE)
-    inputs = [sorted(map(str, data_set.recordings.values())), chosen.infer.model_dump(exclude=WITHOUT_EFFECT)]
-    common = data_set.recordings
+    scoring = with_changes(settings, ALL_SCORES | NO_LABELS | NO_PLACE)
+    paths = sorted(str(path.resolve()) for path in data_set.recordings.values())
+    inputs = [paths, scoring.infer.model_dump(exclude=WITHOUT_EFFECT)]
+    recordings = data_set.recordings
     stores: list[Path] = []
     problems: dict[Problem, None] = {}
     with FileLock(folder / ".lock"):
         _remove_old_stores(folder)
         for model in models:
             stores.append(folder / digest_of([digest_file(model), *inputs]) / "results")
-            analysis = analyze(data_set.recordings, model, chosen, stores[-1])
+            analysis = analyze(data_set.recordings, model, scoring, stores[-1])
+            os.utime(stores[-1] / RESULTS_FILE)  # its last use: a run that finds everything there does not write to it
             problems |= dict.fromkeys(analysis.problems)
-            scored = {result.name for result in analysis.results if result.is_ok}
-            common = {name: path for name, path in common.items() if name in scored}
-        data_set = replace(data_set, recordings=common)
-        scores, unit_problems = read_scores(stores, data_set, settings, list(map(str, models)))
+            scored_names = {result.name for result in analysis.results if result.is_ok}
+            recordings = {name: path for name, path in recordings.items() if name in scored_names}
+        data_set = replace(data_set, recordings=recordings)
+        scores, unit_problems = read_scores(stores, data_set, settings, folder, list(map(str, models)))
     return scores, [*problems, *unit_problems]
 
 
 def read_scores(
-    folders: list[Path], data_set: DataSet, settings: Settings, names: list[str] | None = None
+    folders: list[Path], data_set: DataSet, settings: Settings, scratch: str | Path, names: list[str] | None = None
 ) -> tuple[ModelScores, list[Problem]]:
     """Read the scores of a test set from what infer wrote, a folder for each model.
 
+    Args:
+        folders: results stores.
+        settings: evaluate is used.
+        scratch: folder with room for the scores, while they are in use.
+        names: of the models; None: their folders.
+
     Raises EarshotError if the folders are not of the same classes and windows.
     """
+    Path(scratch).mkdir(parents=True, exist_ok=True)
     first: Units | None = None
     scores: list[np.ndarray] = []
     problems: list[Problem] = []
@@ -98,16 +108,19 @@ def read_scores(
         elif fault := _difference(first, units):
             remedy = "run infer with the same recordings and infer.overlap"
             raise EarshotError(folder, f"does not fit {folders[0]}: {fault}", remedy)
-        scores.append(_mapped(units.scores))
+        scores.append(_mapped(units.scores, scratch))
     assert first is not None
     return ModelScores(names or [str(folder) for folder in folders], first, scores), problems
 
 
-def _mapped(scores: np.ndarray) -> np.ndarray:
-    """The same scores in a file without a name, which disappears with the process."""
+def _mapped(scores: np.ndarray, folder: str | Path) -> np.ndarray:
+    """The same scores in a file of the folder without a name, which disappears with the process.
+
+    Not in the system's folder for temporary files, which is memory on many machines.
+    """
     if not scores.size:
         return scores
-    with TemporaryFile() as file:
+    with TemporaryFile(dir=folder) as file:
         scores.tofile(file)
         file.flush()
         return np.memmap(file, np.float32, "r", shape=scores.shape)
@@ -127,5 +140,5 @@ def _difference(units: Units, others: Units) -> str:
 
 def _remove_old_stores(folder: Path) -> None:
     for store in folder.glob(f"*/results/{RESULTS_FILE}"):
-        if store.stat().st_mtime < time.time() - KEPT:  # each use writes to it
+        if store.stat().st_mtime < time.time() - KEPT:
             shutil.rmtree(store.parents[1])

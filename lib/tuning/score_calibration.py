@@ -61,9 +61,9 @@ def for_model(calibration: Calibration, description: Description) -> Calibration
     """A calibration with classes under the model's names. Raises EarshotError if the model lacks one."""
     resolve, thresholds = ClassList(description.classes).resolve, {}
     for name, threshold in calibration.thresholds.items():
-        if (known := resolve(name)) is None:
+        if (class_name := resolve(name)) is None:
             raise EarshotError("the model", f"has no class {name!r}", "give --model the one that made the labels")
-        thresholds[known] = threshold
+        thresholds[class_name] = threshold
     return calibration.model_copy(update={"thresholds": thresholds})
 
 
@@ -85,10 +85,10 @@ def fit_calibration(units: Units, precision: float, cutoff: float = 0.4, scale: 
         truth, scores = units.truth[:, [column]], units.scores[:, [column]]
         row = {"class": units.classes[column], "positives": int(truth.sum())}
         if np.isfinite(lowest):
-            at = np.array([_just_below(scores, lowest)])
-            reached = rates(truth, scores, at)
-            row["threshold"] = thresholds[units.classes[column]] = float(apply_platt(at, *pair)[0])
-            row |= {"precision": reached.class_precision[0, 0], "recall": reached.class_recall[0, 0]}
+            threshold = np.array([_just_below(scores, lowest)])
+            rates_there = rates(truth, scores, threshold)
+            row["threshold"] = thresholds[units.classes[column]] = float(apply_platt(threshold, *pair)[0])
+            row |= {"precision": rates_there.class_precision[0, 0], "recall": rates_there.class_recall[0, 0]}
         rows.append(row)
     table = pd.DataFrame(rows, columns=["class", "positives", "threshold", "precision", "recall"])
     calibration = Calibration(coefficient=pair[0], intercept=pair[1], thresholds=thresholds)
@@ -149,7 +149,8 @@ def read_units(
     """
     origin = read_origin(labels)
     if annotations:
-        tester = PerSegmentTester(annotations, recordings or str(Path(annotations).parent), labels, "", 0)
+        folder, min_seconds = recordings or str(Path(annotations).parent), settings.evaluate.min_seconds
+        tester = PerSegmentTester(annotations, folder, labels, "", 0, min_seconds=min_seconds)
         units, problems = tester.units, tester.problems
     else:
         data_set = read_data_set(settings.data.test)

@@ -52,11 +52,10 @@ def read_space(entries: Sequence[Parameter | dict[str, Any]] | None) -> list[Par
 
 def setting_key(name: str) -> str:
     """A parameter's setting as `section.key`. Raises SettingsError if there is none."""
-    section, _, key = name.rpartition(".")
-    places = [section] if section else SECTIONS
-    for place in places:
-        if place in TUNABLE and key in Settings.model_fields[place].annotation.model_fields:  # type: ignore[union-attr]
-            return f"{place}.{key}"
+    given_section, _, key = name.rpartition(".")
+    for section in [given_section] if given_section else SECTIONS:
+        if section in TUNABLE and key in Settings.model_fields[section].annotation.model_fields:  # type: ignore[union-attr]
+            return f"{section}.{key}"
     allowed = ", ".join(f"{section}.KEY" for section in TUNABLE)
     raise SettingsError("tune.space", f"{name} is no setting that can be tuned", f"give {allowed} as in params.yaml")
 

@@ -14,7 +14,7 @@ import json
 import time
 import warnings
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import nullcontext, suppress
+from contextlib import AbstractContextManager, nullcontext, suppress
 from dataclasses import dataclass
 from statistics import fmean, pstdev
 from typing import Any
@@ -24,30 +24,25 @@ from filelock import FileLock
 from optuna.exceptions import StorageInternalError, UpdateFinishedTrialError
 from optuna.storages import RDBStorage, RetryHeartbeatStaleTrialCallback
 from optuna.trial import FrozenTrial, TrialState
+from sqlalchemy import text
+from sqlalchemy.exc import SQLAlchemyError
 
 from lib.config.schema import Parameter
+from lib.core.databases import SQLITE, database_of
 from lib.core.errors import EarshotError, Problem, SettingsError
 from lib.core.files import without_password
-from lib.tracking.mlflow_store import SQLITE, database_of
 from lib.tuning.search_space import Values, combination_key, shown, values_of
+from lib.tuning.tuning_metrics import METRICS
 
-METRICS = {
-    "macro_pr": ("macro_pr_auc",),
-    "micro_pr": ("micro_pr_auc",),
-    "macro_roc": ("macro_roc_auc",),
-    "micro_roc": ("micro_roc_auc",),
-    "combo_pr": ("macro_pr_auc", "micro_pr_auc"),
-    "combo_roc": ("macro_roc_auc", "micro_roc_auc"),
-}
-"""What trials can be compared by: the mean of these figures."""
-FIGURES = ("macro_pr_auc", "micro_pr_auc", "macro_roc_auc", "micro_roc_auc")
-"""What each run measures."""
-
-LOOK_SECONDS = 1.0
+POLL_SECONDS = 1.0
 """How often a process with nothing left to try checks whether the others have finished."""
+RETRIES = 2
+"""How often a trial whose process died is tried again."""
 COMBINATION, RUNS, RUN = "combination", "runs", "run "
 """User attributes of a stored trial: the key of its combination; the keys of its runs; and RUN with the key of a run:
 the figures of that run and its seconds."""
+ABANDONED = "abandoned "
+"""User attribute of a stored study, with the key of a combination behind it: its last retry died with its process."""
 
 Figures = dict[str, float]
 
@@ -108,15 +103,36 @@ class Objective:
     runs: int
 
 
-class _Storage(RDBStorage):
-    """Its heartbeats survive a database that is away for a moment: Optuna's would end, and the trial count as dead."""
+class StudyStorage(RDBStorage):
+    """Its heartbeats survive a database that is away for a moment: Optuna's would end, and the trial count as dead.
+
+    Args:
+        lock: held while a trial changes its state. Optuna locks the row, which SQLite cannot do, so that two processes
+            could take the same trial.
+        options: of RDBStorage.
+    """
+
+    def __init__(self, url: str, lock: AbstractContextManager, **options: Any) -> None:
+        super().__init__(url, **options)
+        self._lock = lock
+
+    def set_trial_state_values(self, trial_id: int, state: TrialState, values: Sequence[float] | None = None) -> bool:
+        with self._lock:
+            return super().set_trial_state_values(trial_id, state, values)
 
     def record_heartbeat(self, trial_id: int) -> None:
         with suppress(Exception):
             super().record_heartbeat(trial_id)
 
+    def record_first_heartbeat(self, trial_id: int) -> None:
+        """Give a trial a heartbeat unless it has one: another one would let a dead trial look alive."""
+        query = text("SELECT count(*) FROM trial_heartbeats WHERE trial_id = :trial_id")  # Optuna has no way to ask
+        with suppress(SQLAlchemyError), self.engine.connect() as connection:
+            if not connection.execute(query, {"trial_id": trial_id}).scalar():
+                self.record_heartbeat(trial_id)
 
-def open_storage(url: str, heartbeat_seconds: int = 10, grace_seconds: int = 60) -> RDBStorage:
+
+def open_storage(url: str, heartbeat_seconds: int = 10, grace_seconds: int = 60) -> StudyStorage:
     """The storage of studies behind an SQLAlchemy URL; an SQLite file is made if it is missing.
 
     Args:
@@ -127,25 +143,39 @@ def open_storage(url: str, heartbeat_seconds: int = 10, grace_seconds: int = 60)
     Raises SettingsError if the storage cannot be used.
     """
     optuna.logging.set_verbosity(optuna.logging.ERROR)
-    arguments: dict[str, Any] = {"pool_pre_ping": True}
+    engine_options: dict[str, Any] = {"pool_pre_ping": True}
+    lock: AbstractContextManager = nullcontext()
     if database := database_of(url):
         database.parent.mkdir(parents=True, exist_ok=True)
-        url, arguments = f"{SQLITE}{database}", {"connect_args": {"timeout": 60}}
+        url, engine_options, lock = (
+            f"{SQLITE}{database}",
+            {"connect_args": {"timeout": 60}},
+            FileLock(f"{database}.lock"),
+        )
     try:
         # Two processes that make the tables at the same moment would collide.
-        with FileLock(f"{database}.lock") if database else nullcontext(), warnings.catch_warnings():
+        with lock, warnings.catch_warnings():
             warnings.simplefilter("ignore")  # Optuna calls heartbeats experimental
-            return _Storage(
+            return StudyStorage(
                 url,
-                arguments,
+                lock,
+                engine_kwargs=engine_options,
                 heartbeat_interval=heartbeat_seconds,
                 grace_period=grace_seconds,
-                heartbeat_stale_trial_callback=RetryHeartbeatStaleTrialCallback(),
+                heartbeat_stale_trial_callback=_retry_or_abandon,
             )
     except Exception as error:  # whatever the driver behind the URL raises, or the lack of one
         reason = without_password(str(error).strip().partition("\n")[0] or type(error).__name__)
         setting, remedy = f"tune.storage = {without_password(url)!r}", "give an SQLAlchemy URL that can be reached"
         raise SettingsError(setting, f"cannot be used ({reason})", remedy) from None
+
+
+def _retry_or_abandon(study: optuna.Study, trial: FrozenTrial) -> None:
+    """What becomes of a trial whose process died: without a limit, a trial that kills it would kill all of them."""
+    if len(RetryHeartbeatStaleTrialCallback.retry_history(trial)) < RETRIES:
+        RetryHeartbeatStaleTrialCallback()(study, trial)
+    else:
+        study.set_user_attr(ABANDONED + trial.user_attrs.get(COMBINATION, ""), trial.number)
 
 
 class Search:
@@ -156,7 +186,7 @@ class Search:
         combinations: Sequence[Values],
         objective: Objective,
         space: Sequence[Parameter],
-        storage: RDBStorage,
+        storage: StudyStorage,
         study: str,
     ) -> None:
         self._objective, self._space, self._storage = objective, space, storage
@@ -166,54 +196,59 @@ class Search:
         self._measured: dict[str, dict] = {}  # by key of a run
         self._completed: set[str] = set()  # combinations
         self._faults: dict[str, EarshotError] = {}  # of combinations that cannot be used here
-        self._watched: set[int] = set()  # running trials
         for other in optuna.get_all_study_names(storage):  # they may have tried the same with another space
             self._remember(storage.get_all_trials(storage.get_study_id_from_name(other), deepcopy=False))
 
-    def known(self) -> list[Trial]:
-        """What is done already."""
-        return list(self._done().values())
+    def done(self) -> list[Trial]:
+        """The trials that are done already."""
+        return list(self._done_trials().values())
 
-    def run(self, known: Sequence[Trial] = ()) -> Iterator[Trial | Problem]:
-        """Try the combinations that are not known; yields each as soon as it is done, whoever did it.
+    def run(self, done: Sequence[Trial] = ()) -> Iterator[Trial | Problem]:
+        """Try the combinations that are not done; yields each as soon as it is done, whoever did it.
 
         A Problem stands for a combination that cannot be used here. Ends when the last one is done. Raises EarshotError
         if none can be used, or if the storage fails.
         """
         try:
-            yield from self._try_all({combination_key(trial.values) for trial in known})
+            yield from self._try_all({combination_key(trial.values) for trial in done})
         except StorageInternalError as error:
             reason = without_password(str(error).strip().partition("\n")[0])
             raise EarshotError("tune.storage", f"failed ({reason})", "run the same command again to resume") from None
 
-    def _try_all(self, told: set[str]) -> Iterator[Trial | Problem]:
+    def _try_all(self, yielded: set[str]) -> Iterator[Trial | Problem]:
+        n_problems = 0
         while True:
-            for key, trial in self._done().items():
-                if key not in told:
-                    told.add(key)
+            for key, trial in self._done_trials().items():
+                if key not in yielded:
+                    yielded.add(key)
                     yield trial
-            left = [key for key in self._plan if key not in told and key not in self._faults]
-            if not left:
-                break
             self._fail_lost_trials()
-            if not self._enqueue(left):  # other processes are at work
-                time.sleep(LOOK_SECONDS)
-                continue
-            n_faults = len(self._faults)
-            self._try_next()
-            for key, error in list(self._faults.items())[n_faults:]:
+            for key in self._abandoned():
+                if key not in yielded:
+                    fault = f"its process died {1 + RETRIES} times, perhaps for want of memory"
+                    remedy = "take it out of tune.space, or give another tune.study to try it again"
+                    self._faults.setdefault(key, EarshotError("", fault, remedy))
+            for key, error in list(self._faults.items())[n_problems:]:
                 number, values = self._plan[key]
                 yield Problem(f"trial {number} ({shown(values)})", error.fault, error.remedy)
-        if not told:
+            n_problems = len(self._faults)
+            untried = [key for key in self._plan if key not in yielded and key not in self._faults]
+            if not untried:
+                break
+            if self._enqueue(untried):
+                self._try_next()
+            else:  # other processes are at work
+                time.sleep(POLL_SECONDS)
+        if not yielded:
             raise next(iter(self._faults.values()))
 
-    def _enqueue(self, left: list[str]) -> bool:
+    def _enqueue(self, untried: list[str]) -> bool:
         """Let the first combination that no process works at be tried next; returns False if there is none."""
         running, waiting = (
             {trial.user_attrs.get(COMBINATION) for trial in self._trials(state)}
             for state in (TrialState.RUNNING, TrialState.WAITING)
         )
-        free = next((key for key in left if key not in running), None)
+        free = next((key for key in untried if key not in running), None)
         if free is not None and free not in waiting:
             values = {name: _plain(value) for name, value in self._plan[free][1].items()}
             self._study.enqueue_trial(values, {COMBINATION: free})
@@ -265,8 +300,8 @@ class Search:
 
     def _is_late(self, trial: optuna.Trial, key: str) -> bool:
         """Whether a trial with a lower number holds the same combination, or it is done."""
-        others = self._trials(TrialState.WAITING, TrialState.RUNNING)
-        return key in self._done() or any(
+        others = self._trials(TrialState.WAITING, TrialState.RUNNING)  # first: they may be done a moment later
+        return key in self._done_trials() or any(
             other.number < trial.number and other.user_attrs.get(COMBINATION) == key for other in others
         )
 
@@ -279,12 +314,15 @@ class Search:
             warnings.simplefilter("ignore")  # Optuna calls heartbeats experimental
             optuna.storages.fail_stale_trials(self._study)
         for trial in self._trials(TrialState.RUNNING):
-            if trial.number not in self._watched:
-                self._watched.add(trial.number)
-                trial_id = self._storage.get_trial_id_from_study_id_trial_number(self._id, trial.number)
-                self._storage.record_heartbeat(trial_id)
+            trial_id = self._storage.get_trial_id_from_study_id_trial_number(self._id, trial.number)
+            self._storage.record_first_heartbeat(trial_id)
 
-    def _done(self) -> dict[str, Trial]:
+    def _abandoned(self) -> list[str]:
+        """Combinations that no process shall try again."""
+        attributes = self._study.user_attrs
+        return [key for key in self._plan if ABANDONED + key in attributes]
+
+    def _done_trials(self) -> dict[str, Trial]:
         """Trials that are done, by combination, in the order of the plan."""
         trials = self._trials()
         self._remember(trials)

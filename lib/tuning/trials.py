@@ -41,9 +41,11 @@ from lib.training.trainer import Trainer
 from lib.training.training_state import CODE as TRAINING
 from lib.training.training_state import settings_digest
 from lib.training_data import training_tables
-from lib.training_data.extraction import extract_windows, read_windows
+from lib.training_data.extraction import CODE as EXTRACTION
+from lib.training_data.extraction import extract_windows
 from lib.tuning.search_space import sections_of, with_values
-from lib.tuning.studies import FIGURES, Figures, Run
+from lib.tuning.studies import Figures, Run
+from lib.tuning.tuning_metrics import AREAS
 
 WORKINGS = {"workers", "strict", "device", "precision"}
 """Settings that say how a machine does its work, in which machines that share a study may differ."""
@@ -70,7 +72,7 @@ class ModelSource:
         if self.model is not None:
             return digest_of([digest_file(file) for file in model_files(self.model)])
         if self.recordings is not None:
-            return digest_of([self.recordings.digest, digest_code(read_windows)])
+            return digest_of([self.recordings.digest, digest_code(*EXTRACTION)])
         try:
             return digest_known_file(self.database or "")
         except OSError:
@@ -107,7 +109,7 @@ def choose_source(
         return ModelSource(model=model)
     if extract or classes or varied & {"audio", "extract"}:
         data_set = read_data_set(settings.data.train)
-        return ModelSource(recordings=_restricted(data_set, classes) if classes else data_set)
+        return ModelSource(recordings=_restrict_to(data_set, classes) if classes else data_set)
     return ModelSource(database=database)
 
 
@@ -177,7 +179,7 @@ class Bench:
         with quiet(), _memory_freed():
             model = self.source.model or self._model(settings)
             with TemporaryDirectory(dir=self._folder("labels")) as labels:
-                figures = self._evaluated(settings, model, Path(labels))
+                figures = self._evaluate(settings, model, Path(labels))
             if not (self.keep_models or self.source.model):
                 shutil.rmtree(model)
             return figures
@@ -200,9 +202,9 @@ class Bench:
             folder.mkdir(exist_ok=True)
             return Trainer(cfg=settings, database=self._database(settings), output=folder).train()[1]
 
-        extracted = self._extracted(settings) if self.source.recordings is not None else None
-        made = digest_of([[self.source.digest, extracted], settings_digest(settings.train)])
-        return self._made_once("models", made, train)
+        extraction = self._extraction_settings(settings) if self.source.recordings is not None else None
+        name = digest_of([[self.source.digest, extraction], settings_digest(settings.train)])
+        return self._make_once("models", name, train)
 
     def _database(self, settings: Settings) -> Path:
         """The training database for these settings."""
@@ -214,14 +216,15 @@ class Bench:
         def extract(database: Path) -> list[Problem]:
             return extract_windows(recordings, settings.audio, settings.extract, database)[2]
 
-        return self._made_once("databases", f"{digest_of([self.source.digest, self._extracted(settings)])}.db", extract)
+        name = digest_of([self.source.digest, self._extraction_settings(settings)])
+        return self._make_once("databases", f"{name}.db", extract)
 
     @staticmethod
-    def _extracted(settings: Settings) -> list[dict[str, Any]]:
+    def _extraction_settings(settings: Settings) -> list[dict[str, Any]]:
         """The settings that the content of a training database depends on."""
         return [settings.audio.model_dump(), settings.extract.model_dump(exclude=WORKINGS)]
 
-    def _made_once(self, kind: str, name: str, make: Callable[[Path], list[Problem]]) -> Path:
+    def _make_once(self, kind: str, name: str, make: Callable[[Path], list[Problem]]) -> Path:
         """What `make` writes to the path that it is given, unless it is there; other processes wait for it."""
         path = self._folder(kind) / name
         with FileLock(self._folder("locks") / name):
@@ -231,17 +234,17 @@ class Bench:
                 part.rename(path)
         return path
 
-    def _evaluated(self, settings: Settings, model: Path, labels: Path) -> Figures:
-        place = occurrence_filter(settings.infer, self.occurrences)
-        analysis = analyze(self.test.recordings, model, settings, labels, place)
+    def _evaluate(self, settings: Settings, model: Path, labels: Path) -> Figures:
+        class_filter = occurrence_filter(settings.infer, self.occurrences)
+        analysis = analyze(self.test.recordings, model, settings, labels, class_filter)
         with ResultsStore(labels) as store:
             units, problems = segment_units(self.test, store, settings.evaluate.min_seconds)
         self.problems.update(dict.fromkeys([*analysis.problems, *problems]))
         figures = measure(units, settings.evaluate.threshold, resamples=0).figures
-        if missing := [name for name in FIGURES if name not in figures]:
-            fault = f"{missing[0]} is not defined, for want of segments with and without a class"
+        if undefined := [name for name in AREAS if name not in figures]:
+            fault = f"{undefined[0]} is not defined, for want of segments with and without a class"
             raise DataSetError(self.test.folder, fault, "annotate more recordings to compare models by")
-        return {name: figures[name] for name in FIGURES}
+        return {name: figures[name] for name in AREAS}
 
     def _folder(self, name: str) -> Path:
         folder = self.scratch / name
@@ -249,15 +252,15 @@ class Bench:
         return folder
 
 
-def _restricted(data_set: DataSet, classes: Path) -> DataSet:
+def _restrict_to(data_set: DataSet, classes: Path) -> DataSet:
     """A data set with only the classes that a CSV file names; everything else in its recordings is background."""
-    wanted = set(read_csv(classes, ["name"], {"name": ("name",)})["name"]) - {""}
-    known = data_set.classes[data_set.classes["name"].isin(wanted)].reset_index(drop=True)
-    if unknown := sorted(wanted - set(known["name"])):
+    names = set(read_csv(classes, ["name"], {"name": ("name",)})["name"]) - {""}
+    kept_classes = data_set.classes[data_set.classes["name"].isin(names)].reset_index(drop=True)
+    if unknown := sorted(names - set(kept_classes["name"])):
         raise DataSetError(classes, f"{unknown[0]} is no class of {data_set.folder}", "correct or remove it")
     annotations = data_set.annotations
-    annotations = annotations[annotations["class"].isin(wanted)].reset_index(drop=True)
-    return replace(data_set, annotations=annotations, classes=known)
+    annotations = annotations[annotations["class"].isin(names)].reset_index(drop=True)
+    return replace(data_set, annotations=annotations, classes=kept_classes)
 
 
 @contextmanager

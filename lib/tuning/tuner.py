@@ -14,27 +14,41 @@ from lib.core.errors import EarshotError, Problem
 from lib.core.progress import progress
 from lib.formats.data_sets import DataSet, read_annotated
 from lib.tracking.mlflow_runs import passing_over
-from lib.tuning.search_space import Values, plan, read_space, sections_of, setting_key, values_of
-from lib.tuning.studies import Objective, Search, Trial, open_storage
-from lib.tuning.study_tracking import StudyRun
+from lib.tracking.study_runs import StudyRun
+from lib.tuning.search_space import (
+    Values,
+    combination_key,
+    plan,
+    read_space,
+    sections_of,
+    setting_key,
+    values_of,
+    with_values,
+)
+from lib.tuning.studies import Objective, Run, Search, Trial, open_storage
 from lib.tuning.trials import Bench, ModelSource, choose_source
 from lib.tuning.tuning_report import write_reports
 
 
 @dataclass(frozen=True)
 class Tuning:
-    """The outcome of a search: trials in the order of the plan, reports, and what was left out or is unusual."""
+    """The outcome of a search.
+
+    Args:
+        study: its name.
+        metric: which trials are compared by.
+        trials: in the order of the plan.
+        best: the trial with the highest score, the first of equals.
+        files: the reports.
+        problems: what was left out or is unusual.
+    """
 
     study: str
     metric: str
     trials: list[Trial]
+    best: Trial
     files: list[Path]
     problems: list[Problem]
-
-    @property
-    def best(self) -> Trial:
-        """The trial with the highest score, the first of equals."""
-        return max(self.trials, key=lambda trial: trial.score(self.metric))
 
 
 def tune_settings(
@@ -59,27 +73,36 @@ def tune_settings(
 
     Raises EarshotError if no combination can be used.
     """
-    chosen = settings.tune
-    combinations, problems = plan(space, chosen.trials, chosen.study, settings)
+    tune = settings.tune
+    combinations, problems = plan(space, tune.trials, tune.study, settings)
     bench = Bench(settings, test, source, scratch, keep_models="infer" in sections_of(space))
-    study = f"{chosen.study} {_digest(space, bench)[:8]}"
-    objective = Objective(bench.measure, bench.key, chosen.metric, chosen.runs)
+    study = f"{tune.study} {_digest(space, bench)[:8]}"
+    objective = Objective(bench.measure, bench.key, tune.metric, tune.runs)
     problems += _incomparable(space)
-    search = Search(combinations, objective, space, open_storage(chosen.storage), study)
-    run = None
+    search = Search(combinations, objective, space, open_storage(tune.storage), study)
+    study_run = None
     if track:
         with passing_over(problems):
-            run = StudyRun(settings, study)
+            study_run = StudyRun(settings.tracking, study)
 
     def log(trial: Trial) -> None:
-        if run:
+        if study_run:
+            runs = [Run(trial.values, number) for number in range(len(trial.figures))]
             with passing_over(problems):
-                run.log_trial(trial, chosen.metric)
+                study_run.log_trial(
+                    key=combination_key(trial.values),
+                    number=trial.number,
+                    settings=with_values(settings, trial.values),
+                    seeds=[bench.settings_of(run).train.seed for run in runs],
+                    figures=trial.figures,
+                    score=trial.score(tune.metric),
+                    seconds=trial.seconds,
+                )
 
-    trials = search.known()
+    trials = search.done()
     for trial in trials:  # a search that was killed may not have logged it
         log(trial)
-    with bench.in_use(), run.open() if run else nullcontext():
+    with bench.in_use(), study_run.open() if study_run else nullcontext():
         for outcome in progress(search.run(trials), "tune", len(combinations), "trials", len(trials)):
             if isinstance(outcome, Problem):
                 problems.append(outcome)
@@ -89,12 +112,13 @@ def tune_settings(
             if outcome.is_new:
                 log(outcome)
     trials.sort(key=lambda trial: trial.number)
-    files = write_reports(output, trials, space, chosen.metric)
-    tuning = Tuning(study, chosen.metric, trials, files, [*test.problems, *problems, *bench.problems])
-    if run:
-        with passing_over(tuning.problems):
-            run.finish(tuning.best, chosen.metric, files)
-    return tuning
+    best = max(trials, key=lambda trial: trial.score(tune.metric))
+    files = write_reports(output, trials, space, tune.metric)
+    if study_run:
+        values = {setting_key(name): value for name, value in best.values.items()}
+        with passing_over(problems):
+            study_run.finish(best.score(tune.metric), tune.metric, values, files)
+    return Tuning(study, tune.metric, trials, best, files, [*test.problems, *problems, *bench.problems])
 
 
 class Tuner:
@@ -106,7 +130,7 @@ class Tuner:
         annotation_path: CSV file that says what is in the recordings (recording, class, start_time, end_time).
         train_log_dir: folder for the models while they are needed, in its folder work; with skip_training, where the
             model is (the newest version_<n>, if there are several).
-        metric: macro_pr, micro_pr, macro_roc, micro_roc, combo_pr or combo_roc.
+        metric: what to maximize, as tune.metric.
         param_space: mappings of name, type (categorical, int or float) and choices, or bounds and step; a name is a key
             of train, audio or infer, or section.key. None: only the settings as they are.
         num_trials: combinations to try, at random; 0: all.

@@ -14,16 +14,12 @@ from lib.core.console import table_text
 from lib.core.files import write_table
 from lib.tuning.search_space import Values, setting_key, shown, values_of
 from lib.tuning.studies import Trial
+from lib.tuning.tuning_metrics import AREAS, area_title
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-TITLES = {
-    "macro_pr_auc": "Macro PR-AUC",
-    "micro_pr_auc": "Micro PR-AUC",
-    "macro_roc_auc": "Macro ROC-AUC",
-    "micro_roc_auc": "Micro ROC-AUC",
-}
+TITLES = {area: area_title(area) for area in AREAS}
 SHOWN_TRIALS = 20
 SHOWN_PARAMETERS = 8
 DPI = 150
@@ -111,15 +107,15 @@ def _draw_parameter(axes: "Axes", trials: Sequence[Trial], parameter: Parameter,
     """A dot for each trial over its value, and a line through the means of the values."""
     values = [value for value in values_of(parameter) if any(trial.values[parameter.name] == value for trial in trials)]
     is_numeric = parameter.type != "categorical"
-    places = values if is_numeric else list(range(len(values)))
+    positions = values if is_numeric else list(range(len(values)))
     means = []
-    for place, value in zip(places, values, strict=True):
+    for position, value in zip(positions, values, strict=True):
         scores = [trial.score(metric) for trial in trials if trial.values[parameter.name] == value]
-        axes.plot([place] * len(scores), scores, "o", color="#0072B2", alpha=0.5, markersize=4)
+        axes.plot([position] * len(scores), scores, "o", color="#0072B2", alpha=0.5, markersize=4)
         means.append(fmean(scores))
-    axes.plot(places, means, "-" if is_numeric else "_", color="#D55E00", linewidth=1, markersize=24)
+    axes.plot(positions, means, "-" if is_numeric else "_", color="#D55E00", linewidth=1, markersize=24)
     if not is_numeric:
-        axes.set_xticks(places, [_text(value)[:24] for value in values])
+        axes.set_xticks(positions, [_text(value)[:24] for value in values])
         axes.margins(x=0.3)
     axes.set(xlabel=parameter.name, title=f"means differ by {max(means) - min(means):.3f}")
 

@@ -44,7 +44,7 @@ def test_search_of_random_vectors(n, tmp_path):
     manifest = {"audio": AudioSettings().model_dump(), "hop": 1.5, "models": []}
     rng = np.random.default_rng(1)
     names = [f"r{number:06}" for number in range(n // A_RECORDING)]
-    with EmbeddingStore.create(tmp_path / "store.db", manifest, names) as store:
+    with EmbeddingStore(tmp_path / "store.db", names, manifest) as store:
         for name in names:
             vectors = rng.random((A_RECORDING, DIM), np.float32)
             store.write(name, f"field/{name}.wav", "key", [(vectors, 1.5 * A_RECORDING)], [])

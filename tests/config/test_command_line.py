@@ -5,6 +5,7 @@ import sys
 from pathlib import Path
 
 import pytest
+import yaml
 
 from lib.config.schema import Settings
 
@@ -105,6 +106,23 @@ def test_help_wins_over_all_else(flag):
     assert (status, errors) == (0, "") and "Try it." in output and "--what" in output
 
 
+def stage_sections(stage):
+    """The prefix of the flags and the model of each section that the help of a stage lists."""
+    for number, place in enumerate(stage._sections):
+        model = Settings
+        for part in place.split("."):
+            model = model.model_fields[part].annotation
+        yield (f"{place}." if number else ""), model
+
+
+def test_the_help_of_a_pipeline_stage_lists_what_dvc_watches_for_it():
+    pipeline = yaml.safe_load((PROJECT / "dvc.yaml").read_text())["stages"]
+    for name in ("extract", "pickle_occurrences", "train", "infer"):
+        stage = getattr(importlib.import_module(f"stages.{name}"), name)
+        watched = [place for place in pipeline[name.replace("_", "-")]["params"] if place != "train.sed_fps"]
+        assert sorted(stage._sections) == sorted(watched)
+
+
 @pytest.mark.parametrize("name", STAGES)
 def test_the_help_of_a_stage_tells_its_flags_and_its_settings(name, run_stage):
     status, output, errors = run_stage(name, "--help")
@@ -115,6 +133,6 @@ def test_the_help_of_a_stage_tells_its_flags_and_its_settings(name, run_stage):
         if parameter.kind is not parameter.VAR_KEYWORD:
             flag = parameter.name.upper() if parameter.default is parameter.empty else f"--{parameter.name}="
             assert flag in output and f"\n    {parameter.name}: " in described
-    if (section := getattr(stage, "_section", None)) is not None:
-        for key, field in Settings.model_fields[section].annotation.model_fields.items():
-            assert f"    --{key} (" in output and field.description in output
+    for prefix, section in stage_sections(stage):
+        for key, field in section.model_fields.items():
+            assert f"    --{prefix}{key} (" in output and field.description in output

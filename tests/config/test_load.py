@@ -21,3 +21,9 @@ def test_an_invalid_time_is_named(tmp_path, text):
     params.write_text("{}\n")
     with pytest.raises(SettingsError, match=r"infer\.start_seconds = .*: must be"):
         load_settings(params, {"start_seconds": text}, "infer")
+
+
+def test_a_key_of_a_section_within_the_stages_own_needs_no_more_than_its_place_there(tmp_path):
+    params = tmp_path / "params.yaml"
+    params.write_text("{}\n")
+    assert load_settings(params, {"test.path": "elsewhere"}, "data").data.test.path == "elsewhere"

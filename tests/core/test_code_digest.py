@@ -10,10 +10,15 @@ SOUND = '''"""Sound."""
 FACTOR = 2.0
 
 
+FACTOR *= 1.0
+
+
 def louder(x: float) -> float:
     """x, louder."""
     if x < 0:
         raise ValueError(f"{x} is below 0")
+    fault, remedy = "is loud", "lower it"
+    print(Problem("x", fault, "or so"))
     return FACTOR * x  # twice
 
 
@@ -22,6 +27,7 @@ def unused(x):
 '''
 MODEL = '''from typing import NamedTuple
 
+from lib.config.schema import Audio
 from lib.core.names import shown
 from lib.sound import grid
 from lib.sound.level import louder
@@ -51,10 +57,22 @@ class Model(Base):
 
 
 def evaluate(model: "Model", x):
-    return model.run(x)
+    return model.run(x) + Audio().rate
 '''
+SETTINGS = """class Audio(Section):
+    hop: int = Field(320, description="samples")
+    width: int = 4
+
+    @property
+    def rate(self):
+        return self.hop / 2
+
+    def check(self):
+        return self.hop
+"""
 FILES = {
     "lib/__init__.py": "",
+    "lib/config/schema.py": SETTINGS,
     "lib/core/names.py": "def shown(x):\n    return str(x)\n",
     "lib/sound/level.py": SOUND,
     "lib/sound/grid.py": "def hop(x, step=3):\n    return x // step\n",
@@ -101,6 +119,12 @@ def replace(path: Path, old: str, new: str) -> None:
         ("lib/model.py", 'return "picture"', 'return "another picture"'),
         ("lib/model.py", "return 0", "return 1"),
         ("lib/core/names.py", "str(x)", "repr(x)"),
+        ("lib/sound/grid.py", "    return", '    """Hops."""\n    return'),
+        ("lib/sound/level.py", '"is loud", "lower it"', '"is too loud", "make it lower"'),
+        ("lib/sound/level.py", '"or so"', '"perhaps"'),
+        ("lib/config/schema.py", "samples", "of samples"),
+        ("lib/config/schema.py", "return self.hop\n", "return self.width\n"),
+        ("lib/config/schema.py", "320", "400"),
     ],
 )
 def test_what_does_not_shape_results_does_not_count(project, file, old, new):
@@ -114,6 +138,8 @@ def test_what_does_not_shape_results_does_not_count(project, file, old, new):
     [
         ("lib/sound/level.py", "FACTOR = 2.0", "FACTOR = 2.5"),
         ("lib/sound/level.py", "FACTOR * x", "x"),
+        ("lib/sound/level.py", "FACTOR *= 1.0", "FACTOR *= 1.5"),
+        ("lib/config/schema.py", "self.hop / 2", "self.hop / 4"),
         ("lib/sound/grid.py", "step=3", "step=4"),
         ("lib/sound/late.py", "x + add", "x - add"),
         ("lib/model.py", "gain: float = 1.0", "gain: float = 2.0"),

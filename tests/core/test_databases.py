@@ -1,6 +1,8 @@
 import sqlite3
 import subprocess
 import sys
+import time
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 from sqlalchemy import Column, Integer, MetaData, Table, Text, insert, select
@@ -112,3 +114,18 @@ def test_bytes_follow_from_content_not_from_how_often_it_was_written(path, tmp_p
         fix_header(file, "0123456789abcdef")
     assert path.read_bytes() == other.read_bytes()
     assert names(path) == ["tern"]
+
+
+def test_a_header_is_fixed_between_what_other_connections_write(path):
+    engine = open_database(path, KIND, create=True)
+    with engine.begin() as connection, ThreadPoolExecutor(1) as pool:
+        connection.execute(insert(BIRD), [{"Name": "tern" * 1000} for _ in range(100)])  # the file grows by pages
+        fixing = pool.submit(fix_header, path, "0123456789abcdef")
+        time.sleep(0.3)
+        assert not fixing.done()
+        connection.commit()
+        fixing.result()
+    with engine.begin() as connection:
+        connection.execute(insert(BIRD).values(Name="gull"))
+        assert connection.exec_driver_sql("PRAGMA integrity_check").scalar() == "ok"
+    assert len(names(path)) == 101

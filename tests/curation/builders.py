@@ -36,7 +36,7 @@ def rows(path: Path) -> list[tuple[str, float, list[float]]]:
 
 def make_store(path: Path, recordings: dict[str, list[list[float]]]) -> EmbeddingStore:
     """A store of these vectors of the windows of each recording, by name."""
-    with EmbeddingStore.create(path, MANIFEST, recordings) as store:
+    with EmbeddingStore(path, recordings, MANIFEST) as store:
         for name, vectors in recordings.items():
             batch = np.array(vectors, np.float32), HOP * len(vectors) + HOP
             store.write(name, f"field/{name}.wav", "key", [batch], [])

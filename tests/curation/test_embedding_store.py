@@ -54,7 +54,7 @@ def test_other_files_are_no_stores_and_stay(tmp_path):
         connection.execute("CREATE TABLE Mine (a)")
     for name, fault in (("notes.db", "is not a database"), ("other.db", "is another database")):
         before = (tmp_path / name).read_bytes()
-        for open_store in (EmbeddingStore, lambda path: EmbeddingStore.create(path, MANIFEST, [])):
+        for open_store in (EmbeddingStore, lambda path: EmbeddingStore(path, [], MANIFEST)):
             with pytest.raises(EarshotError, match=f"{name}: .*{fault}"):
                 open_store(tmp_path / name)
         assert (tmp_path / name).read_bytes() == before

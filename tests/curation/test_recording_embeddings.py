@@ -5,13 +5,12 @@ import pyarrow.parquet as pq
 import pytest
 
 from lib.audio.spectrograms import recording_windows
-from lib.core import code_digest
+from lib.core import code_digest, incremental
 from lib.core.databases import sole_writer
 from lib.core.errors import EarshotError
 from lib.curation.embedding_store import EmbeddingStore
-from lib.curation.recording_embeddings import check_model, embed_batches, embed_recordings, write_parquet
+from lib.curation.recording_embeddings import CODE, check_model, embed_batches, embed_recordings, write_parquet
 from lib.inference.predictor import Predictor
-from lib.inference.streams import stream_windows
 from lib.sound.recordings import recordings_of
 from tests.curation.builders import HOP, embed, rows, settings
 from tests.models.builders import save_random_model
@@ -110,11 +109,29 @@ def test_second_process_and_too_wide_an_overlap_are_refused(field, model, store)
         embed_recordings(recordings_of(field)[0], model, wide, store)
 
 
+@pytest.mark.parametrize("fault", ["a truncated checkpoint", "two models that do not fit", "a missing first recording"])
+def test_a_model_that_cannot_be_used_leaves_the_embeddings_as_they_were(recordings, model, store, monkeypatch, fault):
+    embed(recordings, model, store)
+    before = store.read_bytes(), rows(store)
+    folder = shutil.copytree(model.parent, store.parent / "unusable")
+    if fault == "two models that do not fit":
+        save_random_model(folder / "other.pt", AUDIO, "xyz")
+    else:
+        (folder / model.name).write_bytes(model.read_bytes()[:1000])
+    if fault == "a missing first recording":
+        monkeypatch.setattr(incremental, "COMMIT_SECONDS", 0.0)
+        (recordings / "r00.wav").unlink()
+        (recordings / "r00.wav").symlink_to("nowhere")
+    with pytest.raises(EarshotError, match=r"no model that can be loaded|classes"):
+        embed(recordings, folder, store)
+    assert (store.read_bytes(), rows(store)) == before
+
+
 def test_code_that_makes_embeddings_is_part_of_their_key(tmp_path, monkeypatch):
     def digest():
         code_digest._digest.cache_clear()
         code_digest._module.cache_clear()
-        return code_digest.digest_code(stream_windows, embed_batches)
+        return code_digest.digest_code(*CODE, embed_batches)
 
     shutil.copytree(code_digest.PROJECT / "lib", tmp_path / "lib", ignore=shutil.ignore_patterns("__pycache__"))
     before = digest()
@@ -122,6 +139,8 @@ def test_code_that_makes_embeddings_is_part_of_their_key(tmp_path, monkeypatch):
     for file, old, new, counts in (
         ("audio/spectrograms.py", '"""', '"""Some ', False),
         ("inference/labelling.py", " >= ", " > ", False),
+        ("curation/embedding_store.py", '"<f2"', '">f2"', True),
+        ("curation/embedding_store.py", "fix_header(self.path", "fix_header(+self.path", False),
         ("audio/spectrograms.py", "np.log10(", "np.log2(", True),
         ("models/recognizer.py", "return self.", "return 2 * self.", True),
     ):

@@ -40,7 +40,7 @@ def write_results(
         failed: recording -> why.
         manifest: fields of the manifest.
     """
-    store = ResultsStore.create(folder, make_manifest(list(classes), **manifest))
+    store = ResultsStore(folder, make_manifest(list(classes), **manifest))
     for name, duration in seconds.items():
         windows = np.zeros((len(window_starts(duration, 3, 1.5)), len(classes)), np.float32)
         for recording, label, start, score in scores:

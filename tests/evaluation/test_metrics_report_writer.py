@@ -49,7 +49,7 @@ def test_a_report_holds_every_table_and_picture(tmp_path, n_classes):
         assert list(table.columns)[: len(columns)] == columns and len(table), name
     for name in (*PICTURES, "example.png"):
         assert image.imread(files[name])[..., :3].std() > 0.01, name
-    assert summary_text(results) in files["summary.txt"].read_text()
+    assert summary_text(results.figures, results.threshold) in files["summary.txt"].read_text()
 
 
 def test_a_report_of_a_test_set_without_any_sound_is_whole(tmp_path):

@@ -4,7 +4,8 @@ from sklearn.metrics import average_precision_score, roc_auc_score
 
 from lib.evaluation import intervals
 from lib.evaluation.segment_metrics import BACKGROUND, NONE, measure
-from lib.evaluation.units import Units
+from lib.evaluation.units import Units, segment_units
+from tests.evaluation.example import make_data_set, write_results
 
 
 def make_units(truth, scores, recording, others=None):
@@ -118,6 +119,15 @@ def test_errors_are_the_highest_false_positives_and_the_lowest_false_negatives()
     assert errors["kind"].tolist() == ["false positive"] * 2 + ["false negative"] * 2
     assert errors["start_time"].tolist() == [1.5, 0, 6, 4.5]
     assert errors["recording"].tolist() == ["r0", "r0", "r1", "r1"]
+
+
+def test_errors_name_all_classes_that_are_annotated_there_also_those_that_the_model_does_not_know(tmp_path):
+    annotations = [("r", "a", 0, 1), ("r", "stranger", 2.8, 4.4), ("r", "guest", 3.2, 4.4)]
+    scores = [("r", "b", start, 0.9 - start / 10) for start in (0, 1.5, 3, 4.5)]
+    with write_results(tmp_path, {"r": 7.5}, scores) as store:
+        units, _ = segment_units(make_data_set(annotations, ["r"]), store)
+    errors = measure(units, resamples=0).errors
+    assert errors["present"].tolist() == ["a", "guest; stranger", "guest; stranger", "a"]
 
 
 def test_recordings_add_up_to_the_whole():

@@ -46,7 +46,7 @@ def test_a_recording_that_was_not_analyzed_is_left_out_and_reported(tmp_path):
 def test_classes_of_one_side_only_are_reported_and_take_no_part(tmp_path):
     units, problems = units_of(tmp_path, [("r", "a", 0, 3), ("r", "stranger", 0, 3)], {"r": 6})
     assert units.classes == ["a", "b"]
-    assert units.others.tolist() == [True]
+    assert units.others.tolist() == [True] and units.unknown == {0: ["stranger"], 1: ["stranger"]}
     assert ["stranger" in problem.fault for problem in problems] == [True, False]
     assert problems[1].fault.endswith(": b")
     assert not any(problem.lost for problem in problems)

@@ -1,7 +1,7 @@
 import pytest
 
 from lib.core.errors import DataSetError
-from lib.sound.labels import RESULTS_FILE
+from lib.sound.labels import RECORDINGS_FILE, RESULTS_FILE
 
 LABELS = "0.5\t1.25\twren\n2\t3\towl\n"
 
@@ -27,14 +27,22 @@ def test_a_score_after_the_label_becomes_the_confidence(data_set, read, rows):
     assert contents.annotations["confidence"].tolist()[0] == 0.87
 
 
-def test_results_of_the_infer_stage_are_not_annotations(data_set, read):
-    folder = data_set(files={"labels/a.txt": "0\t3\tlark;0.9\n", f"labels/{RESULTS_FILE}": ""})
+@pytest.mark.parametrize(
+    ("file", "content"), [(RESULTS_FILE, ""), (RECORDINGS_FILE, "recording,path,seconds,status,reason,labels,key\n")]
+)
+def test_results_of_the_infer_stage_are_not_annotations(data_set, read, file, content):
+    folder = data_set(files={"labels/a.txt": "0\t3\tlark;0.9\n", f"labels/{file}": content})
     with pytest.raises(DataSetError, match="not recognized"):
         read(folder)
     assert read(folder, format="audacity").annotations.empty
     (folder / "annotations").mkdir()
     (folder / "labels/a.txt").rename(folder / "annotations/a.txt")
     assert read(folder).annotations[["class", "confidence"]].values.tolist() == [["lark", 0.9]]
+
+
+def test_a_table_of_recordings_that_people_made_hides_no_annotations(data_set, read, rows):
+    contents = read(data_set(files={"a.txt": LABELS, RECORDINGS_FILE: "recording,latitude,longitude\na,45,-76\n"}))
+    assert len(rows(contents)) == 2
 
 
 def test_other_text_files_are_skipped(data_set, read, rows):

@@ -1,4 +1,5 @@
 import csv
+import json
 import os
 import random
 import shutil
@@ -15,11 +16,11 @@ import yaml
 from lib import Analyzer
 from lib.audio import reader
 from lib.config.schema import InferSettings, Settings
-from lib.core import progress
+from lib.core import code_digest, incremental, progress
 from lib.core.digests import digest_file
 from lib.core.errors import EarshotError, SettingsError
 from lib.formats import WRITERS, parquet
-from lib.inference.analyzer import analyze
+from lib.inference.analyzer import CODE, analyze
 from lib.inference.predictor import Predictor
 from lib.models.description import Calibration
 from lib.occurrence.occurrence_database import write_database
@@ -311,14 +312,57 @@ def test_frames_and_label_files_of_all_formats_do_not_depend_on_the_number_of_wo
 
 
 @pytest.mark.parametrize("pack", [True, False])
-def test_a_run_that_changes_nothing_does_not_touch_the_store(field, folder, tmp_path, pack):
+def test_a_run_that_changes_nothing_writes_nothing(field, folder, tmp_path, pack):
     (field / "bad.wav").write_text("no sound")
-    output = tmp_path / "out"
-    _, _, problems = run(field, folder / "pool", output, pack=pack)
-    before, changed = files_of(output), (output / RESULTS_FILE).stat().st_mtime_ns
-    results, n_new, problems_again = run(field, folder / "pool", output, pack=pack)
+    output, settings = tmp_path / "out", {"formats": list(WRITERS), "pack": pack}
+
+    def times():
+        return {path: path.stat().st_mtime_ns for path in output.rglob("*")}
+
+    _, _, problems = run(field, folder / "pool", output, **settings)
+    before, changed = files_of(output), times()
+    results, n_new, problems_again = run(field, folder / "pool", output, **settings)
     assert (len(results), n_new, problems_again) == (5, 0, problems)
-    assert files_of(output) == before and (output / RESULTS_FILE).stat().st_mtime_ns == changed
+    assert files_of(output) == before and times() == changed
+
+
+def test_a_run_that_changes_nothing_does_not_import_torch(folder, tmp_path):
+    params = write_params(tmp_path / "params.yaml", tmp_path, infer=SETTINGS.model_dump())
+    arguments = {"recordings": str(folder / "field"), "output": str(tmp_path / "out"), "model": str(folder / "pool")}
+    infer(**arguments, params=str(params))
+    program = "import sys, json; from stages.infer import infer; infer(**json.loads(sys.argv[1]))\n"
+    program += "print([name for name in ('torch', 'torchaudio', 'timm', 'mlflow') if name in sys.modules])"
+    command = [sys.executable, "-c", program, json.dumps(arguments | {"params": str(params)})]
+    done = subprocess.run(command, cwd=code_digest.PROJECT, capture_output=True, text=True, check=True)
+    assert "(0 new)" in done.stdout and done.stdout.splitlines()[-1] == "[]"
+
+
+def test_code_that_makes_results_is_part_of_their_key(tmp_path, monkeypatch):
+    def digest():
+        code_digest._digest.cache_clear()
+        code_digest._module.cache_clear()
+        return code_digest.digest_code(*CODE)
+
+    shutil.copytree(code_digest.PROJECT / "lib", tmp_path / "lib", ignore=shutil.ignore_patterns("__pycache__"))
+    before = digest()
+    monkeypatch.setattr(code_digest, "PROJECT", tmp_path)
+    for file, old, new, counts in (
+        ("results/results_store.py", '"""', '"""Some ', False),
+        ("results/results_store.py", "vacuum(self", "vacuum(+self", False),
+        ("results/exports.py", "write_csv(table", "write_csv(+table", False),
+        ("formats/audacity.py", "{score:.3f}", "{score:.2f}", False),
+        ("results/results_store.py", "scores >= np.float32(least)", "scores > np.float32(least)", True),
+        ("results/results_store.py", "enumerate(class_names)", "enumerate(sorted(class_names))", True),
+        ("inference/labelling.py", " >= ", " > ", True),
+    ):
+        file = tmp_path / "lib" / file
+        assert old in file.read_text()
+        file.write_text(file.read_text().replace(old, new, 1))
+        after = digest()
+        assert (after != before) == counts, new
+        before = after
+    monkeypatch.undo()
+    digest()
 
 
 def test_a_new_recording_among_many_writes_only_its_own_results(folder, tmp_path):
@@ -389,11 +433,13 @@ def test_other_formats_and_names_are_written_without_listening_again(field, fold
 
 def test_a_second_process_that_analyzes_into_the_same_folder_is_refused(folder, tmp_path):
     program = "import sys, pathlib; from lib.core.databases import sole_writer\n"
-    program += "with sole_writer(pathlib.Path(sys.argv[1])): print(); sys.stdin.read()"
+    program += 'with sole_writer(pathlib.Path(sys.argv[1], "results.db")): print(); sys.stdin.read()'
     command = [sys.executable, "-c", program, str(tmp_path / "out")]
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as first:
         first.stdout.readline()
-        with pytest.raises(EarshotError, match=r"out: another process is writing to it; .*another output") as error:
+        with pytest.raises(
+            EarshotError, match=r"results\.db: another process is writing to it; .*another output"
+        ) as error:
             run(folder / "field", folder / "pool", tmp_path / "out")
         assert "\n" not in str(error.value)
     assert run(folder / "field", folder / "pool", tmp_path / "out").n_new == 4
@@ -474,6 +520,72 @@ def test_results_of_another_recording_of_that_name_are_not_overwritten(folder, t
     assert table(tmp_path / "out/recordings.csv")[0]["path"] == str(tmp_path / "moved/r.wav")
 
 
+# Results of an earlier version
+
+
+def write_csv_results(output, whole, names, is_killed=False):
+    """What the version before the results store left in a folder; its first run may have been killed."""
+    files = {f"{kind}/{name}.csv": "a,0.0,0.5,0.7\n" for kind in ("scores", "labels", "occurrences") for name in names}
+    files |= {f"{name}.txt": "0.000\t0.500\ta;0.700\n" for name in names}
+    files |= {f"raven/{name}.selections.txt": "Selection\n" for name in names}
+    rows = [f"{name},field/{name}.wav,3.0,ok,,1,5e77,f11e,cafe" for name in names]
+    files["recordings.csv"] = "\n".join(["recording,path,seconds,status,reason,labels,settings,files,key", *rows, ""])
+    if is_killed:
+        files["recordings.csv"] += "r01,field/r"
+    else:
+        manifest = yaml.safe_load((whole / "manifest.yaml").read_text()) | {"code": "before"}
+        del manifest["tables"], manifest["start_seconds"]
+        manifest["infer"]["formats"] = ["audacity", "raven", "json"]
+        files["manifest.yaml"] = yaml.safe_dump(manifest)
+        files |= dict.fromkeys(("scores.csv", "occurrences.csv", "labels.selections.txt", "labels.json"), "recording\n")
+    for name, text in files.items():
+        (output / name).parent.mkdir(parents=True, exist_ok=True)
+        (output / name).write_text(text)
+
+
+@pytest.mark.parametrize("formats", [["audacity"], ["json", "scores"], ["raven", "csv"]])
+def test_csv_files_of_an_earlier_version_are_replaced_and_others_stay(folder, whole, tmp_path, formats):
+    output, fresh = tmp_path / "out", tmp_path / "fresh"
+    write_csv_results(output, whole, ["long", "r00", "gone", "site/gone"])
+    others = {"scores/notes.csv": b"mine", "labels/r01.csv": b"mine", "birdnet/gone.results.csv": b"mine"}
+    for name, content in others.items():
+        (output / name).parent.mkdir(exist_ok=True)
+        (output / name).write_bytes(content)
+    assert run(folder / "field", folder / "pool", output, formats=formats).n_new == 4
+    run(folder / "field", folder / "pool", fresh, formats=formats)
+    assert files_of(output) == files_of(fresh) | others
+    assert not (output / "occurrences").exists()
+    assert run(folder / "field", folder / "pool", output, formats=formats).n_new == 0
+
+
+def test_csv_files_of_an_earlier_version_that_was_killed_are_replaced(folder, tmp_path, whole):
+    output, fresh = tmp_path / "out", tmp_path / "fresh"
+    write_csv_results(output, whole, ["long", "r00"], is_killed=True)
+    for place in (output, fresh):
+        run(folder / "field", folder / "pool", place, formats=["audacity", "raven"])
+    assert files_of(output) == files_of(fresh)
+
+
+def test_csv_files_of_an_earlier_version_stay_where_they_cannot_be_replaced(folder, whole, tmp_path):
+    write_csv_results(tmp_path / "out", whole, ["long", "r00"])
+    before = files_of(tmp_path / "out")
+    fault = "out: holds results of 1 other recordings, made with other code; give another --output"
+    with pytest.raises(EarshotError, match=fault):
+        run(folder / "field/long.wav", folder / "pool", tmp_path / "out", keep_others=True)
+    (tmp_path / "out/short.txt").write_text("mine")
+    with pytest.raises(EarshotError, match=r"short\.txt: was not made here"):
+        run(folder / "field", folder / "pool", tmp_path / "out")
+    (tmp_path / "out/short.txt").unlink()
+    model = shutil.copytree(folder / "pool", tmp_path / "unusable")
+    (model / "1.pt").write_bytes((model / "1.pt").read_bytes()[:1000])
+    for _ in range(2):
+        with pytest.raises(EarshotError, match="no model that can be loaded"):
+            run(folder / "field", model, tmp_path / "out")
+        assert {name: text for name, text in files_of(tmp_path / "out").items() if name != RESULTS_FILE} == before
+    run(folder / "field", folder / "pool", tmp_path / "out")
+    assert files_of(tmp_path / "out") == files_of(whole)
+
+
 # What cannot be
 
 
@@ -484,6 +596,34 @@ def test_settings_and_models_that_cannot_be_used_leave_no_folder(folder, tmp_pat
     with pytest.raises(EarshotError, match="holds no model"):
         run(folder / "field", tmp_path / "none", tmp_path / "out")
     assert not (tmp_path / "out").exists()
+
+
+def files_and_results(output):
+    with ResultsStore(output) as store:
+        results = store.recordings()
+        return files_of(output), results, [list(store.labels(name)) for name in results]
+
+
+@pytest.mark.parametrize(
+    "fault", ["a truncated checkpoint", "two models that do not fit", "a setting", "a missing first recording"]
+)
+def test_a_model_that_cannot_be_used_leaves_the_results_as_they_were(field, folder, tmp_path, monkeypatch, fault):
+    output, model = tmp_path / "out", shutil.copytree(folder / "pool", tmp_path / "unusable")
+    run(field, folder / "pool", output)
+    before, changes = files_and_results(output), {}
+    if fault == "two models that do not fit":
+        save_random_model(model / "4.pt", AUDIO, "xyz")
+    elif fault == "a setting":
+        model, changes = folder / "sed", {"segment_len": 0.001}
+    else:
+        (model / "1.pt").write_bytes((model / "1.pt").read_bytes()[:1000])
+    if fault == "a missing first recording":
+        monkeypatch.setattr(incremental, "COMMIT_SECONDS", 0.0)
+        (field / "long.wav").unlink()
+        (field / "long.wav").symlink_to("nowhere")
+    with pytest.raises(EarshotError, match=r"no model that can be loaded|classes|segment_len"):
+        run(field, model, output, **changes)
+    assert files_and_results(output) == before
 
 
 def test_failed_recordings_are_listed_and_only_strict_makes_them_fatal(field, folder, tmp_path, capsys):

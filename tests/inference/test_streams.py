@@ -8,7 +8,8 @@ from hypothesis import strategies as st
 
 from lib.audio.spectrograms import recording_windows, recording_windows_at
 from lib.core.errors import AudioError
-from lib.inference.streams import stream_windows
+from lib.core.incremental import Item, Progress, Source
+from lib.inference.streams import WindowReader, stream_windows
 from tests.recordings import noise
 from tests.training_data.builders import AUDIO, RATE
 
@@ -40,6 +41,14 @@ def test_times_count_from_the_start_of_the_recording(path):
     assert batches[0].windows.starts[0] == 1.0
     assert batches[-1].windows.seconds == pytest.approx(SECONDS, abs=FRAME)
     assert list(stream_windows(path, AUDIO, 0.25, 4, start=4.0)) == []
+
+
+@pytest.mark.parametrize("start", [0.0, 1.0])
+def test_progress_counts_the_sound_that_is_read(path, start):
+    pieces = WindowReader(AUDIO, 0.25, 4, start).read(Source(Item("a", path), ""))
+    progress = [piece for piece in pieces if isinstance(piece, Progress)]
+    assert all(piece.total == pytest.approx(SECONDS - start) for piece in progress)
+    assert progress[-1].seconds == pytest.approx(SECONDS - start, abs=FRAME)
 
 
 def test_what_is_no_recording_is_an_error(tmp_path):

@@ -34,7 +34,7 @@ def random_scores(seed: int, n: int = 1500, n_classes: int = len(NAMES)) -> np.n
 
 def write_store(folder: Path, names: str, manifest: Manifest | None = None, pack: bool = False) -> None:
     """A run over recordings of single letters, of which those are written that are missing."""
-    with ResultsStore.create(folder, manifest or make_manifest()) as store:
+    with ResultsStore(folder, manifest or make_manifest()) as store:
         known = store.recordings()
         for name in names:
             if name not in known:

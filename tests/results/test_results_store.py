@@ -42,7 +42,7 @@ def test_scores_below_the_least_become_0_and_take_no_room(scores, least):
 def test_windows_come_back_as_they_were_written(tmp_path, cuts):
     scores = random_scores(1, n=700)
     scores[3, 1], scores[5] = 0.0005, 0.0  # the first is below infer.csv_min_score
-    with ResultsStore.create(tmp_path, make_manifest(start_seconds=2.0)) as store:
+    with ResultsStore(tmp_path, make_manifest(start_seconds=2.0)) as store:
         parts = [PartialResult(part, [], 1050.0) for part in np.split(scores, cuts)]
         store.write("r", "r.wav", "key", parts, [Problem("r.wav", "is odd", "", lost=False)], [["why"]])
         expected = np.where(scores >= 0.001, scores, 0)
@@ -62,7 +62,7 @@ def test_windows_come_back_as_they_were_written(tmp_path, cuts):
 def test_labels_come_by_start_and_class_in_whatever_order_they_were_written(tmp_path_factory, drawn, size):
     labels = [Label(name, start, start + 3, score) for name, start, score in drawn]
     nothing = np.zeros((0, 3), np.float32)
-    with ResultsStore.create(tmp_path_factory.mktemp("labels"), make_manifest()) as store:
+    with ResultsStore(tmp_path_factory.mktemp("labels"), make_manifest()) as store:
         parts = [PartialResult(nothing, labels[i : i + size], 9.0) for i in range(0, len(labels), size)]
         store.write("r", "r.wav", "key", parts, [], [])
         assert list(store.labels("r")) == sorted(labels, key=lambda label: (label.start_time, label.name))
@@ -74,7 +74,7 @@ def test_a_recording_that_breaks_off_leaves_what_was_there_of_it(tmp_path):
         yield PartialResult(random_scores(2, n=300), [Label("b", 0.0, 3.0, 0.7)], 450.0)
         raise AudioError("r.wav", "breaks off")
 
-    with ResultsStore.create(tmp_path, make_manifest()) as store:
+    with ResultsStore(tmp_path, make_manifest()) as store:
         for name in ("q", "r"):
             write_recording(store, name, random_scores(1), [Label("a", 0.0, 3.0, 0.5)])
         before = store.recordings()["r"]
@@ -86,7 +86,7 @@ def test_a_recording_that_breaks_off_leaves_what_was_there_of_it(tmp_path):
 
 
 def test_a_failed_recording_has_a_reason_and_nothing_else(tmp_path):
-    with ResultsStore.create(tmp_path, make_manifest()) as store:
+    with ResultsStore(tmp_path, make_manifest()) as store:
         write_recording(store, "r", random_scores(1))
         store.write_failure("r", "r.wav", Problem("r.wav", "is empty", "record again"))
         result = store.recordings()["r"]
@@ -114,7 +114,7 @@ def test_bytes_of_a_packed_store_follow_from_what_it_holds(tmp_path, history):
         if isinstance(step, str):
             write_store(tmp_path / "done", step)
         elif isinstance(step, tuple):  # an interrupted run
-            with ResultsStore.create(tmp_path / "done", step[0]) as store:
+            with ResultsStore(tmp_path / "done", step[0]) as store:
                 for name in step[1]:
                     write_recording(store, name, random_scores(1))
                 store.commit()
@@ -136,12 +136,12 @@ def test_stores_with_other_content_differ_in_the_header_that_readers_compare(tmp
 def test_a_run_that_changes_nothing_does_not_touch_the_file(tmp_path, pack):
     path = tmp_path / RESULTS_FILE
     failure = Problem("r.wav", "is empty", "")
-    with ResultsStore.create(tmp_path, make_manifest()) as store:
+    with ResultsStore(tmp_path, make_manifest()) as store:
         write_recording(store, "a", random_scores(1))
         store.write_failure("r", "r.wav", failure)
         store.finish(pack)
     before = path.read_bytes(), path.stat().st_mtime_ns
-    with ResultsStore.create(tmp_path, make_manifest()) as store:
+    with ResultsStore(tmp_path, make_manifest()) as store:
         store.write_failure("r", "r.wav", failure)
         store.commit()
         store.finish(pack)
@@ -167,18 +167,31 @@ def test_a_store_that_lost_most_of_its_recordings_shrinks_without_packing(tmp_pa
 
 
 def test_while_results_are_replaced_only_those_of_the_last_settings_are_read(tmp_path):
-    first, other = make_manifest(), make_manifest(overlap=1.0)
+    first, other = make_manifest(), make_manifest(["x", "y"], overlap=1.0)
     write_store(tmp_path, "ab", first)
-    with ResultsStore.create(tmp_path, other) as store:
-        write_recording(store, "b", random_scores(3))
+    with ResultsStore(tmp_path, other) as store:
+        write_recording(store, "b", random_scores(3, n=5, n_classes=2), [Label("y", 0.0, 3.0, 0.5)])
         store.commit()
     with ResultsStore(tmp_path) as store:
         assert store.manifest == other and list(store.recordings()) == ["b"] and set(store.keys()) == {"a", "b"}
+        assert [label.name for label in store.labels("b")] == ["y"] and store.scores("b").shape == (5, 2)
+        assert list(store.labels("a")) == list(store.windows("a")) == store.occurrences("a") == []
+        assert store.scores("a").shape == (0, 2)
     earlier = earlier_results(tmp_path)
     assert earlier.recordings == {"a": ("field/a.wav", first.key), "b": ("field/b.wav", other.key)}
     assert earlier.manifests == [first, other]
     write_store(tmp_path, "b", other)
     assert earlier_results(tmp_path).manifests == [other]
+
+
+def test_a_run_that_writes_nothing_leaves_the_results_as_they_were(tmp_path):
+    write_store(tmp_path, "ab", first := make_manifest())
+    before = (tmp_path / RESULTS_FILE).read_bytes()
+    with ResultsStore(tmp_path, make_manifest(overlap=1.0)) as store:
+        assert store.recordings() == {}
+    with ResultsStore(tmp_path) as store:
+        assert store.manifest == first and list(store.recordings()) == ["a", "b"]
+    assert (tmp_path / RESULTS_FILE).read_bytes() == before
 
 
 def _empty(path):

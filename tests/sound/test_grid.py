@@ -43,9 +43,9 @@ def test_windows_of_three_seconds_that_share_half(seconds, starts):
     assert window_starts(seconds, 3.0, 1.5).tolist() == starts
 
 
-def windows(start, end, length=3.0, hop=3.0, min_seconds=0.3, count=3) -> list[int]:
+def windows(start, end, length=3.0, hop=3.0, min_seconds=0.3, count=3, **recording) -> list[int]:
     """Indices of the windows in which an event is present."""
-    first, last = windows_with_event(np.array([start]), np.array([end]), length, hop, min_seconds, count)
+    first, last = windows_with_event(np.array([start]), np.array([end]), length, hop, min_seconds, count, **recording)
     return expand_ranges(first, last)[1].tolist()
 
 
@@ -75,6 +75,25 @@ def test_windows_without_overlap(event, present):
 )
 def test_windows_that_share_half(event, present):
     assert windows(*event, hop=1.5, count=5) == present
+
+
+@pytest.mark.parametrize(
+    ("event", "present"),
+    [
+        ((7.0, np.inf), [2]),
+        ((5.9, 8.5), [2]),
+        ((7.9, 8.5), [2]),  # 0.1 s, all that there is of it
+        ((5.8, 6.1), [1]),
+        ((8.0, 8.5), []),
+        ((8.5, 9.0), []),
+        ((-1.0, 0.1), [0]),
+        ((-1.0, 0.0), []),
+        ((-2.0, -1.0), []),
+        ((-np.inf, np.inf), [0, 1, 2]),
+    ],
+)
+def test_only_what_lies_between_the_first_window_and_the_end_of_the_recording_counts(event, present):
+    assert windows(*event, seconds=8.0) == present
 
 
 def test_a_window_that_is_shorter_than_the_required_seconds_must_be_filled():

@@ -55,7 +55,7 @@ def test_a_calibration_is_shown_written_and_stored_with_the_model(run_stage, pro
 def test_scores_that_are_scaled_already_give_the_same_calibration(project, tmp_path, capsys):
     with ResultsStore(project / "labels") as store:
         manifest = store.manifest.model_copy(update={"scaling": {"model.pt": (1.5, -0.5)}})
-        with ResultsStore.create(tmp_path / "labels", manifest) as scaled:
+        with ResultsStore(tmp_path / "labels", manifest) as scaled:
             for result in store.recordings().values():
                 scores = store.scores(result.name)
                 scores = np.where(scores > 0, apply_platt(scores, 1.5, -0.5), 0)

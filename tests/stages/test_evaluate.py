@@ -7,6 +7,7 @@ import pytest
 
 from lib.core.errors import DataSetError, Problem
 from lib.results.results_store import ResultsStore
+from lib.tracking.mlflow_store import mlflow_client
 from stages.evaluate import evaluate
 from tests.evaluation.example import write_project
 
@@ -66,3 +67,31 @@ def test_without_results_the_error_says_what_to_run(run):
     Path("labels/results.db").unlink()
     with pytest.raises(DataSetError, match=r"results\.db: .*run the infer stage"):
         run()
+
+
+def test_kept_figures_are_shown_and_tracked_like_new_ones(run, capsys, monkeypatch, mlflow_uri):
+    with ResultsStore("labels") as store:
+        store.write_failure("000", "000.wav", Problem("000", "the file is empty", ""))
+        store.commit()
+    Path("metrics").mkdir()
+    Path("metrics/train.csv").write_text("epoch,train_loss\n1,0.5\n")
+    monkeypatch.setenv("DVC_STAGE", "evaluate")
+    shown = []
+    for _ in range(2):
+        run(**{"tracking.log_model": False, "tracking.uri": mlflow_uri, "tracking.experiment": "kept"})
+        shown.append(capsys.readouterr())
+    assert shown[0] == shown[1] and "the file is empty" in shown[0].err
+    client = mlflow_client(mlflow_uri)
+    runs = client.search_runs([client.get_experiment_by_name("kept").experiment_id])
+    assert [run.info.status for run in runs] == ["FINISHED"] * 2
+    assert runs[0].data.metrics == runs[1].data.metrics != {}
+
+
+def test_a_problem_that_was_mended_is_not_shown_again(run, capsys):
+    annotations = Path("test/annotations.csv")
+    content = annotations.read_text()
+    annotations.write_text(f"{content}nowhere,a,0,1\n")
+    run()
+    assert "nowhere" in capsys.readouterr().err
+    annotations.write_text(content)
+    assert "nowhere" not in run()["summary.txt"].decode() + capsys.readouterr().err

@@ -1,3 +1,5 @@
+from pathlib import Path
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -6,9 +8,12 @@ from PIL import Image
 
 from lib.core.errors import EarshotError
 from lib.curation.sound_pictures import ERROR_COLUMNS
+from lib.results.results_store import ResultsStore
+from lib.sound.labels import Label
 from lib.training_data.extractor import Extractor
 from lib.training_data.training_database import TrainingDatabase
 from stages.plot import plot
+from tests.results.builders import make_manifest, random_scores, write_recording
 from tests.training_data.builders import AUDIO, extract_folder, write_data_set
 
 
@@ -25,6 +30,14 @@ def project(tmp_path, monkeypatch):
     (tmp_path / "params.yaml").write_text(yaml.safe_dump(content))
     monkeypatch.chdir(tmp_path)
     return tmp_path
+
+
+def write_store(folder, labelled, manifest):
+    """Results of recordings with these labels: name and labels of each."""
+    with ResultsStore(folder, manifest) as store:
+        for name, labels in labelled:
+            write_recording(store, name, random_scores(1, n=5), labels)
+        store.finish(pack=False)
 
 
 def names_of(folder):
@@ -56,6 +69,30 @@ def test_a_whole_recording_is_one_picture(project):
     plot(**{"recording": "test/recordings/r01.wav"}, output="plots", whole=True)
     assert names_of(project / "plots") == ["r01.png"]
     assert not_blank(project / "plots/r01.png")
+
+
+def drawn(folder="plots", **changes):
+    """Pictures, by name, as arrays."""
+    plot(recordings="test/recordings", output=folder, whole=True, **changes)
+    return {path.stem: np.asarray(Image.open(path)) for path in Path(folder).glob("*.png")}
+
+
+def test_labels_are_drawn_on_recordings_that_have_results(project):
+    write_store(project / "labels", [("r00", [Label("a", 1.0, 2.0, 0.5)])], make_manifest())
+    plain, labelled = drawn("plain"), drawn(labels="labels")
+    assert (labelled["r00"] != plain["r00"]).any() and (labelled["r01"] == plain["r01"]).all()
+
+
+def test_after_an_interrupted_run_labels_of_other_settings_are_not_drawn(project):
+    labels = [Label("a", 1.0, 2.0, 0.5)]
+    write_store(project / "labels", [("r00", labels), ("r01", labels)], make_manifest())
+    with ResultsStore(project / "labels", make_manifest(["x", "a"])) as store:
+        write_recording(store, "r01", random_scores(1, 5, 2), labels)
+        store.commit()
+    write_store(project / "alone", [("r01", labels)], make_manifest())
+    plain, labelled, alone = drawn("plain"), drawn(labels="labels"), drawn("only", labels="alone")
+    assert (labelled["r00"] == plain["r00"]).all()
+    assert (labelled["r01"] == alone["r01"]).all() and (labelled["r01"] != plain["r01"]).any()
 
 
 def test_a_class_is_drawn_from_the_training_database(project):

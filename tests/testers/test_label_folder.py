@@ -11,10 +11,12 @@ from tests.evaluation.folders import write_labels, write_manifest
 
 
 def rows(labels):
-    table = labels.table
-    return sorted(
-        zip(table["recording"], table["name"], table["start_time"], table["score"].astype(float).round(4), strict=True)
-    )
+    """Recording, class, start and score of each label, sorted."""
+    segments = labels.segments
+    row, column = np.nonzero(segments.scores)
+    names = ([segments.recordings[index] for index in segments.recording[row]], [labels.classes[i] for i in column])
+    numbers = segments.start_time[row].tolist(), segments.scores[row, column].astype(float).round(4).tolist()
+    return sorted(zip(*names, *numbers, strict=True))
 
 
 @pytest.mark.parametrize("suffix", ["", "_scores", "_labels", ".BirdNET.results"])
@@ -53,18 +55,42 @@ def test_results_of_infer_go_before_a_table(tmp_path):
     (tmp_path / "scores.csv").write_text("recording,name,start_time,end_time,score\nx,NA,0,3,0.9\n")
     labels = read_label_folder(tmp_path, entries=[{"name": "a", "alt_name": "Ahorn"}, {"name": "z"}])
     assert rows(labels) == [("007", "a", 0, 0.25), ("007", "b", 1.5, 0.9)]
-    assert list(labels.table.columns) == ["recording", "name", "start_time", "end_time", "score"]
-    assert labels.table["score"].dtype == np.float32 and labels.table["end_time"].tolist() == [3, 4.5]
+    segments = labels.segments
+    assert segments.scores.dtype == np.float32 and segments.recordings == ["007", "quiet"]
+    assert segments.recording.tolist() == [0, 0, 0, 1] and segments.end_time.tolist() == [3, 4.5, 6, 3]
     assert labels.classes == ["a", "b"] and labels.aliases == {"a": "a", "A": "a", "Ahorn": "a", "b": "b", "B": "b"}
     assert labels.seconds == {"007": 6, "quiet": 3} and labels.failed == {"bad": "is empty"}
-    assert (labels.segment_len, labels.overlap, labels.by_infer, labels.problems) == (3, 1.5, True, [])
+    assert (labels.segment_len, labels.overlap, labels.is_complete, labels.problems) == (3, 1.5, True, [])
+
+
+def test_recordings_that_results_lack_were_not_analyzed(tmp_path):
+    with write_results(tmp_path, {"r": 6}):
+        pass
+    assert read_label_folder(tmp_path, {"r", "new"}).failed == {"new": "was not analyzed"}
+
+
+def test_results_begin_where_infer_began(tmp_path):
+    with write_results(tmp_path, {"r": 6}, start_seconds=2.0):
+        pass
+    labels = read_label_folder(tmp_path)
+    assert labels.origin == 2 and labels.segments.start_time.tolist() == [2, 3.5, 5]
+
+
+def test_labels_of_both_kinds_have_their_scores_in_the_order_of_the_classes(tmp_path):
+    scores = [("r", "b", 0, 0.25), ("r", "a", 1.5, 0.5)]
+    with write_results(tmp_path / "store", {"r": 4.5}, scores, classes=("b", "a")):
+        pass
+    write_labels(tmp_path / "text", {"r": [(0, "b", 0.25), (1.5, "a", 0.5)]})
+    for folder in ("store", "text"):
+        labels = read_label_folder(tmp_path / folder)
+        assert labels.classes == ["a", "b"] and labels.segments.scores.tolist() == [[0, 0.25], [0.5, 0]]
 
 
 def test_results_in_which_nothing_was_found_have_no_labels(tmp_path):
     with write_results(tmp_path, {"r": 6}):
         pass
     labels = read_label_folder(tmp_path)
-    assert labels.table.empty and labels.classes == ["a", "b"]
+    assert rows(labels) == [] and labels.classes == ["a", "b"]
 
 
 def test_without_a_manifest_labels_tell_classes_length_and_overlap(tmp_path):
@@ -151,7 +177,7 @@ def test_empty_label_files_are_recordings_in_which_nothing_was_found(tmp_path):
     only_empty = write_labels(tmp_path / "empty", {"s": []})
     write_manifest(only_empty, ["a"])
     labels = read_label_folder(only_empty)
-    assert labels.classes == ["a"] and labels.table.empty and labels.by_infer
+    assert labels.classes == ["a"] and rows(labels) == [] and labels.by_infer
 
 
 LINE, HEADER = "0\t3\ta;0.5\n", "recording,name,start_time,end_time,score\n"
@@ -186,7 +212,8 @@ def test_reading_gives_the_same_whether_from_files_or_a_table(tmp_path):
     }
     files = read_label_folder(write_labels(tmp_path / "files", labels))
     (tmp_path / "table").mkdir()
-    files.table.astype({"score": float}).round(3).to_csv(tmp_path / "table" / "x_labels.csv", index=False)
+    table = pd.DataFrame(rows(files), columns=["recording", "name", "start_time", "score"])
+    table.assign(end_time=table["start_time"] + 3).to_csv(tmp_path / "table" / "x_labels.csv", index=False)
     table = read_label_folder(tmp_path / "table")
     assert rows(files) == rows(table) and files.overlap == table.overlap == 1.5
-    pd.testing.assert_index_equal(files.table["name"].cat.categories, table.table["name"].cat.categories)
+    assert files.classes == table.classes

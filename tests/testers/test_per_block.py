@@ -51,6 +51,21 @@ def test_seconds_of_a_block_end_with_it_and_overlaps_count_once(tmp_path):
     assert tester.get_precision_recall(0.5)["tp_secs"] == pytest.approx(1.5 + 3 + 2)
 
 
+def test_rounded_times_of_labels_count_in_the_block_that_they_mean(tmp_path):
+    labels = {"r": [(index / 3, "A", 0.9 if index >= 180 else 0.1) for index in range(360)]}
+    labels["r"][180] = (59.999, "A", 0.9)
+    tester = by_block(tmp_path, labels, ["r,1,A", "r,2,A"], length=1.0)
+    assert tester.y_pred_trained[:, 0].tolist() == pytest.approx([0.1, 0.9])
+
+
+@pytest.mark.parametrize(("start", "block"), [(59.995, 1), (60.0, 2)])
+def test_times_of_results_are_exact(tmp_path, start, block):
+    tester = by_block(tmp_path, {}, ["r,1,a", "r,2,a"])
+    with write_results(tmp_path / "labels", {"r": 4.5}, [("r", "a", 0, 0.9)], start_seconds=start):
+        pass
+    assert np.argmax(tester.y_pred_trained[:, 0]) == block - 1
+
+
 def test_the_table_over_thresholds_has_the_documented_keys(tester):
     table = tester.get_pr_table()
     assert set(table) == TABLE_KEYS | {"annotated_precisions_blocks"}

@@ -2,14 +2,20 @@
 
 import numpy as np
 import pytest
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
 from matplotlib import image
 
 from lib import PerSegmentTester
 from lib.core.errors import DataSetError
+from lib.evaluation.units import segment_units
 from lib.models.platt_scaling import fit_platt
+from lib.results.results_store import PartialResult, ResultsStore
+from lib.sound.grid import n_windows
 from lib.testers.truths import Annotation
-from tests.evaluation.example import write_results
+from tests.evaluation.example import make_data_set, write_results
 from tests.evaluation.folders import CURVE_FILES, PART_FILES, TABLE_KEYS, by_segment, read_rows, written
+from tests.results.builders import make_manifest
 
 # Two recordings, 9 and 6 s, in segments of 3 s. A is annotated in r-0, r-1 and s-1, C in r-2; B nowhere.
 SECONDS = {"r": 9, "s": 6}
@@ -187,6 +193,62 @@ def test_results_of_infer_need_no_recordings(tmp_path):
     assert tester.y_true_trained[:, 0].tolist() == [1, 1, 0, 0, 0, 0]
     assert tester.y_pred_trained[:, 0].tolist() == pytest.approx([0, 0.9, 0, 0, 0, 0])
     assert "is empty" in str(tester.problems[-1])
+
+
+def test_recordings_that_infer_did_not_analyze_are_left_out(tmp_path):
+    tester = by_segment(tmp_path, {}, {"r": 6, "new": 6}, ["r,A,0,3", "new,A,0,3"])
+    with write_results(tmp_path / "labels", {"r": 6}, [("r", "a", 0, 0.9)]):
+        pass
+    assert tester.units.recordings == ["r"]
+    (problem,) = tester.problems
+    assert problem.subject == "new" and "was not analyzed" in problem.fault and problem.lost
+
+
+@given(
+    start_seconds=st.sampled_from([0.0, 0.1, 2.0, 3.0, 4.7]) | st.floats(0, 9),
+    hop=st.sampled_from([0.3, 1.0, 1.5, 2.9, 3.0]),
+    seconds=st.lists(st.floats(0.5, 14), min_size=1, max_size=3),
+    events=st.lists(
+        st.tuples(st.integers(0, 2), st.sampled_from("abx"), st.floats(0, 15), st.floats(0, 4)), max_size=6
+    ),
+    min_seconds=st.sampled_from([0.1, 0.3, 1.0]),
+    seed=st.integers(0, 99),
+)
+@example(3.0, 1.5, [12.0], [(0, "a", 3.5, 8.0)], 0.3, 0)
+@example(2.0, 1.5, [12.0], [(0, "a", 3.5, 8.0), (0, "x", 5.0, 1.0)], 0.3, 0)
+@settings(max_examples=40, deadline=None)
+def test_units_are_those_of_evaluate_wherever_infer_began(
+    tmp_path_factory, start_seconds, hop, seconds, events, min_seconds, seed
+):
+    folder, rng = tmp_path_factory.mktemp("store"), np.random.default_rng(seed)
+    events = [(f"r{index}", label, start, start + length) for index, label, start, length in events]
+    rows = [f"{name},{label},{start!r},{end!r}" for name, label, start, end in events]
+    names = [f"r{index}" for index in range(len(seconds))]
+    tester = by_segment(folder, {}, {}, [*rows, *(f"{name},,," for name in names)], min_seconds=min_seconds)
+    manifest = make_manifest(["b", "a"], overlap=3.0 - hop, start_seconds=start_seconds, infer={"csv_min_score": 0.0})
+    with ResultsStore(folder / "labels", manifest) as store:
+        for name, duration in zip(names, seconds, strict=True):
+            scores = rng.random((n_windows(duration - start_seconds, 3.0, hop), 2)).astype(np.float32)
+            store.write(name, f"{name}.wav", name, [PartialResult(scores * (scores > 0.3), [], duration)], [], [])
+        store.commit()
+        expected, _ = segment_units(make_data_set(events, names), store, min_seconds)
+    units = tester.units
+    assert (units.recordings, units.classes, expected.classes) == (expected.recordings, ["a", "b"], ["b", "a"])
+    for name in ("recording", "start_time", "end_time", "others"):
+        np.testing.assert_array_equal(getattr(units, name), getattr(expected, name))
+    assert units.unknown == expected.unknown
+    np.testing.assert_array_equal(units.truth, expected.truth[:, ::-1])
+    np.testing.assert_array_equal(units.scores, expected.scores[:, ::-1])
+
+
+def test_reports_number_segments_from_where_infer_began(tmp_path):
+    tester = by_segment(tmp_path, {}, {}, ["r,A,3,6"])
+    with write_results(tmp_path / "labels", {"r": 12}, [("r", "a", 0, 0.9)], start_seconds=2.0):
+        pass
+    tester.run()
+    assert [row[1] for row in read_rows(tester, "recording_details_trained.csv")[1:4]] == ["0", "1", "2"]
+    assert tester.get_segments(3, 6) == np.flatnonzero(tester.y_true_trained[:, 0]).tolist() == [0, 1, 2]
+    assert tester.get_segments(0, 2) == []
 
 
 def test_labels_off_the_grid_and_missing_recordings_are_one_clear_error(tmp_path):

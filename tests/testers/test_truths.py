@@ -13,13 +13,13 @@ def write(folder, *lines):
 
 
 def rows_of(truths):
-    return truths.rows.fillna(-1).to_numpy().tolist()
+    return truths.rows.drop(columns="class").fillna(-1).to_numpy().tolist()
 
 
 def test_sounds_are_read_by_any_name_of_their_class(tmp_path):
     lines = ["r,A frog,0.5,2", 'r,"Thrush, Hermit",1,2', "s,,,", "r,b,3,4"]
     truths = read_sounds(write(tmp_path, "recording,class,start_time,end_time", *lines), KNOWN)
-    assert list(truths.rows.columns) == ["recording", "name", "start_time", "end_time"]
+    assert list(truths.rows.columns) == ["recording", "class", "name", "start_time", "end_time"]
     assert rows_of(truths) == [["r", "a", 0.5, 2], ["r", "th", 1, 2], ["s", "", -1, -1], ["r", "b", 3, 4]]
     assert truths.classes == ["a", "b", "th"] and not truths.problems
 
@@ -28,7 +28,8 @@ def test_unknown_classes_are_left_out_and_reported_in_one_line(tmp_path):
     truths = read_sounds(
         write(tmp_path, "recording,class,start_time,end_time", "r,x,0,1", "r,a,0,1", "s,y,0,1", "s,x,0,1"), KNOWN
     )
-    assert truths.rows["name"].tolist() == ["", "a", "", ""] and truths.others == {"r", "s"}
+    assert truths.rows["name"].tolist() == ["", "a", "", ""] and truths.rows["class"].tolist() == ["x", "a", "y", "x"]
+    assert truths.others == {"r", "s"}
     (problem,) = truths.problems
     assert "2 classes" in problem.fault and "x, y" in problem.fault
 

@@ -4,15 +4,7 @@ from pathlib import Path
 import pytest
 
 from lib.config.schema import Settings
-from lib.tracking.mlflow_store import SQLITE, ensure_store, mlflow_client
-
-
-@pytest.fixture(scope="session")
-def store(tmp_path_factory) -> str:
-    """URI of a store; making one takes seconds, so tests share it, each with an experiment of its own."""
-    uri = f"{SQLITE}{tmp_path_factory.mktemp('a store') / 'mlflow.db'}"
-    ensure_store(uri, "first")
-    return uri
+from lib.tracking.mlflow_store import mlflow_client
 
 
 class Pipeline:
@@ -56,8 +48,8 @@ class Pipeline:
 
 
 @pytest.fixture
-def pipeline(store, tmp_path, request, monkeypatch) -> Pipeline:
-    return Pipeline(tmp_path, store, request.node.name, monkeypatch)
+def pipeline(mlflow_uri, tmp_path, request, monkeypatch) -> Pipeline:
+    return Pipeline(tmp_path, mlflow_uri, request.node.name, monkeypatch)
 
 
 LOCK = """

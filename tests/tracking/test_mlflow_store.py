@@ -5,7 +5,8 @@ from pathlib import Path
 import pytest
 
 from lib.config.schema import TrackingSettings
-from lib.tracking.mlflow_store import SQLITE, ensure_store, mlflow_client, shown_uri, store_uri
+from lib.core.databases import SQLITE
+from lib.tracking.mlflow_store import ensure_store, mlflow_client, store_uri
 
 PROJECT = Path(__file__).parents[2]
 
@@ -35,15 +36,17 @@ def test_an_experiment_in_a_copy_of_the_project_uses_the_store_of_the_main_proje
     assert store_uri(TrackingSettings(uri="sqlite:///runs/all.db")) == "sqlite:////main/project/runs/all.db"
 
 
-def test_artifacts_lie_beside_the_database_at_an_absolute_place(store):
-    folder = Path(store.removeprefix(SQLITE)).parent
-    assert mlflow_client(store).get_experiment_by_name("first").artifact_location == (folder / "mlartifacts").as_uri()
+def test_artifacts_lie_beside_the_database_at_an_absolute_place(mlflow_uri):
+    folder = Path(mlflow_uri.removeprefix(SQLITE)).parent
+    assert (
+        mlflow_client(mlflow_uri).get_experiment_by_name("first").artifact_location == (folder / "mlartifacts").as_uri()
+    )
 
 
-def test_another_experiment_enters_a_store_that_exists(store):
+def test_another_experiment_enters_a_store_that_exists(mlflow_uri):
     names = ("first", "second", "second")
-    ids = [ensure_store(store, name) for name in names]
-    assert ids == [mlflow_client(store).get_experiment_by_name(name).experiment_id for name in names]
+    ids = [ensure_store(mlflow_uri, name) for name in names]
+    assert ids == [mlflow_client(mlflow_uri).get_experiment_by_name(name).experiment_id for name in names]
 
 
 def test_processes_that_start_together_make_one_whole_store_whatever_a_killed_one_left_and_say_nothing(tmp_path):
@@ -58,22 +61,9 @@ def test_processes_that_start_together_make_one_whole_store_whatever_a_killed_on
     assert not (tmp_path / ".mlflow.db.part").exists()
 
 
-def test_a_store_that_is_ready_is_recognized_without_importing_mlflow(store):
+def test_a_store_that_is_ready_is_recognized_without_importing_mlflow(mlflow_uri):
     code = (
         "import sys; from lib.tracking.mlflow_store import ensure_store; "
-        f"ensure_store({store!r}, 'first'); sys.exit('mlflow' in sys.modules)"
+        f"ensure_store({mlflow_uri!r}, 'first'); sys.exit('mlflow' in sys.modules)"
     )
     subprocess.run([sys.executable, "-c", code], check=True, cwd=PROJECT)
-
-
-@pytest.mark.parametrize(
-    ("uri", "shown"),
-    [
-        ("postgresql://me:secret@host:5432/runs", "postgresql://me:***@host:5432/runs"),
-        ("http://host:5000", "http://host:5000"),
-        ("sqlite:////data/mlflow.db", "sqlite:////data/mlflow.db"),
-        ("mlruns", "mlruns"),
-    ],
-)
-def test_a_password_is_not_shown(uri, shown):
-    assert shown_uri(uri) == shown

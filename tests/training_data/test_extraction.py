@@ -1,6 +1,7 @@
 import random
 import shutil
 import sqlite3
+from functools import cache
 
 import numpy as np
 import pytest
@@ -9,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lib.config.schema import Settings
+from lib.core import code_digest
 from lib.core.errors import EarshotError
 from lib.training_data.extraction import extract_windows, label_windows
 from lib.training_data.extractor import Extractor
@@ -49,13 +51,13 @@ def offsets_in(database):
 
 
 def test_windows_without_any_part_of_an_event_are_empty():
-    events = np.array([[2.7, 5.0], [2.8, 2.9], [12.5, np.inf]])
-    present, is_empty = label_windows(np.array([0.0, 3.0, 6.0, 9.0]), 12.0, events, 3.0, 3.0, 0.5)
+    events = np.array([[2.7, 5.0], [2.8, 2.9], [11.5, 11.9], [11.5, np.inf]])
+    present, is_empty = label_windows(np.array([0.0, 3.0, 6.0, 9.0]), 11.0, events, 3.0, 3.0, 0.5)
     assert present.tolist() == [
-        [False, True, False],  # 0.3 s of the first event is too little
-        [True, False, False],
-        [False, False, False],
-        [False, False, False],  # the recording ends before the last event
+        [False, True, False, False],  # 0.3 s of the first event is too little
+        [True, False, False, False],
+        [False, False, False, False],
+        [False, False, False, False],  # the recording ends before the last two events
     ]
     assert is_empty.tolist() == [False, False, True, True]
 
@@ -202,6 +204,30 @@ def test_rows_follow_settings_classes_and_content(folder, database, tmp_path):
         assert dump(database) == dump(tmp_path / f"{number}.db")
     _, n_new = extract_folder(folder, database, min_seconds=0.3)
     assert n_new == 5
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "n_expected"),
+    [
+        ("background_due >= 1", "background_due > 1", 2),
+        ('"ClassID": self._ids.classes[name]', '"ClassID": max(self._ids.classes.values())', 2),
+        ("The windows of a recording that are stored", "All that is stored of a recording", 0),
+    ],
+)
+def test_recordings_are_extracted_again_once_the_code_that_makes_their_rows_changes(
+    tmp_path, database, monkeypatch, before, after, n_expected
+):
+    folder = write_data_set(tmp_path / "set", 2)
+    extract_folder(folder, database)
+    shutil.copytree(code_digest.PROJECT / "lib", tmp_path / "lib", ignore=shutil.ignore_patterns("__pycache__"))
+    path = tmp_path / "lib/training_data/extraction.py"
+    text = path.read_text()
+    assert before in text
+    path.write_text(text.replace(before, after))
+    monkeypatch.setattr(code_digest, "PROJECT", tmp_path)
+    for name in ("_digest", "_module"):  # which remember the project's own code
+        monkeypatch.setattr(code_digest, name, cache(getattr(code_digest, name).__wrapped__))
+    assert extract_folder(folder, database)[1] == n_expected
 
 
 def insert_by_hand(folder, database, class_name="owl", name="by_hand.wav"):

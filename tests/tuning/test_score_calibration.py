@@ -93,7 +93,8 @@ def test_calibration_is_written_as_json_with_a_picture(three, tmp_path):
 
 
 def write_store(folder, **manifest) -> None:
-    ResultsStore.create(folder, make_manifest(["a"], **manifest)).close()
+    with ResultsStore(folder, make_manifest(["a"], **manifest)) as store:
+        store.commit()
 
 
 def test_scaling_of_a_folder_is_what_its_store_says(tmp_path):

@@ -3,6 +3,7 @@ import subprocess
 import sys
 import time
 from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import optuna
@@ -13,7 +14,8 @@ from lib.config.schema import Settings
 from lib.core.digests import digest_of
 from lib.core.errors import EarshotError, Problem, SettingsError
 from lib.tuning.search_space import combination_key, plan, read_space
-from lib.tuning.studies import METRICS, Objective, Run, Search, Trial, open_storage
+from lib.tuning.studies import Objective, Run, Search, StudyStorage, Trial, open_storage
+from lib.tuning.tuning_metrics import METRICS
 
 PROJECT = Path(__file__).parents[2]
 HEARTBEAT, GRACE = 1, 3  # seconds
@@ -23,6 +25,18 @@ SPACE = [
     {"name": "initial_offsets", "choices": [None, [0.0, 1.0]]},
 ]
 ONE = [{"name": "dropout", "choices": [0.1]}, {"name": "head", "choices": ["pool"]}]
+TWO = [{"name": "dropout", "choices": [0.1]}, {"name": "head", "choices": ["pool", "sed"]}]
+KILLER = """
+import os, sys
+from tests.tuning.test_studies import TWO, figures_of, run_search
+
+def measure(run):
+    if run.values["head"] == "pool":
+        os._exit(137)  # as a process that Linux ends when memory runs out
+    return figures_of(run)
+
+run_search(sys.argv[1], measure, entries=TWO)
+"""
 SEARCHER = """
 import os, sys, time
 from tests.tuning.test_studies import run_search, figures_of, key
@@ -52,8 +66,8 @@ def run_search(url, measure, runs=1, entries=SPACE, trials=0, metric="macro_pr",
     combinations, _ = plan(space, trials, study, Settings())
     storage = open_storage(url, HEARTBEAT, GRACE)
     search = Search(combinations, Objective(measure, key, metric, runs), space, storage, study)
-    known = search.known()
-    return [*known, *search.run(known)]
+    done = search.done()
+    return [*done, *search.run(done)]
 
 
 class Measured:
@@ -198,16 +212,47 @@ def test_trial_of_a_process_that_stopped_is_taken_over_without_the_runs_that_it_
         assert Counter(log.read_text().split()[::2]).most_common(1)[0][1] == 1
 
 
-def test_trial_of_a_process_that_was_killed_before_its_first_heartbeat_is_not_waited_for_forever(url):
-    storage = open_storage(url)
+def add_running_trial(storage: StudyStorage, values: dict) -> int:
+    """What a process that was killed leaves in the study; returns the id of the trial."""
     study = optuna.create_study(storage=storage, study_name="study", direction="maximize")
+    study.add_trial(optuna.create_trial(state=TrialState.RUNNING, user_attrs={"combination": combination_key(values)}))
+    return storage.get_trial_id_from_study_id_trial_number(storage.get_study_id_from_name("study"), 0)
+
+
+def test_trial_of_a_process_that_was_killed_before_its_first_heartbeat_is_not_waited_for_forever(url):
     values = {"dropout": 0.1, "head": "pool"}
-    attributes = {"combination": combination_key(values)}
-    study.add_trial(optuna.create_trial(state=TrialState.RUNNING, user_attrs=attributes))
+    add_running_trial(open_storage(url), values)
     begin = time.monotonic()
     (trial,) = run_search(url, Measured(), entries=ONE)
     assert GRACE - 1 < time.monotonic() - begin < 20
     assert trial.values == values
+
+
+def test_processes_that_join_do_not_postpone_the_takeover_of_a_dead_trial(url):
+    storage = open_storage(url, HEARTBEAT, GRACE)
+    storage.record_heartbeat(add_running_trial(storage, {"dropout": 0.1, "head": "pool"}))
+    ends: list[float] = []
+
+    def join(number: int) -> None:
+        time.sleep(number)
+        run_search(url, Measured(), entries=ONE)
+        ends.append(time.monotonic())
+
+    begin, n_joining = time.monotonic(), 4 * GRACE
+    with ThreadPoolExecutor(n_joining) as joining:
+        list(joining.map(join, range(n_joining)))
+    assert GRACE - 1 < min(ends) - begin < 2 * GRACE + 1
+
+
+def test_combination_that_kills_its_process_is_left_out_in_the_end_and_the_others_are_tried(url):
+    command = [sys.executable, "-c", KILLER, url]
+    for _ in range(3):
+        assert subprocess.run(command, cwd=PROJECT, timeout=60).returncode == 137
+    for _ in range(2):
+        measured = Measured()
+        trial, problem = run_search(url, measured, entries=TWO)
+        assert trial.values == {"dropout": 0.1, "head": "sed"} and measured.runs == []
+        assert "trial 1 (dropout = 0.1, head = pool): its process died 3 times" in str(problem)
 
 
 def test_combination_that_only_another_process_wants_is_not_tried(url):

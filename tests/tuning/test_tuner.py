@@ -14,7 +14,6 @@ from tests.models.builders import save_random_model
 from tests.tracking.tiny import settings_of, write_project
 from tests.training_data.builders import AUDIO
 
-FIGURES = ("Macro PR-AUC", "Micro PR-AUC", "Macro ROC-AUC", "Micro ROC-AUC")
 SPACE = [
     {"name": "dropout", "type": "float", "bounds": [0.0, 0.2], "step": 0.2},
     {"name": "mixup", "type": "categorical", "choices": [0.5]},
@@ -36,10 +35,10 @@ def here(project, monkeypatch):
 
 
 @pytest.fixture
-def tracked(project, store, request) -> Settings:
+def tracked(project, mlflow_uri, request) -> Settings:
     """Settings with a study and an MLflow experiment for this test alone."""
     settings = settings_of(project)
-    settings.tracking.uri = store
+    settings.tracking.uri = mlflow_uri
     settings.tune.study = settings.tracking.experiment = request.node.name
     return settings
 
@@ -69,19 +68,12 @@ def test_search_returns_the_best_score_and_values_and_leaves_reports_and_runs(pr
     best_score, best_values = make_tuner(project, tmp_path, num_runs=2, extract=True, cfg=tracked).run()
     summary = pd.read_csv(tmp_path / "metrics-summary.csv")
     details = pd.read_csv(tmp_path / "metrics-details.csv")
-    columns = [f"{name} ({kind})" for name in FIGURES for kind in ("mean", "stdev")]
-    assert list(summary) == ["Trial #", "Params", *columns]
-    assert list(details) == ["Trial #", "Run #", *FIGURES]
     values = [{"dropout": dropout, "mixup": 0.5} for dropout in (0.0, 0.2)]
     assert [ast.literal_eval(text) for text in summary["Params"]] == values
     assert list(zip(details["Trial #"], details["Run #"], strict=True)) == list(product((1, 2), (1, 2)))
     best = summary.loc[summary["Macro PR-AUC (mean)"].idxmax()]
     assert best_score == pytest.approx(best["Macro PR-AUC (mean)"], abs=1e-4)
     assert best_values == ast.literal_eval(best["Params"])
-    runs = details.groupby("Trial #")["Micro ROC-AUC"]
-    assert runs.mean().to_numpy() == pytest.approx(summary["Micro ROC-AUC (mean)"].to_numpy(), abs=1e-4)
-    assert runs.std(ddof=0).to_numpy() == pytest.approx(summary["Micro ROC-AUC (stdev)"].to_numpy(), abs=1e-4)
-    assert (tmp_path / "tuning.png").read_bytes().startswith(b"\x89PNG")
 
     parent, children, client = runs_of(tracked)
     assert [run.info.run_name for run in children] == ["trial 1", "trial 2"]

@@ -31,13 +31,13 @@ class Augmentation:
             alone: bool (n,), windows that are not mixed with others.
         """
         settings, audio = self.settings, self.audio
-        x = time_shift(_raised(x, 1 / self.power), settings.time_shift)  # db_power is undone: what follows needs levels
+        x = time_shift(_to_power(x, 1 / self.power), settings.time_shift)  # what follows needs levels
         x, y = mixup(x, y, settings.mixup, settings.multi_label, audio, alone)
         if background is not None:
-            x = background_mix(x, _raised(background, 1 / self.power), settings.background_mix, audio)
-        x = _raised(random_gain(x, settings.gain_db, audio), self.power)
+            x = background_mix(x, _to_power(background, 1 / self.power), settings.background_mix, audio)
+        x = _to_power(random_gain(x, settings.gain_db, audio), self.power)
         return self.masks(x.unsqueeze(1)).squeeze(1), y
 
 
-def _raised(x: Tensor, power: float) -> Tensor:
+def _to_power(x: Tensor, power: float) -> Tensor:
     return x if power == 1 else x**power

@@ -4,17 +4,13 @@
 - if it straddles a border so that no window contains that much: in the window that contains most of it, the earlier of
   two equal ones.
 
-Events are cut at the end of the recording. The first part of the rule is that of BriteKit's PerSegmentTester, which
-drops the events of the second part.
+Events are cut at the start of the first window and at the end of the recording; one outside of these is present in no
+window. The first part of the rule is that of BriteKit's PerSegmentTester, which drops the events of the second part.
 """
 
 import numpy as np
 
-from lib.config.schema import EvaluateSettings
 from lib.sound.grid.windows import TOLERANCE
-
-PRESENCE_SECONDS: float = EvaluateSettings.model_fields["min_seconds"].default
-"""Default of min_seconds: seconds of an event that make it present in a window."""
 
 
 def windows_with_event(
@@ -24,27 +20,31 @@ def windows_with_event(
     hop: float,
     min_seconds: float,
     count: np.ndarray | int,
+    seconds: np.ndarray | float = np.inf,
 ) -> tuple[np.ndarray, np.ndarray]:
     """First and last index, int (n,) each, of the windows in which events are present; first > last: in none.
 
     Args:
-        start_time, end_time: of the events, float (n,), s; finite, 0 <= start_time <= end_time, cut at the end of the
-            recording.
+        start_time, end_time: of the events, float (n,), s from the start of the first window; start_time <= end_time.
         length, hop: of the windows, s.
         min_seconds: of an event that make it present in a window.
         count: number of windows of each event's recording.
+        seconds: of each event's recording, from the start of the first window; inf: events are not cut.
 
     >>> windows_with_event(2.8, 3.2, length=3, hop=3, min_seconds=0.3, count=2)
     (array(0), array(0))
     """
-    needed = np.minimum(min(min_seconds, length), end_time - start_time)
-    first = np.maximum(np.ceil((start_time + needed - length) / hop - TOLERANCE), 0)
-    last = np.minimum(np.floor((end_time - needed) / hop + TOLERANCE), count - 1)
+    start, end = np.maximum(start_time, 0), np.minimum(end_time, seconds)
+    is_outside = (start_time >= seconds) | ((start_time < 0) & (end <= 0))
+    end = np.maximum(end, start)
+    needed = np.minimum(min(min_seconds, length), end - start)
+    first = np.maximum(np.ceil((start + needed - length) / hop - TOLERANCE), 0)
+    last = np.minimum(np.floor((end - needed) / hop + TOLERANCE), np.where(is_outside, 0, count) - 1)
 
-    earlier = np.clip(np.floor(start_time / hop + TOLERANCE), 0, count - 1)  # this window or the next holds most of it
+    earlier = np.clip(np.floor(start / hop + TOLERANCE), 0, count - 1)  # this window or the next holds most of it
     later = np.minimum(earlier + 1, count - 1)
     in_earlier, in_later = (
-        np.minimum(end_time, index * hop + length) - np.maximum(start_time, index * hop) for index in (earlier, later)
+        np.minimum(end, index * hop + length) - np.maximum(start, index * hop) for index in (earlier, later)
     )
     fullest = np.where(in_later > in_earlier + TOLERANCE * hop, later, earlier)
     is_split = (first > last) & (np.maximum(in_earlier, in_later) > TOLERANCE * hop)

@@ -1,8 +1,19 @@
+import csv
+
 import pytest
 
 from lib.core.errors import EarshotError
 from lib.occurrence.occurrence_pickle_provider import OccurrencePickleProvider
+from lib.occurrence.occurrence_table import COLUMNS
 from stages.pickle_occurrences import pickle_occurrences
+
+
+def write_table(path, rows):
+    """An occurrence table of counties, classes and their values in the first week; those of the others are 0."""
+    lines = ([code, f"County {code}", 0, 1, 0, 1, name, value, *([0] * 47)] for code, name, value in rows)
+    with path.open("w", newline="") as file:
+        csv.writer(file).writerows([COLUMNS, *lines])
+    return path
 
 
 @pytest.fixture
@@ -15,8 +26,8 @@ def pickled(tmp_path):
     return run
 
 
-def test_a_table_becomes_database_and_pickle_and_bad_rows_are_named(run_stage, line, write_csv, tmp_path):
-    path = write_csv([line("A", "wren", {1: 0.5}), line("B", "wren", {1: 5})])
+def test_a_table_becomes_database_and_pickle_and_bad_rows_are_named(run_stage, tmp_path):
+    path = write_table(tmp_path / "table.csv", [("A", "wren", 0.5), ("B", "wren", 5)])
     files = "--database", tmp_path / "out.db", "--output", tmp_path / "out.pkl"
     status, output, errors = run_stage("pickle_occurrences", "--path", path, *files)
     assert (status, output) == (0, f"{tmp_path}/out.pkl: 1 counties, 1 classes, values for 1 pairs of them\n")
@@ -25,10 +36,12 @@ def test_a_table_becomes_database_and_pickle_and_bad_rows_are_named(run_stage, l
     assert provider.occurrence_value("wren", False, "A", week_num=0) == (True, True, 0.5)
 
 
-def test_the_same_table_gives_the_same_bytes_again(pickled, line, write_csv, tmp_path):
-    path = write_csv([line(code, name, {1: 0.5}) for code in "ABC" for name in ("wren", "owl", "finch")])
+def test_the_same_table_gives_the_same_bytes_again(pickled, tmp_path):
+    path = write_table(
+        tmp_path / "table.csv", [(code, name, 0.5) for code in "ABC" for name in ("wren", "owl", "finch")]
+    )
     pickled(path, "one")
-    pickled(write_csv([line("D", "wren", {})], "other.csv"), "two")
+    pickled(write_table(tmp_path / "other.csv", [("D", "wren", 0)]), "two")
     pickled(path, "two")
     for suffix in ("db", "pkl"):
         assert (tmp_path / f"one.{suffix}").read_bytes() == (tmp_path / f"two.{suffix}").read_bytes()

@@ -10,12 +10,14 @@ from lib.core.parallel import n_processors
 
 
 def choose_device(name: str) -> torch.device:
-    """The device of a setting; auto: a GPU if there is one. Raises SettingsError if torch cannot use it here."""
+    """The device of that name; auto: a GPU if there is one. Raises SettingsError if torch cannot use it here."""
     is_available = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available(), "cpu": True}
+    names = [device for device, available in is_available.items() if available]
     if name == "auto":
-        name = next(device for device, available in is_available.items() if available)
-    if not is_available[name]:
-        raise SettingsError(f"device = {name!r}", "this machine has none that torch can use", "set it to auto or cpu")
+        name = names[0]
+    if name.partition(":")[0] not in names:
+        fault = "this machine has none that torch can use"
+        raise SettingsError(f"device = {name!r}", fault, f"set it to auto or {' or '.join(names)}")
     return torch.device(name)
 
 

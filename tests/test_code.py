@@ -1,0 +1,83 @@
+"""Which edits of the real code each kind of result depends on; see lib.core.code_digest."""
+
+import shutil
+from pathlib import Path
+
+import pytest
+
+from lib.core import code_digest
+from lib.core.code_digest import digest_code
+from lib.inference.analyzer import CODE as INFERENCE
+from lib.training.training_state import CODE as TRAINING
+from lib.training_data.extraction import CODE as EXTRACTION
+
+PROJECT = Path(__file__).parents[1]
+RESULTS = {"extraction": EXTRACTION, "training": TRAINING, "inference": INFERENCE}
+
+
+@pytest.fixture
+def project(tmp_path, monkeypatch) -> Path:
+    shutil.copytree(PROJECT / "lib", tmp_path / "lib", ignore=shutil.ignore_patterns("__pycache__"))
+    monkeypatch.setattr(code_digest, "PROJECT", tmp_path)
+    yield tmp_path
+    forget()
+
+
+def forget() -> None:
+    code_digest._digest.cache_clear()
+    code_digest._module.cache_clear()
+
+
+def changed_by(project: Path, file: str, old: str, new: str) -> set[str]:
+    """The results that an edit changes."""
+    digests = []
+    for text in (None, new):
+        if text is not None:
+            path = project / "lib" / file
+            content = path.read_text(encoding="utf-8")
+            assert content.count(old) >= 1
+            path.write_text(content.replace(old, new, 1), encoding="utf-8")
+        forget()
+        digests.append({name: digest_code(*entries) for name, entries in RESULTS.items()})
+    return {name for name in RESULTS if digests[0][name] != digests[1][name]}
+
+
+@pytest.mark.parametrize(
+    ("file", "old", "new", "results"),
+    [
+        (
+            "config/schema.py",
+            "round(self.spec_duration * self.frame_rate)",
+            "4",
+            {"extraction", "training", "inference"},
+        ),
+        ("audio/spectrograms.py", "FRAMES_AT_ONCE = 200", "FRAMES_AT_ONCE = 100", {"extraction", "inference"}),
+        ("sound/grid/presence.py", "+ TOLERANCE", "- TOLERANCE", {"extraction"}),
+        ("audio/augment/mixup.py", "torch.where(hit[:, None], targets, y)", "y", {"training"}),
+        ("audio/augment/spec_augment.py", "def spec_augment(", "def spec_augment(*_, ", {"training"}),
+        ("training/learning_rate_schedule.py", "WARM_UP = 0.15", "WARM_UP = 0.2", {"training"}),
+        ("training/optimizer.py", '"weight_decay": 0.0', '"weight_decay": 0.1', {"training"}),
+        ("models/losses.py", "(1 - frame_loss_weight) * loss", "loss", {"training"}),
+        ("models/heads.py", "frames.mean(dim=2) + ", "", {"training", "inference"}),
+        ("models/platt_scaling.py", "def apply_platt(", "def apply_platt(*_, ", {"inference"}),
+        ("inference/findings.py", "np.float32(0), factors", "np.float32(1), factors", {"inference"}),
+        ("results/results_store.py", ">= np.float32(least)", "> np.float32(least)", {"inference"}),
+    ],
+)
+def test_a_changed_formula_changes_what_is_computed_with_it_and_nothing_else(project, file, old, new, results):
+    assert changed_by(project, file, old, new) == results
+
+
+@pytest.mark.parametrize(
+    ("file", "old", "new"),
+    [
+        ("config/schema.py", "passes over the data", "how often the data are shown"),
+        ("training/trainer.py", "infer.min_score holds for it", "it has no threshold"),
+        ("audio/spectrograms.py", "import numpy as np", "import numpy as np  # arrays"),
+        ("formats/audacity.py", "def ", "def another_"),
+        ("evaluation/metrics.py", "def ", "def another_"),
+        ("core/progress.py", "LINE_SECONDS = 15.0", "LINE_SECONDS = 5.0"),
+    ],
+)
+def test_what_computes_no_results_changes_none(project, file, old, new):
+    assert changed_by(project, file, old, new) == set()

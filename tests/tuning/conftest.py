@@ -1,1 +1,0 @@
-from tests.tracking.conftest import store as store
