@@ -40,7 +40,7 @@ def evaluate(
     chosen, roots = settings.evaluate, {"report": Path(output), "metrics": Path(metrics)}
     data_set = read_data_set(settings.data.test)
     with ResultsStore(labels) as store:
-        code = digest_code(segment_units, measure, measure_events, write_report)
+        code = digest_code("stages.evaluate:evaluate")
         key = digest_of([settings.evaluate.model_dump(), data_set.digest, data_set.problems, store.digest(), code])
         if restored := restore_outputs("evaluate", key, roots):
             show_problems([*restored.problems, *complete_run(settings, metrics, output)])

@@ -50,6 +50,8 @@ def train(
     roots = {"models": folder, "metrics": Path(metrics), "curves": Path(curves)}
     if not again and (restored := restore_outputs("train", key, roots)):
         remove_other_models(model, restored.files)
+        if epochs_done(state, fingerprint):
+            remove_state(state)
         show_problems(restored.problems)
         print(f"nothing has changed that the model is computed from: kept -> {folder}")
         return

@@ -16,6 +16,7 @@ def tune(
     extract: bool = False,
     output: str = "data/tuning",
     database: str = "data/training.db",
+    again: bool = False,
 ) -> None:
     """Try combinations of settings, show them from the best to the worst, and say how to train with the best.
 
@@ -36,6 +37,7 @@ def tune(
         output: folder for metrics-summary.csv, metrics-details.csv and tuning.png; its folder work holds models, and
             can be removed while no search is running.
         database: training database that the extract stage wrote.
+        again: also try combinations that were left out because their process died.
     """
     from pathlib import Path
 
@@ -52,6 +54,7 @@ def tune(
     source = choose_source(parameters, settings, model_path, Path(database), extract, class_path)
     tuning = tune_settings(
         *(settings, test, source, Path(output), Path(output) / "work", parameters),
+        again=again,
         on_trial=lambda trial: print(trial_line(trial, metric), flush=True),
     )
     show_problems(tuning.problems)

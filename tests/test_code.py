@@ -7,12 +7,12 @@ import pytest
 
 from lib.core import code_digest
 from lib.core.code_digest import digest_code
-from lib.inference.analyzer import CODE as INFERENCE
-from lib.training.training_state import CODE as TRAINING
-from lib.training_data.extraction import CODE as EXTRACTION
+from lib.inference.analyzer import INFERENCE_CODE
+from lib.training.training_state import TRAINING_CODE
+from lib.training_data.extraction import EXTRACTION_CODE
 
 PROJECT = Path(__file__).parents[1]
-RESULTS = {"extraction": EXTRACTION, "training": TRAINING, "inference": INFERENCE}
+RESULTS = {"extraction": EXTRACTION_CODE, "training": TRAINING_CODE, "inference": INFERENCE_CODE}
 
 
 @pytest.fixture
@@ -24,7 +24,7 @@ def project(tmp_path, monkeypatch) -> Path:
 
 
 def forget() -> None:
-    code_digest._digest.cache_clear()
+    code_digest._known_digest.cache_clear()
     code_digest._module.cache_clear()
 
 
@@ -59,6 +59,7 @@ def changed_by(project: Path, file: str, old: str, new: str) -> set[str]:
         ("training/optimizer.py", '"weight_decay": 0.0', '"weight_decay": 0.1', {"training"}),
         ("models/losses.py", "(1 - frame_loss_weight) * loss", "loss", {"training"}),
         ("models/heads.py", "frames.mean(dim=2) + ", "", {"training", "inference"}),
+        ("models/precision.py", 'precision == "bf16"', "True", {"training", "inference"}),
         ("models/platt_scaling.py", "def apply_platt(", "def apply_platt(*_, ", {"inference"}),
         ("inference/findings.py", "np.float32(0), factors", "np.float32(1), factors", {"inference"}),
         ("results/results_store.py", ">= np.float32(least)", "> np.float32(least)", {"inference"}),

@@ -43,7 +43,7 @@ def stage(*sections: str, **synonyms: str) -> Callable[[Callable[..., None]], Ca
                 function(load_settings(params, values, sections[0]), **given)
                 return
             if values:
-                load_settings(params, values)  # refuses what is no setting
+                raise SettingsError(f"--{next(iter(values))}", "is no flag of this stage", "see --help")
             function(**given)
 
         extra = list(inspect.signature(command, follow_wrapped=False).parameters.values())[1:]

@@ -13,21 +13,24 @@ their values; but what is computed from settings, as a method or property of the
 import ast
 import copy
 import re
+import time
 from collections.abc import Callable, Iterator
 from functools import cache, lru_cache
 from itertools import chain
 from pathlib import Path
 from typing import NamedTuple
 
-from lib.core.digests import digest_of
+from lib.core.digests import digest_of, known_digest, state_of
 
 PROJECT = Path(__file__).parents[2]
-ROOT = "lib"
+ROOTS = ("lib.", "stages.")
 APART = ("lib.core", "lib.tracking")
 SETTINGS = "lib.config"
 SAID = re.compile(r"(Error|Problem|progress)$")
 """Calls whose arguments are for people."""
 SAID_NAMES = frozenset({"fault", "remedy"})
+JUST_NOW = 2.0
+"""Seconds in which a file may change twice and look the same."""
 HARMLESS_BASES = frozenset({"NamedTuple", "Protocol", "Generic", "ABC", "object", "Exception"})
 """Bases from outside of the project that call special methods only."""
 
@@ -64,10 +67,19 @@ def digest_code(*entries: Callable | type | str) -> str:
     Raises LookupError for an entry that is not defined in the project.
     """
     names = [entry if isinstance(entry, str) else f"{entry.__module__}:{entry.__qualname__}" for entry in entries]
-    return _digest(tuple(sorted(names)))
+    return _known_digest(tuple(sorted(names)))
 
 
 @lru_cache
+def _known_digest(entries: tuple[str, ...]) -> str:
+    """Their digest, computed only if a file of the project has changed: reading code takes 0.3 s."""
+    files = [path for root in ROOTS for path in sorted((PROJECT / root.rstrip(".")).rglob("*.py"))]
+    if time.time() - max(path.stat().st_mtime for path in files) < JUST_NOW:
+        return _digest(entries)
+    state = digest_of([[str(path), state_of(path)] for path in files])
+    return known_digest(f"code of {', '.join(entries)}", state, lambda: _digest(entries))
+
+
 def _digest(entries: tuple[str, ...]) -> str:
     places, methods = [], set()
     for entry in entries:
@@ -131,7 +143,7 @@ def _is_foreign(base: ast.expr, place: _Place) -> bool:
     if name in HARMLESS_BASES or name in _module(place.module).definitions:
         return False
     imported = _module(place.module).imports.get(name)
-    return imported is None or not imported.module.startswith(ROOT)
+    return imported is None or not imported.module.startswith(ROOTS)
 
 
 def _root_name(node: ast.expr) -> str:
@@ -167,7 +179,7 @@ def _annotation_texts(node: ast.AST) -> Iterator[str]:
 
 def _defined(place: _Place) -> _Place | None:
     """Where a name is defined in the project, followed through imports; None if it is not."""
-    if not place.module.startswith(ROOT) or not _file(place.module).is_file():
+    if not place.module.startswith(ROOTS) or not _file(place.module).is_file():
         return None
     module = _module(place.module)
     if place.name in module.definitions:

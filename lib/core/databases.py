@@ -190,25 +190,37 @@ def fix_header(path: Path, digest: str) -> None:
     Args:
         path: the file.
         digest: of its content, hex digits.
+
+    Raises EarshotError if others use the file for longer than LOCK_SECONDS.
     """
-    count = int(digest[:8], 16)
-    with closing(sqlite3.connect(path, timeout=LOCK_SECONDS, isolation_level=None)) as connection:
-        connection.execute("BEGIN EXCLUSIVE")  # nobody reads or writes the file meanwhile
-        with open(path, "r+b") as file:
-            header = bytearray(file.read(100))
-            before = bytes(header)
-            # File change counter, schema cookie, version-valid-for, SQLite's version (sqlite.org/fileformat2.html)
-            for offset, value in ((24, count), (40, count), (92, count), (96, FIXED_VERSION)):
-                struct.pack_into(">I", header, offset, value)
-            if header != before:
-                file.seek(0)
+    if _fixed_header(path, digest) == _header(path):
+        return
+    try:
+        with closing(sqlite3.connect(path, timeout=LOCK_SECONDS, isolation_level=None)) as connection:
+            connection.execute("BEGIN EXCLUSIVE")  # nobody reads or writes the file meanwhile
+            header = _fixed_header(path, digest)
+            with path.open("r+b") as file:
                 file.write(header)
+    except sqlite3.Error as error:
+        raise EarshotError(path, f"cannot be finished ({error})", "run the same command again") from None
+
+
+def _header(path: Path) -> bytes:
+    with path.open("rb") as file:
+        return file.read(100)
+
+
+def _fixed_header(path: Path, digest: str) -> bytes:
+    header, count = bytearray(_header(path)), int(digest[:8], 16)
+    # File change counter, schema cookie, version-valid-for, SQLite's version (sqlite.org/fileformat2.html)
+    for offset, value in ((24, count), (40, count), (92, count), (96, FIXED_VERSION)):
+        struct.pack_into(">I", header, offset, value)
+    return bytes(header)
 
 
 def is_as_fixed(path: Path) -> bool:
     """Whether nothing was written since fix_header: SQLite would have put down its own version."""
-    with path.open("rb") as file:
-        return file.read(100)[96:] == FIXED_VERSION.to_bytes(4, "big")
+    return _header(path)[96:] == FIXED_VERSION.to_bytes(4, "big")
 
 
 def _make(engine: Engine, kind: Kind) -> None:

@@ -5,6 +5,7 @@ import json
 import os
 import sqlite3
 import threading
+from collections.abc import Callable
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -29,14 +30,22 @@ def digest_file(path: str | Path) -> str:
 
 def digest_known_file(path: str | Path) -> str:
     """digest_file, or what it was if the file's size and time of change are as they were then."""
+    return known_digest(os.path.abspath(path), state_of(path), lambda: digest_file(path))
+
+
+def state_of(path: str | Path) -> str:
+    """Size and time of change of a file, by which one notices that it was changed."""
     status = os.stat(path)
-    state = f"{status.st_size} {status.st_mtime_ns} {status.st_ino}"
-    file = os.fsencode(os.path.abspath(path))
+    return f"{status.st_size} {status.st_mtime_ns} {status.st_ino}"
+
+
+def known_digest(subject: str, state: str, compute: Callable[[], str]) -> str:
+    """The digest of a subject, computed unless it is known from when the subject was in the same state."""
     cache = _cache(project_root().absolute() / CACHE)
-    digest = cache.get(file, state)
+    digest = cache.get(os.fsencode(subject), state)
     if digest is None:
-        digest = digest_file(path)
-        cache.put(file, state, digest)
+        digest = compute()
+        cache.put(os.fsencode(subject), state, digest)
     return digest
 
 

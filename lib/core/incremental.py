@@ -79,6 +79,9 @@ class Store(Protocol[Taken]):
     def keys(self) -> dict[str, str]:
         """Of the items whose results are there, the key by name."""
 
+    def prepare(self) -> None:
+        """Some items are new, and the first of them are being read: do what takes long before the first is written."""
+
     def keep(self, item: Item) -> list[Problem]:
         """An item's results are there already, and stay; returns the problems that were noted with them."""
 
@@ -124,6 +127,8 @@ def run(items: list[Item], job: Job[Piece], store: Store[Piece], backend: Backen
 
     outcome, committed = Outcome([], {}, []), time.monotonic()
     streams = backend(read, items, job.workers)
+    if any(item.name not in keys for item in items):
+        store.prepare()
     with progress_of_sound(job.what, len(items)) as advance:
         for item, stream in streams:
             done = _Advance(advance)

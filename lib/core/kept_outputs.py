@@ -9,7 +9,7 @@ import os
 import shutil
 import uuid
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import NamedTuple
 
@@ -19,7 +19,7 @@ from lib.core.errors import Problem
 from lib.core.files import atomic, project_root, write_json
 
 FOLDER = Path(".cache/outputs")
-KEPT = 10
+KEPT_KEYS = 10
 """Keys of a stage whose outputs are kept: those that were used last."""
 PROBLEMS = "problems.json"
 
@@ -48,17 +48,20 @@ def keep_outputs(
     try:
         with _locked(stage) as folder:
             part = folder / f".{uuid.uuid4().hex}"
-            for name, root in roots.items():
-                for file in files:
-                    if file.is_relative_to(root):
-                        target = part / name / file.relative_to(root)
-                        target.parent.mkdir(parents=True, exist_ok=True)
-                        shutil.copyfile(file, target)
-            write_json(part / PROBLEMS, problems)
-            _remove(folder / key)
-            part.rename(folder / key)
+            try:
+                for name, root in roots.items():
+                    for file in files:
+                        if file.is_relative_to(root):
+                            target = part / name / file.relative_to(root)
+                            target.parent.mkdir(parents=True, exist_ok=True)
+                            shutil.copyfile(file, target)
+                write_json(part / PROBLEMS, problems)
+                _remove(folder / key)
+                part.rename(folder / key)
+            finally:
+                shutil.rmtree(part, ignore_errors=True)
             by_use = sorted(folder.glob("[!.]*"), key=lambda path: path.stat().st_mtime, reverse=True)
-            for path in by_use[KEPT:]:
+            for path in by_use[KEPT_KEYS:]:
                 _remove(path)
     except OSError as error:
         fault = f"the outputs of {stage} cannot be kept ({error.strerror})"
@@ -67,8 +70,8 @@ def keep_outputs(
 
 
 def restore_outputs(stage: str, key: str, roots: Mapping[str, Path]) -> Restored | None:
-    """Put kept files back to where they were written, or to other roots; None if none are kept."""
-    with _locked(stage) as folder:
+    """Put kept files back to where they were written, or to other roots; None if none are kept here."""
+    with suppress(PermissionError), _locked(stage) as folder:
         kept = folder / key
         if not kept.is_dir():
             return None
@@ -83,6 +86,7 @@ def restore_outputs(stage: str, key: str, roots: Mapping[str, Path]) -> Restored
                     shutil.copyfile(file, part)
                 written.append(target)
         return Restored(written, [Problem(*each) for each in json.loads((kept / PROBLEMS).read_text(encoding="utf-8"))])
+    return None
 
 
 @contextmanager

@@ -25,7 +25,7 @@ from lib.sound.recordings import Recordings
 if TYPE_CHECKING:
     from lib.inference.predictor import Predictor
 
-CODE = (stream_windows, write_vectors)
+EMBEDDING_CODE = (stream_windows, write_vectors)
 """What shapes a store, besides what makes embeddings of spectrograms."""
 
 
@@ -38,7 +38,7 @@ def embed_recordings(recordings: Recordings, model: str | Path, settings: Settin
     """
     infer, audio = settings.infer, read_description(model_files(model)[0]).audio
     hop = hop_of(audio, infer.overlap)
-    manifest = {"hop": hop, "audio": audio.model_dump(), "code_of_windows": digest_code(*CODE)}
+    manifest = {"hop": hop, "audio": audio.model_dump(), "code_of_windows": digest_code(*EMBEDDING_CODE)}
     manifest |= made_by(model, settings)
     reader = WindowReader(audio, hop, infer.batch_size)
     items = [Item(name, path) for name, path in recordings.items()]
@@ -59,6 +59,9 @@ class _VectorStore:
 
     def keys(self) -> dict[str, str]:
         return self.store.keys()
+
+    def prepare(self) -> None:
+        self.predictor()
 
     def keep(self, item: Item) -> list[Problem]:
         return self.store.keep(item.name, printable(str(item.path)))

@@ -40,7 +40,7 @@ if TYPE_CHECKING:
 IOUS = np.arange(1, 10) / 10
 MAIN = 4
 """Index of IoU 0.5, which the figures are of."""
-METRICS = ("precision", "recall", "f1")
+EVENT_METRICS = ("precision", "recall", "f1")
 AT_ONCE = 500
 """Recordings whose labels are read and matched together."""
 
@@ -153,7 +153,9 @@ def _matches(annotated: Events, found: Events, collar: float) -> list[Pairs]:
 
 def _results(tally: _Tally, criteria: pd.DataFrame, weights: np.ndarray, classes: list[str]) -> EventResults:
     micro, macro = tally.counts(tally.recording, weights.shape[1]).drawn(weights), _macro(tally, weights, len(classes))
-    samples = {name: getattr(micro, name) for name in METRICS} | {f"macro_{name}": macro[name] for name in METRICS}
+    samples = {name: getattr(micro, name) for name in EVENT_METRICS} | {
+        f"macro_{name}": macro[name] for name in EVENT_METRICS
+    }
     table = criteria.copy()
     for name, values in samples.items():
         table[name] = values[0]
@@ -166,16 +168,16 @@ def _results(tally: _Tally, criteria: pd.DataFrame, weights: np.ndarray, classes
     numbers = {"annotated": by_class.positives, "found": by_class.tp + by_class.fp, "tp": by_class.tp}
     for name, values in numbers.items():
         class_table[name] = np.broadcast_to(values, by_class.tp.shape).ravel().astype(int)
-    for name in METRICS:
+    for name in EVENT_METRICS:
         class_table[name] = getattr(by_class, name).ravel()
-    figures = {f"event_{name}": getattr(micro, name)[:, MAIN] for name in METRICS}
+    figures = {f"event_{name}": getattr(micro, name)[:, MAIN] for name in EVENT_METRICS}
     figures = intervals.figures(figures | {"event_onset_f1": micro.f1[:, len(IOUS)]}) | {"n_events": n_annotated}
     return EventResults(figures if n_annotated else {}, table, class_table)
 
 
 def _macro(tally: _Tally, weights: np.ndarray, n_classes: int) -> dict[str, np.ndarray]:
     """Means over classes, (draws, criteria) of each metric."""
-    total = {name: np.zeros((len(weights), tally.tp.shape[1])) for name in METRICS}
+    total = {name: np.zeros((len(weights), tally.tp.shape[1])) for name in EVENT_METRICS}
     number = np.zeros((len(weights), 1))
     order = np.argsort(tally.column, kind="stable")
     bounds = np.searchsorted(tally.column[order], np.arange(n_classes + 1))
@@ -185,6 +187,6 @@ def _macro(tally: _Tally, weights: np.ndarray, n_classes: int) -> dict[str, np.n
         drawn = Counts(tp, found - tp, annotated).drawn(weights[:, tally.recording[rows]])
         defined = drawn.positives > 0
         number += defined
-        for name in METRICS:
+        for name in EVENT_METRICS:
             total[name] += np.where(defined, getattr(drawn, name), 0)
     return {name: ratio(values, number) for name, values in total.items()}

@@ -11,7 +11,7 @@ from lib.core.errors import DataSetError
 from lib.core.files import walk_files
 from lib.formats import Annotated, Reader
 from lib.sound.annotations import AnnotationRow, annotation_table
-from lib.sound.labels import RECORDINGS_FILE, RECORDINGS_HEAD, RESULTS_FILE
+from lib.sound.labels import RECORDING_COLUMNS, RECORDINGS_FILE, RESULTS_FILE
 from lib.sound.recordings import RecordingFinder, find_recordings
 
 HEAD_BYTES = 2**16
@@ -24,7 +24,9 @@ def annotation_files(folder: Path, suffix: str) -> Iterator[Path]:
 
 def _holds_results(folder: Path, file_names: list[str]) -> bool:
     """Whether a folder is one of the infer stage, of any version, even without its results store."""
-    return RESULTS_FILE in file_names or head_of(folder / RECORDINGS_FILE).startswith(RECORDINGS_HEAD)
+    return RESULTS_FILE in file_names or head_of(folder / RECORDINGS_FILE).startswith(
+        ",".join(RECORDING_COLUMNS).encode()
+    )
 
 
 def head_of(file: Path) -> bytes:

@@ -18,7 +18,7 @@ from lib.core.parallel import n_workers
 from lib.core.registry import one_of
 from lib.formats import WRITERS, LabelScheme
 from lib.inference.lazy_predictor import lazy_predictor
-from lib.inference.streams import Batch, WindowReader, hop_of, stream_windows
+from lib.inference.streams import Batch, hop_of, stream_windows, window_reader
 from lib.models.description import read_description
 from lib.models.model_files import model_files
 from lib.occurrence.occurrence_filter import OccurrenceFilter, Reason, occurrence_filter
@@ -33,7 +33,8 @@ from lib.sound.recordings import Recordings, recordings_of
 if TYPE_CHECKING:
     from lib.inference.predictor import Predictor
 
-CODE = (
+INFERENCE_CODE = (
+    "lib.inference.streams:window_reader",
     "lib.inference.streams:WindowReader.read",
     "lib.inference.findings:find_sounds",
     "lib.results.results_store:insert_parts",
@@ -75,20 +76,13 @@ def analyze(
     infer, files = settings.infer, model_files(model)
     descriptions = [read_description(file) for file in files]
     audio, classes = descriptions[0].audio, ClassList(descriptions[0].classes)
-    hop = hop_of(audio, infer.overlap)
     excluded, problems = read_excluded(infer.exclude, classes)
     place = occurrences.digest if occurrences else None
     problems += occurrences.unknown_classes(classes.names) if occurrences else []
-    code = digest_code(*CODE)
+    code = digest_code(*INFERENCE_CODE)
     manifest = manifest_of(files, descriptions, settings, occurrences=place, excluded=sorted(excluded), code=code)
     scheme = LabelScheme(classes, infer.label_field, audio.min_freq, audio.max_freq, audio.spec_duration)
-    windows = WindowReader(
-        audio=audio,
-        hop=audio.spec_duration if infer.initial_offsets else hop,
-        offsets=infer.initial_offsets and infer.initial_offsets[: len(files)],
-        batch=infer.batch_size,
-        start=infer.start_seconds,
-    )
+    windows = window_reader(audio, infer, len(files))
     items = [Item(name, path, occurrences and occurrences.key(name, path)) for name, path in recordings.items()]
     job = Job("infer", windows.read, manifest.key, "", n_workers(infer.workers))
     with sole_writer(output / RESULTS_FILE):
@@ -164,6 +158,9 @@ class _AnalysisStore:
 
     def keys(self) -> dict[str, str]:
         return self._store.keys()
+
+    def prepare(self) -> None:
+        self._predictor()
 
     def keep(self, item: Item) -> list[Problem]:
         known, path = self._known[item.name], printable(str(item.path))

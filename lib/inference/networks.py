@@ -5,9 +5,9 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from lib.core.devices import use_bf16
 from lib.core.errors import EarshotError
 from lib.models.checkpoints import load_checkpoint
+from lib.models.precision import use_bf16
 from lib.models.recognizer import fold_batch_norms
 
 

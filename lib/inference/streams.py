@@ -10,7 +10,7 @@ import numpy as np
 
 from lib.audio import reader
 from lib.audio.spectrograms import BLOCKS_AHEAD, Windows, cut_windows, level_frames, silence
-from lib.config.schema import AudioSettings
+from lib.config.schema import AudioSettings, InferSettings
 from lib.core.errors import EarshotError, Problem
 from lib.core.files import printable
 from lib.core.incremental import Progress, Source
@@ -96,6 +96,15 @@ class WindowReader:
         elif loudest == 0:
             notes.append("is silent from start to end")
         yield from (Problem(printable(str(path)), note, "check the file", lost=False) for note in notes)
+
+
+def window_reader(audio: AudioSettings, infer: InferSettings, n_models: int) -> WindowReader:
+    """What reads recordings for an ensemble of that many models. Raises EarshotError as hop_of."""
+    hop = hop_of(audio, infer.overlap)
+    if not infer.initial_offsets:
+        return WindowReader(audio, hop, infer.batch_size, infer.start_seconds)
+    offsets = infer.initial_offsets[:n_models]
+    return WindowReader(audio, audio.spec_duration, infer.batch_size, infer.start_seconds, offsets)
 
 
 def _in_turn(streams: list[Iterator[Windows]], hop: float) -> Iterator[Batch]:

@@ -12,9 +12,9 @@ import yaml
 
 from lib.results.manifest import Manifest
 from lib.results.results_store import EarlierResults
-from lib.sound.labels import RECORDINGS_FILE
+from lib.sound.labels import RECORDING_COLUMNS, RECORDINGS_FILE
 
-COLUMNS = ["recording", "path", "seconds", "status", "reason", "labels", "settings", "files", "key"]
+COLUMNS = [*RECORDING_COLUMNS, "settings", "files", "key"]
 FOLDERS = ("scores", "labels", "occurrences")
 
 

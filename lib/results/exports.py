@@ -18,9 +18,9 @@ from lib.formats import WRITERS, LabelScheme
 from lib.occurrence.occurrence_filter import Reason
 from lib.results.csv_results import has_csv_results
 from lib.results.results_store import EarlierResults, RecordingResult, ResultsStore
-from lib.sound.labels import RECORDINGS_FILE
+from lib.sound.labels import RECORDING_COLUMNS, RECORDINGS_FILE
 
-RECORDING_COLUMNS = ["recording", "path", "seconds", "status", "reason", "labels"]
+MANIFEST_FILE, OCCURRENCES_FILE = "manifest.yaml", "occurrences.csv"
 AT_ONCE = 1000
 """Recordings whose label files are replaced between two commits."""
 
@@ -48,14 +48,15 @@ class LabelFiles:
             recordings: names of those to be analyzed.
             earlier: what the folder holds.
         """
-        new = (name for name in recordings if name not in earlier.recordings)
-        paths = [path for name in new for path in self._each(name, self.formats).values()]
-        paths += self._together(set(self.formats) - set(self.formats_before)).values()
-        table = self.folder / RECORDINGS_FILE
-        if table.is_file() and not earlier.manifests and not has_csv_results(self.folder):
-            with table.open("rb") as file:
-                is_made_here = file.readline().decode(errors="replace").strip() == ",".join(RECORDING_COLUMNS)
-            paths = [] if is_made_here else [table, *paths]  # the store was removed, what it was written to was not
+        new_formats = set(self.formats) - set(self.formats_before)
+        of_known = new_formats if earlier.manifests else []  # without them, it is not known what was written
+        paths = list(self._together(new_formats).values())
+        for name in recordings:
+            paths += self._each(name, of_known if name in earlier.recordings else self.formats).values()
+        if not earlier.manifests and not has_csv_results(self.folder):
+            table, *others = (self.folder / name for name in (RECORDINGS_FILE, MANIFEST_FILE, OCCURRENCES_FILE))
+            # Where only the store was removed, the rest was made here.
+            paths = [] if _first_line(table) == ",".join(RECORDING_COLUMNS) else [table, *others, *paths]
         for path in paths:
             if path.exists():
                 fault = "was not made here and would be overwritten"
@@ -68,8 +69,9 @@ class LabelFiles:
         that a killed run leaves none that are wrong.
         """
         for result in results:
-            if not result.is_ok:
+            if not result.is_ok and result.label_files:
                 self.remove(result.name)
+                store.note_label_files(result.name, "")
         stale = [result for result in results if result.is_ok and not self._are_current(result)]
         for start in range(0, len(stale), AT_ONCE):
             part = stale[start : start + AT_ONCE]
@@ -131,10 +133,10 @@ def write_tables(store: ResultsStore, results: Collection[RecordingResult], labe
     written last, with a digest of what all of them were made of.
     """
     folder, together = label_files.folder, label_files.together()
-    table, occurrences, manifest = (folder / name for name in (RECORDINGS_FILE, "occurrences.csv", "manifest.yaml"))
+    table, occurrences, manifest = (folder / name for name in (RECORDINGS_FILE, OCCURRENCES_FILE, MANIFEST_FILE))
     label_files.remove_together()
-    if not store.manifest.occurrences:
-        occurrences.unlink(missing_ok=True)
+    if not store.manifest.occurrences and _first_line(occurrences) == ",".join(Reason._fields):
+        occurrences.unlink()
     paths = [table, *together.values(), *([occurrences] if store.manifest.occurrences else [])]
     text = f"{store.manifest.text()}tables: {digest_of([store.digest(), digest_code(write_tables)])}\n"
     if all(path.is_file() for path in [*paths, manifest]) and manifest.read_bytes() == text.encode():
@@ -153,6 +155,14 @@ def write_tables(store: ResultsStore, results: Collection[RecordingResult], labe
         texts = (reason._replace(value="" if reason.value is None else f"{reason.value:.6g}") for reason in reasons)  # type: ignore[arg-type]
         write_csv(occurrences, Reason._fields, texts)
     write_text(manifest, text)
+
+
+def _first_line(file: Path) -> str:
+    try:
+        with file.open("rb") as content:
+            return content.readline().decode(errors="replace").strip()
+    except OSError:
+        return ""
 
 
 def _duration_and_status(seconds: float | None) -> tuple[str, str]:

@@ -118,7 +118,8 @@ class RecordingResult(NamedTuple):
         seconds: its duration; None: it could not be analyzed.
         problems: why, or what is unusual about it.
         key: digest of all that its results depend on.
-        label_files: digest of what its label files were made of; "": they are missing, or being replaced.
+        label_files: digest of what its label files were made of; "": they are missing, or being replaced. Of one that
+            failed, "" tells that it has none.
     """
 
     name: str
@@ -283,7 +284,10 @@ class ResultsStore:
     def write_failure(self, name: str, path: str, problem: Problem) -> None:
         """Note that a recording could not be analyzed, in place of what is there of it."""
         row = self._new_row(name, path, [problem])
-        if [row] != [before._asdict() for before in self._rows(select(_recording).filter_by(Name=name))]:
+        before = next(self._rows(select(_recording).filter_by(Name=name)), None)
+        if before is not None and (before.Key or before.LabelFiles):
+            row["LabelFiles"] = "to be removed"
+        if before is None or row != before._asdict():
             self._replace(row)
 
     def _new_row(self, name: str, path: str, problems: list[Problem]) -> dict[str, Any]:

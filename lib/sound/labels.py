@@ -11,7 +11,7 @@ RESULTS_FILE = "results.db"
 """The results store in a folder of labels, which marks it as what the infer stage wrote; see lib.results."""
 RECORDINGS_FILE = "recordings.csv"
 """The table of what became of each recording in such a folder, which marks it if the store is gone."""
-RECORDINGS_HEAD = b"recording,path,"
+RECORDING_COLUMNS = ["recording", "path", "seconds", "status", "reason", "labels"]
 """How that table begins."""
 
 

@@ -32,7 +32,7 @@ from lib.sound.grid import expand_ranges
 from lib.sound.labels import RESULTS_FILE
 
 COLUMNS = ["recording", "name", "start_time", "end_time", "score"]
-RECORDING_COLUMNS = ["recording", "seconds", "status", "reason"]
+DURATION_COLUMNS = ["recording", "seconds", "status", "reason"]
 SAME = 0.01
 """Seconds by which times in label files may differ that are the same: they are rounded."""
 UNMERGED = "run inference with a threshold of 0 and without merging labels"
@@ -184,7 +184,7 @@ def _read_manifest(folder: Path) -> dict[str, Any]:
 
 def _read_durations(path: Path) -> tuple[dict[str, float], dict[str, str]]:
     """Durations (s) and failures of recordings that infer listed."""
-    if not path.is_file() or not set(RECORDING_COLUMNS) <= set(_header(path)):
+    if not path.is_file() or not set(DURATION_COLUMNS) <= set(_header(path)):
         return {}, {}
     rows = read_csv(path, []).set_index("recording")
     seconds = pd.to_numeric(rows["seconds"], errors="coerce")

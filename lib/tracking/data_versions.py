@@ -11,7 +11,7 @@ import yaml
 
 from lib.config.schema import Settings
 
-CODE = ("lib", "stages", "dvc.yaml")
+VERSIONED = ("lib", "stages", "dvc.yaml")
 LONGEST_VALUE = 6000
 """Characters; MLflow's limit for a param."""
 
@@ -36,7 +36,7 @@ def read_commit() -> str | None:
 
 def commit_tags() -> dict[str, str]:
     """Tags of an MLflow run: the commit, and whether the code differs from it."""
-    sha, changes = read_commit(), _git("status", "--porcelain", "--", *CODE)
+    sha, changes = read_commit(), _git("status", "--porcelain", "--", *VERSIONED)
     return {"mlflow.source.git.commit": sha, "git.dirty": str(bool(changes)).lower()} if sha else {}
 
 
@@ -56,7 +56,7 @@ def read_data_versions(lock: str | Path = "dvc.lock", leave_out: str | None = No
         for name, stage in stages.items()
         if name != leave_out
         for entry in (*stage.get("deps", ()), *stage.get("outs", ()))
-        if "md5" in entry and entry["path"].split("/")[0] not in CODE
+        if "md5" in entry and entry["path"].split("/")[0] not in VERSIONED
     }
 
 

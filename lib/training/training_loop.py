@@ -19,10 +19,11 @@ from torch import Tensor
 
 from lib.audio.augment.augmentation import Augmentation
 from lib.config.schema import TrainSettings
-from lib.core.devices import choose_device, use_bf16
+from lib.core.devices import choose_device
 from lib.core.errors import EarshotError
 from lib.core.progress import progress
 from lib.models.losses import recognition_loss, weigh_classes
+from lib.models.precision import use_bf16
 from lib.models.recognizer import Recognizer
 from lib.training.batches import load_batches
 from lib.training.learning_rate_schedule import learning_rate

@@ -12,7 +12,7 @@ from lib.core.errors import EarshotError, SettingsError
 from lib.core.files import atomic
 from lib.training_data.training_tables import FILE
 
-CODE = ("lib.training.trainer:train_models", "lib.training.trainer:save_models")
+TRAINING_CODE = ("lib.training.trainer:train_models", "lib.training.trainer:save_models")
 """The functions that compute a model."""
 
 
@@ -27,7 +27,7 @@ def training_fingerprint(database: str | Path, settings: TrainSettings) -> str:
 
 def settings_digest(settings: TrainSettings) -> str:
     """Digest of all but the data that the result of a training depends on. Raises SettingsError as start_digest."""
-    return digest_of([settings.model_dump(exclude={"workers"}), start_digest(settings), digest_code(*CODE)])
+    return digest_of([settings.model_dump(exclude={"workers"}), start_digest(settings), digest_code(*TRAINING_CODE)])
 
 
 def start_digest(settings: TrainSettings) -> str | None:

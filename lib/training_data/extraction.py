@@ -32,7 +32,7 @@ from lib.sound.grid import expand_ranges, n_windows, windows_with_event
 from lib.training_data import training_tables as tables
 from lib.training_data.spectrogram_codec import encode
 
-CODE = ("lib.training_data.extraction:read_windows", "lib.training_data.extraction:_WindowStore.write")
+EXTRACTION_CODE = ("lib.training_data.extraction:read_windows", "lib.training_data.extraction:_WindowStore.write")
 """What computes the rows of a recording, by name."""
 WINDOWS_AT_ONCE = 64
 END_TOLERANCE = 0.1
@@ -85,7 +85,7 @@ def extract_windows(
         what="extract",
         read=lambda source: read_windows(source, audio, settings),
         settings=[audio.model_dump(), chosen],
-        code=digest_code(*CODE),
+        code=digest_code(*EXTRACTION_CODE),
         workers=n_workers(settings.workers),
     )
     with sole_writer(database), usable(database, tables.FILE):
@@ -238,6 +238,9 @@ class _WindowStore:
         columns = tables.recording.c
         rows = self._connection.execute(select(columns.Name, columns.Key).where(columns.Key.is_not(None)))
         return {name: key for name, key in rows}
+
+    def prepare(self) -> None:
+        pass
 
     def keep(self, item: Item) -> list[Problem]:
         columns = tables.recording.c

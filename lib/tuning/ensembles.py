@@ -28,7 +28,7 @@ from lib.models.description import description_file
 from lib.tuning.model_scores import ModelScores
 from lib.tuning.tuning_metrics import AREAS
 
-METRICS = (*AREAS, "precision", "recall", "f1", "best_f1", "accuracy")
+ENSEMBLE_METRICS = (*AREAS, "precision", "recall", "f1", "best_f1", "accuracy")
 
 
 class Ensemble(NamedTuple):
@@ -51,13 +51,13 @@ class Ensemble(NamedTuple):
 def metric_name(name: str) -> str:
     """A figure of the evaluation by its name, with or without `_auc`. Raises SettingsError."""
     for candidate in (name, f"{name}_auc"):
-        if candidate in METRICS:
+        if candidate in ENSEMBLE_METRICS:
             return candidate
-    raise SettingsError(f"metric = {name!r}", f"must be one of {', '.join(METRICS)}")
+    raise SettingsError(f"metric = {name!r}", f"must be one of {', '.join(ENSEMBLE_METRICS)}")
 
 
 def evaluate_ensemble(models: ModelScores, chosen: Iterable[int], metric: str, threshold: float = 0.5) -> float:
-    """A figure (one of METRICS) of the mean scores of the chosen models. Raises EarshotError if it is undefined."""
+    """One of ENSEMBLE_METRICS, of the mean scores of the chosen models. Raises EarshotError if it is undefined."""
     units, parts = models.units, [models.scores[index] for index in chosen]
     if metric in AREAS:
         value = _area(units, parts, metric)

@@ -26,7 +26,7 @@ from lib.results.manifest import WITHOUT_EFFECT
 from lib.results.results_store import ResultsStore
 from lib.sound.labels import RESULTS_FILE
 
-KEPT = 30 * 24 * 3600
+KEPT_SECONDS = 30 * 24 * 3600
 """Seconds for which stores are kept after their last use."""
 ALL_SCORES = {"infer.csv_min_score": 0.0, "infer.start_seconds": 0.0, "infer.exclude": None}
 NO_LABELS = {"infer.formats": [], "infer.min_score": 1.0, "infer.class_thresholds": False, "infer.merge_labels": True}
@@ -140,5 +140,5 @@ def _difference(units: Units, others: Units) -> str:
 
 def _remove_old_stores(folder: Path) -> None:
     for store in folder.glob(f"*/results/{RESULTS_FILE}"):
-        if store.stat().st_mtime < time.time() - KEPT:
+        if store.stat().st_mtime < time.time() - KEPT_SECONDS:
             shutil.rmtree(store.parents[1])

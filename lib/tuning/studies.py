@@ -32,7 +32,7 @@ from lib.core.databases import SQLITE, database_of
 from lib.core.errors import EarshotError, Problem, SettingsError
 from lib.core.files import without_password
 from lib.tuning.search_space import Values, combination_key, shown, values_of
-from lib.tuning.tuning_metrics import METRICS
+from lib.tuning.tuning_metrics import TUNE_METRICS
 
 POLL_SECONDS = 1.0
 """How often a process with nothing left to try checks whether the others have finished."""
@@ -67,7 +67,7 @@ class Trial:
 
     def scores(self, metric: str) -> list[float]:
         """The score of each run."""
-        return [fmean(figures[name] for name in METRICS[metric]) for figures in self.figures]
+        return [fmean(figures[name] for name in TUNE_METRICS[metric]) for figures in self.figures]
 
     def score(self, metric: str) -> float:
         """The mean of the runs' scores."""
@@ -93,7 +93,7 @@ class Objective:
     Args:
         measure: returns the figures of a run; raises EarshotError if the combination cannot be used.
         key: returns a digest of everything that the figures of a run depend on.
-        metric: which combinations are compared by, one of METRICS.
+        metric: which combinations are compared by, one of TUNE_METRICS.
         runs: how many of each combination.
     """
 
@@ -203,6 +203,11 @@ class Search:
         """The trials that are done already."""
         return list(self._done_trials().values())
 
+    def forget_abandoned(self) -> None:
+        """Let combinations be tried again whose process died more than RETRIES times."""
+        for key in self._abandoned():
+            self._study.set_user_attr(ABANDONED + key, None)
+
     def run(self, done: Sequence[Trial] = ()) -> Iterator[Trial | Problem]:
         """Try the combinations that are not done; yields each as soon as it is done, whoever did it.
 
@@ -226,7 +231,7 @@ class Search:
             for key in self._abandoned():
                 if key not in yielded:
                     fault = f"its process died {1 + RETRIES} times, perhaps for want of memory"
-                    remedy = "take it out of tune.space, or give another tune.study to try it again"
+                    remedy = "give it more memory, and --again to try it again"
                     self._faults.setdefault(key, EarshotError("", fault, remedy))
             for key, error in list(self._faults.items())[n_problems:]:
                 number, values = self._plan[key]
@@ -320,7 +325,7 @@ class Search:
     def _abandoned(self) -> list[str]:
         """Combinations that no process shall try again."""
         attributes = self._study.user_attrs
-        return [key for key in self._plan if ABANDONED + key in attributes]
+        return [key for key in self._plan if attributes.get(ABANDONED + key) is not None]
 
     def _done_trials(self) -> dict[str, Trial]:
         """Trials that are done, by combination, in the order of the plan."""

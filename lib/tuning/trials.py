@@ -32,17 +32,14 @@ from lib.core.progress import quiet
 from lib.evaluation.segment_metrics import measure
 from lib.evaluation.units import segment_units
 from lib.formats.data_sets import DataSet, read_data_set
-from lib.inference.analyzer import CODE as INFERENCE
-from lib.inference.analyzer import analyze
+from lib.inference.analyzer import INFERENCE_CODE, analyze
 from lib.models.model_files import model_files
 from lib.occurrence.occurrence_filter import occurrence_filter
 from lib.results.results_store import ResultsStore
 from lib.training.trainer import Trainer
-from lib.training.training_state import CODE as TRAINING
-from lib.training.training_state import settings_digest
+from lib.training.training_state import TRAINING_CODE, settings_digest
 from lib.training_data import training_tables
-from lib.training_data.extraction import CODE as EXTRACTION
-from lib.training_data.extraction import extract_windows
+from lib.training_data.extraction import EXTRACTION_CODE, extract_windows
 from lib.tuning.search_space import sections_of, with_values
 from lib.tuning.studies import Figures, Run
 from lib.tuning.tuning_metrics import AREAS
@@ -72,7 +69,7 @@ class ModelSource:
         if self.model is not None:
             return digest_of([digest_file(file) for file in model_files(self.model)])
         if self.recordings is not None:
-            return digest_of([self.recordings.digest, digest_code(*EXTRACTION)])
+            return digest_of([self.recordings.digest, digest_code(*EXTRACTION_CODE)])
         try:
             return digest_known_file(self.database or "")
         except OSError:
@@ -136,8 +133,8 @@ class Bench:
     @cached_property
     def digest(self) -> str:
         """Digest of what is the same for all runs: data and code."""
-        code = digest_code(*INFERENCE, segment_units, measure)
-        training = "" if self.source.model else digest_code(*TRAINING)
+        code = digest_code(*INFERENCE_CODE, segment_units, measure)
+        training = "" if self.source.model else digest_code(*TRAINING_CODE)
         return digest_of([self.source.digest, self.test.digest, code, training])
 
     def settings_of(self, run: Run) -> Settings:

@@ -59,6 +59,7 @@ def tune_settings(
     scratch: Path,
     space: Sequence[Parameter],
     track: bool = True,
+    again: bool = False,
     on_trial: Callable[[Trial], None] = lambda trial: None,
 ) -> Tuning:
     """Search a space as settings.tune says. Called again, it resumes an interrupted search.
@@ -69,6 +70,7 @@ def tune_settings(
         scratch: folder for models and training databases.
         space: instead of settings.tune.space.
         track: keep runs in MLflow; what fails of that is a Problem.
+        again: also try combinations that were left out because their process died.
         on_trial: called with each trial that is done during this search.
 
     Raises EarshotError if no combination can be used.
@@ -80,6 +82,8 @@ def tune_settings(
     objective = Objective(bench.measure, bench.key, tune.metric, tune.runs)
     problems += _incomparable(space)
     search = Search(combinations, objective, space, open_storage(tune.storage), study)
+    if again:
+        search.forget_abandoned()
     study_run = None
     if track:
         with passing_over(problems):

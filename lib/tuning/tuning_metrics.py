@@ -13,9 +13,9 @@ def _areas_of(metric: str) -> tuple[str, ...]:
     return tuple(f"{average}_{curve}_auc" for average in averages)
 
 
-METRICS = {metric: _areas_of(metric) for metric in get_args(TuneMetric)}
+TUNE_METRICS = {metric: _areas_of(metric) for metric in get_args(TuneMetric)}
 """What trials can be compared by: the mean of these figures."""
-AREAS = tuple(dict.fromkeys(chain.from_iterable(METRICS.values())))
+AREAS = tuple(dict.fromkeys(chain.from_iterable(TUNE_METRICS.values())))
 """What each run of a trial measures."""
 
 

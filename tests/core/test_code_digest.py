@@ -92,7 +92,7 @@ def project(tmp_path, monkeypatch) -> Path:
 
 
 def forget() -> None:
-    code_digest._digest.cache_clear()
+    code_digest._known_digest.cache_clear()
     code_digest._module.cache_clear()
 
 

@@ -7,6 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 from sqlalchemy import Column, Integer, MetaData, Table, Text, insert, select
 
+from lib.core import databases
 from lib.core.databases import Kind, fix_header, open_database, sole_writer, usable, whole_or_nothing
 from lib.core.errors import EarshotError
 
@@ -129,3 +130,16 @@ def test_a_header_is_fixed_between_what_other_connections_write(path):
         connection.execute(insert(BIRD).values(Name="gull"))
         assert connection.exec_driver_sql("PRAGMA integrity_check").scalar() == "ok"
     assert len(names(path)) == 101
+
+
+def test_a_header_that_is_right_needs_no_lock_and_a_file_that_stays_in_use_is_an_error(path, monkeypatch):
+    monkeypatch.setattr(databases, "LOCK_SECONDS", 0.1)
+    with open_database(path, KIND, create=True).begin() as connection:
+        connection.execute(insert(BIRD).values(Name="tern"))
+    fix_header(path, "0123456789abcdef")
+    with open_database(path, KIND, create=False).connect() as connection:
+        connection.exec_driver_sql("BEGIN")
+        connection.execute(select(BIRD.c.Name)).first()  # a reader until the transaction ends
+        fix_header(path, "0123456789abcdef")
+        with pytest.raises(EarshotError, match="is locked"):
+            fix_header(path, "fedcba9876543210")

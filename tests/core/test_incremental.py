@@ -16,10 +16,13 @@ class Shelf:
     def __init__(self) -> None:
         self.results: dict[str, tuple[str, list[str]]] = {}
         self.kept: list[str] = []
-        self.commits = 0
+        self.commits = self.prepared = 0
 
     def keys(self) -> dict[str, str]:
         return {name: key for name, (key, _) in self.results.items()}
+
+    def prepare(self) -> None:
+        self.prepared += 1
 
     def keep(self, item: Item) -> list[Problem]:
         self.kept.append(item.name)
@@ -79,6 +82,7 @@ def test_what_was_computed_from_the_same_is_kept(items):
     shelf = Shelf()
     run(items, job(), shelf)
     assert run(items, job(), shelf).new == [] and shelf.kept == ["a", "bb", "ccc", "d"]
+    assert shelf.prepared == 1  # by the run that found new items
 
 
 @pytest.mark.parametrize("change", [{"settings": "others"}, {"code": "another"}], ids=["other settings", "other code"])

@@ -36,7 +36,7 @@ def test_outputs_come_back_under_their_key_to_whatever_place_with_what_was_to_sa
 
 
 def test_only_the_keys_used_last_are_kept(project, monkeypatch):
-    monkeypatch.setattr(kept_outputs, "KEPT", 2)
+    monkeypatch.setattr(kept_outputs, "KEPT_KEYS", 2)
     path = project / "a.txt"
     for key in ("one", "two", "three"):
         path.write_text(key)
@@ -58,6 +58,7 @@ def test_outputs_that_cannot_be_kept_are_a_problem_and_no_error(project):
     (problem,) = keep_outputs("train", "key", {"text": path}, [path], [])
     assert "cannot be kept (No such file or directory)" in str(problem)
     assert restore_outputs("train", "key", {"text": path}) is None
+    assert [path.name for path in (project / FOLDER / "train").iterdir()] == [".lock"]
 
 
 def test_processes_that_keep_and_restore_the_same_at_a_time_get_all_of_it(project):

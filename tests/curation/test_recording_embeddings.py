@@ -9,7 +9,13 @@ from lib.core import code_digest, incremental
 from lib.core.databases import sole_writer
 from lib.core.errors import EarshotError
 from lib.curation.embedding_store import EmbeddingStore
-from lib.curation.recording_embeddings import CODE, check_model, embed_batches, embed_recordings, write_parquet
+from lib.curation.recording_embeddings import (
+    EMBEDDING_CODE,
+    check_model,
+    embed_batches,
+    embed_recordings,
+    write_parquet,
+)
 from lib.inference.predictor import Predictor
 from lib.sound.recordings import recordings_of
 from tests.curation.builders import HOP, embed, rows, settings
@@ -129,9 +135,9 @@ def test_a_model_that_cannot_be_used_leaves_the_embeddings_as_they_were(recordin
 
 def test_code_that_makes_embeddings_is_part_of_their_key(tmp_path, monkeypatch):
     def digest():
-        code_digest._digest.cache_clear()
+        code_digest._known_digest.cache_clear()
         code_digest._module.cache_clear()
-        return code_digest.digest_code(*CODE, embed_batches)
+        return code_digest.digest_code(*EMBEDDING_CODE, embed_batches)
 
     shutil.copytree(code_digest.PROJECT / "lib", tmp_path / "lib", ignore=shutil.ignore_patterns("__pycache__"))
     before = digest()

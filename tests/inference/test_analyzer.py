@@ -20,11 +20,11 @@ from lib.core import code_digest, incremental, progress
 from lib.core.digests import digest_file
 from lib.core.errors import EarshotError, SettingsError
 from lib.formats import WRITERS, parquet
-from lib.inference.analyzer import CODE, analyze
+from lib.inference.analyzer import INFERENCE_CODE, analyze
 from lib.inference.predictor import Predictor
 from lib.models.description import Calibration
 from lib.occurrence.occurrence_database import write_database
-from lib.occurrence.occurrence_filter import occurrence_filter
+from lib.occurrence.occurrence_filter import Reason, occurrence_filter
 from lib.occurrence.occurrence_pickler import OccurrencePickler
 from lib.occurrence.occurrence_table import COLUMNS, read_occurrences
 from lib.results.results_store import ResultsStore
@@ -339,9 +339,9 @@ def test_a_run_that_changes_nothing_does_not_import_torch(folder, tmp_path):
 
 def test_code_that_makes_results_is_part_of_their_key(tmp_path, monkeypatch):
     def digest():
-        code_digest._digest.cache_clear()
+        code_digest._known_digest.cache_clear()
         code_digest._module.cache_clear()
-        return code_digest.digest_code(*CODE)
+        return code_digest.digest_code(*INFERENCE_CODE)
 
     shutil.copytree(code_digest.PROJECT / "lib", tmp_path / "lib", ignore=shutil.ignore_patterns("__pycache__"))
     before = digest()
@@ -482,15 +482,31 @@ def test_other_recordings_stay_with_label_files_like_those_of_these(folder, apar
     assert (output / "raven/long.selections.txt").is_file() and not (output / "long.txt").exists()
 
 
-@pytest.mark.parametrize("name", ["labels.csv", "long.txt", "recordings.csv"])
+@pytest.mark.parametrize("name", ["labels.csv", "long.txt", "recordings.csv", "manifest.yaml"])
 def test_a_file_that_was_not_made_here_is_not_overwritten(folder, tmp_path, name):
     (tmp_path / name).write_text("mine")
     with pytest.raises(EarshotError, match=rf"{name}: was not made here and would be overwritten"):
         run(folder / "field", folder / "pool", tmp_path, formats=["audacity", "csv"])
     assert files_of(tmp_path) == {name: b"mine"}
-    if name != "recordings.csv":
+    if name not in ("recordings.csv", "manifest.yaml"):
         run(folder / "field", folder / "pool", tmp_path, formats=["json"])
         assert (tmp_path / name).read_text() == "mine"
+        with pytest.raises(EarshotError, match=rf"{name}: was not made here and would be overwritten"):
+            run(folder / "field", folder / "pool", tmp_path, formats=["audacity", "csv"])
+
+
+def test_labels_by_hand_of_a_recording_that_cannot_be_read_stay(folder, tmp_path):
+    (tmp_path / "field").mkdir()
+    shutil.copy(folder / "field/long.wav", tmp_path / "field/good.wav")
+    (tmp_path / "field/bad.wav").write_bytes(b"")
+    run(tmp_path / "field", folder / "pool", tmp_path / "out")
+    (tmp_path / "out/bad.txt").write_text("0\t1\tbird\n")
+    for _ in range(2):
+        run(tmp_path / "field", folder / "pool", tmp_path / "out")
+        assert (tmp_path / "out/bad.txt").read_text() == "0\t1\tbird\n"
+    (tmp_path / "field/good.wav").write_bytes(b"")
+    run(tmp_path / "field", folder / "pool", tmp_path / "out")
+    assert not (tmp_path / "out/good.txt").exists()  # which was made here
 
 
 def test_recordings_of_the_same_name_have_separate_results(folder, tmp_path):
@@ -537,7 +553,8 @@ def write_csv_results(output, whole, names, is_killed=False):
         del manifest["tables"], manifest["start_seconds"]
         manifest["infer"]["formats"] = ["audacity", "raven", "json"]
         files["manifest.yaml"] = yaml.safe_dump(manifest)
-        files |= dict.fromkeys(("scores.csv", "occurrences.csv", "labels.selections.txt", "labels.json"), "recording\n")
+        files |= dict.fromkeys(("scores.csv", "labels.selections.txt", "labels.json"), "recording\n")
+        files["occurrences.csv"] = f"{','.join(Reason._fields)}\n"
     for name, text in files.items():
         (output / name).parent.mkdir(parents=True, exist_ok=True)
         (output / name).write_text(text)

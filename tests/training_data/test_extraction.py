@@ -225,7 +225,7 @@ def test_recordings_are_extracted_again_once_the_code_that_makes_their_rows_chan
     assert before in text
     path.write_text(text.replace(before, after))
     monkeypatch.setattr(code_digest, "PROJECT", tmp_path)
-    for name in ("_digest", "_module"):  # which remember the project's own code
+    for name in ("_known_digest", "_module"):  # which remember the project's own code
         monkeypatch.setattr(code_digest, name, cache(getattr(code_digest, name).__wrapped__))
     assert extract_folder(folder, database)[1] == n_expected
 

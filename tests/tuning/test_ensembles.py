@@ -33,7 +33,7 @@ def models_of(n_models=4, n_recordings=6, n_classes=3, seed=0):
     return ModelScores([f"{k}.pt" for k in range(n_models)], units, scores)
 
 
-@pytest.mark.parametrize("metric", [name for name in ensembles.METRICS if name != "accuracy"])
+@pytest.mark.parametrize("metric", [name for name in ensembles.ENSEMBLE_METRICS if name != "accuracy"])
 def test_the_score_is_the_figure_of_the_evaluation_for_mean_scores(metric):
     models = models_of()
     score = ensembles.evaluate_ensemble(models, [0, 2], metric, threshold=0.5)

@@ -15,7 +15,7 @@ from lib.core.digests import digest_of
 from lib.core.errors import EarshotError, Problem, SettingsError
 from lib.tuning.search_space import combination_key, plan, read_space
 from lib.tuning.studies import Objective, Run, Search, StudyStorage, Trial, open_storage
-from lib.tuning.tuning_metrics import METRICS
+from lib.tuning.tuning_metrics import TUNE_METRICS
 
 PROJECT = Path(__file__).parents[2]
 HEARTBEAT, GRACE = 1, 3  # seconds
@@ -61,11 +61,13 @@ def key(run: Run) -> str:
     return digest_of([run.values, run.number])
 
 
-def run_search(url, measure, runs=1, entries=SPACE, trials=0, metric="macro_pr", study="study"):
+def run_search(url, measure, runs=1, entries=SPACE, trials=0, metric="macro_pr", study="study", again=False):
     space = read_space(entries)
     combinations, _ = plan(space, trials, study, Settings())
     storage = open_storage(url, HEARTBEAT, GRACE)
     search = Search(combinations, Objective(measure, key, metric, runs), space, storage, study)
+    if again:
+        search.forget_abandoned()
     done = search.done()
     return [*done, *search.run(done)]
 
@@ -119,7 +121,7 @@ def test_scores_are_means_of_the_metric_s_figures():
         "combo_pr": 0.5,
         "combo_roc": 0.85,
     }
-    assert {metric: round(trial.score(metric), 6) for metric in METRICS} == expected
+    assert {metric: round(trial.score(metric), 6) for metric in TUNE_METRICS} == expected
 
 
 def test_what_was_measured_is_not_measured_again_for_more_trials_runs_values_or_another_metric(url):
@@ -253,6 +255,7 @@ def test_combination_that_kills_its_process_is_left_out_in_the_end_and_the_other
         trial, problem = run_search(url, measured, entries=TWO)
         assert trial.values == {"dropout": 0.1, "head": "sed"} and measured.runs == []
         assert "trial 1 (dropout = 0.1, head = pool): its process died 3 times" in str(problem)
+    assert len(run_search(url, measured, entries=TWO, again=True)) == 2 and len(measured.runs) == 1
 
 
 def test_combination_that_only_another_process_wants_is_not_tried(url):
