@@ -15,31 +15,43 @@ PROJECT = Path(__file__).parents[1]
 RESULTS = {"extraction": EXTRACTION_CODE, "training": TRAINING_CODE, "inference": INFERENCE_CODE}
 
 
-@pytest.fixture
-def project(tmp_path, monkeypatch) -> Path:
-    shutil.copytree(PROJECT / "lib", tmp_path / "lib", ignore=shutil.ignore_patterns("__pycache__"))
-    monkeypatch.setattr(code_digest, "PROJECT", tmp_path)
-    yield tmp_path
-    forget()
+@pytest.fixture(scope="module")
+def project(tmp_path_factory) -> Path:
+    """A copy of the project's code, to edit."""
+    folder = tmp_path_factory.mktemp("project")
+    shutil.copytree(PROJECT / "lib", folder / "lib", ignore=shutil.ignore_patterns("__pycache__"))
+    return folder
+
+
+@pytest.fixture(scope="module")
+def changed_by(project):
+    """A function that makes an edit, returns the results that it changes, and takes it back."""
+
+    def digests() -> dict[str, str]:
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(code_digest, "PROJECT", project)
+            forget()
+            values = {name: digest_code(*entries) for name, entries in RESULTS.items()}
+        forget()
+        return values
+
+    before = digests()
+
+    def changed_by(file: str, old: str, new: str) -> set[str]:
+        path = project / "lib" / file
+        content = path.read_text(encoding="utf-8")
+        assert old in content
+        path.write_text(content.replace(old, new, 1), encoding="utf-8")
+        after = digests()
+        path.write_text(content, encoding="utf-8")
+        return {name for name in RESULTS if before[name] != after[name]}
+
+    return changed_by
 
 
 def forget() -> None:
     code_digest._known_digest.cache_clear()
     code_digest._module.cache_clear()
-
-
-def changed_by(project: Path, file: str, old: str, new: str) -> set[str]:
-    """The results that an edit changes."""
-    digests = []
-    for text in (None, new):
-        if text is not None:
-            path = project / "lib" / file
-            content = path.read_text(encoding="utf-8")
-            assert content.count(old) >= 1
-            path.write_text(content.replace(old, new, 1), encoding="utf-8")
-        forget()
-        digests.append({name: digest_code(*entries) for name, entries in RESULTS.items()})
-    return {name for name in RESULTS if digests[0][name] != digests[1][name]}
 
 
 @pytest.mark.parametrize(
@@ -65,8 +77,8 @@ def changed_by(project: Path, file: str, old: str, new: str) -> set[str]:
         ("results/results_store.py", ">= np.float32(least)", "> np.float32(least)", {"inference"}),
     ],
 )
-def test_a_changed_formula_changes_what_is_computed_with_it_and_nothing_else(project, file, old, new, results):
-    assert changed_by(project, file, old, new) == results
+def test_a_changed_formula_changes_what_is_computed_with_it_and_nothing_else(changed_by, file, old, new, results):
+    assert changed_by(file, old, new) == results
 
 
 @pytest.mark.parametrize(
@@ -80,5 +92,5 @@ def test_a_changed_formula_changes_what_is_computed_with_it_and_nothing_else(pro
         ("core/progress.py", "LINE_SECONDS = 15.0", "LINE_SECONDS = 5.0"),
     ],
 )
-def test_what_computes_no_results_changes_none(project, file, old, new):
-    assert changed_by(project, file, old, new) == set()
+def test_what_computes_no_results_changes_none(changed_by, file, old, new):
+    assert changed_by(file, old, new) == set()
