@@ -1,3 +1,4 @@
+import gc
 import os
 import subprocess
 import sys
@@ -9,6 +10,7 @@ from lib.core.databases import SQLITE
 from lib.tracking.mlflow_store import ensure_store
 
 PROJECT = Path(__file__).parents[1]
+gc.set_threshold(100_000, 20, 20)  # as stages do: imports leave a million objects, among which it looks for garbage
 
 
 @pytest.fixture(scope="session")

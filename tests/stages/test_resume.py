@@ -11,10 +11,8 @@ import pytest
 import torch
 
 from stages.extract import extract
-from stages.infer import infer
 from stages.train import train
-from tests.models.builders import save_random_model
-from tests.training_data.builders import AUDIO, dump, write_data_set, write_params
+from tests.training_data.builders import dump, write_data_set, write_params
 
 N_RECORDINGS = 160
 
@@ -130,22 +128,3 @@ def test_killed_training_ends_like_an_undisturbed_one(params, tmp_path, monkeypa
     train(**arguments("whole"))
     for file in ("model.pt", "model.json", "train.csv", "train.json"):
         assert (tmp_path / "killed" / file).read_bytes() == (tmp_path / "whole" / file).read_bytes()
-
-
-def test_killed_inference_ends_like_an_undisturbed_one(data_set, params, tmp_path, capsys, monkeypatch):
-    monkeypatch.setenv("DVC_STAGE", "infer")  # where bytes count
-    model, output, whole = tmp_path / "model.pt", tmp_path / "killed", tmp_path / "whole"
-    save_random_model(model, AUDIO)
-    arguments = {"recordings": str(data_set), "model": str(model), "params": str(params), "formats": "scores,raven"}
-    results = output / "results.db"
-    kill_when(lambda: count(results), "infer", output=str(output), **arguments)
-    assert 0 < count(results) < N_RECORDINGS
-    assert not (output / "scores.csv").exists()
-    infer(output=str(output), **arguments)
-    assert 0 < n_new_in(capsys) < N_RECORDINGS
-    infer(output=str(whole), **arguments)
-    first, second = (
-        {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
-        for folder in (output, whole)
-    )
-    assert first == second

@@ -240,7 +240,7 @@ def test_processes_that_join_do_not_postpone_the_takeover_of_a_dead_trial(url):
         run_search(url, Measured(), entries=ONE)
         ends.append(time.monotonic())
 
-    begin, n_joining = time.monotonic(), 4 * GRACE
+    begin, n_joining = time.monotonic(), 3 * GRACE
     with ThreadPoolExecutor(n_joining) as joining:
         list(joining.map(join, range(n_joining)))
     assert GRACE - 1 < min(ends) - begin < 2 * GRACE + 1
