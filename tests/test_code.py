@@ -7,12 +7,21 @@ import pytest
 
 from lib.core import code_digest
 from lib.core.code_digest import digest_code
+from lib.curation.recording_embeddings import EMBEDDING_CODE, embed_batches
 from lib.inference.analyzer import INFERENCE_CODE
 from lib.training.training_state import TRAINING_CODE
 from lib.training_data.extraction import EXTRACTION_CODE
 
 PROJECT = Path(__file__).parents[1]
-RESULTS = {"extraction": EXTRACTION_CODE, "training": TRAINING_CODE, "inference": INFERENCE_CODE}
+RESULTS = {
+    "extraction": EXTRACTION_CODE,
+    "training": TRAINING_CODE,
+    "inference": INFERENCE_CODE,
+    "embedding": (*EMBEDDING_CODE, embed_batches),
+}
+ALL = set(RESULTS)
+NETWORK = ALL - {"extraction"}
+WINDOWS = ALL - {"training"}
 
 
 @pytest.fixture(scope="module")
@@ -57,24 +66,22 @@ def forget() -> None:
 @pytest.mark.parametrize(
     ("file", "old", "new", "results"),
     [
-        (
-            "config/schema.py",
-            "round(self.spec_duration * self.frame_rate)",
-            "4",
-            {"extraction", "training", "inference"},
-        ),
-        ("audio/spectrograms.py", "FRAMES_AT_ONCE = 200", "FRAMES_AT_ONCE = 100", {"extraction", "inference"}),
+        ("config/schema.py", "round(self.spec_duration * self.frame_rate)", "4", ALL),
+        ("audio/spectrograms.py", "FRAMES_AT_ONCE = 200", "FRAMES_AT_ONCE = 100", WINDOWS),
         ("sound/grid/presence.py", "+ TOLERANCE", "- TOLERANCE", {"extraction"}),
         ("audio/augment/mixup.py", "torch.where(hit[:, None], targets, y)", "y", {"training"}),
         ("audio/augment/spec_augment.py", "def spec_augment(", "def spec_augment(*_, ", {"training"}),
         ("training/learning_rate_schedule.py", "WARM_UP = 0.15", "WARM_UP = 0.2", {"training"}),
         ("training/optimizer.py", '"weight_decay": 0.0', '"weight_decay": 0.1', {"training"}),
         ("models/losses.py", "(1 - frame_loss_weight) * loss", "loss", {"training"}),
-        ("models/heads.py", "frames.mean(dim=2) + ", "", {"training", "inference"}),
-        ("models/precision.py", 'precision == "bf16"', "True", {"training", "inference"}),
+        ("models/heads.py", "frames.mean(dim=2) + ", "", NETWORK),
+        ("models/precision.py", 'precision == "bf16"', "True", NETWORK),
         ("models/platt_scaling.py", "def apply_platt(", "def apply_platt(*_, ", {"inference"}),
         ("inference/findings.py", "np.float32(0), factors", "np.float32(1), factors", {"inference"}),
+        ("inference/labelling.py", " >= ", " > ", {"inference"}),
         ("results/results_store.py", ">= np.float32(least)", "> np.float32(least)", {"inference"}),
+        ("results/results_store.py", "enumerate(class_names)", "enumerate(sorted(class_names))", {"inference"}),
+        ("curation/embedding_store.py", '"<f2"', '">f2"', {"embedding"}),
     ],
 )
 def test_a_changed_formula_changes_what_is_computed_with_it_and_nothing_else(changed_by, file, old, new, results):
@@ -87,7 +94,10 @@ def test_a_changed_formula_changes_what_is_computed_with_it_and_nothing_else(cha
         ("config/schema.py", "passes over the data", "how often the data are shown"),
         ("training/trainer.py", "infer.min_score holds for it", "it has no threshold"),
         ("audio/spectrograms.py", "import numpy as np", "import numpy as np  # arrays"),
-        ("formats/audacity.py", "def ", "def another_"),
+        ("formats/audacity.py", "{score:.3f}", "{score:.2f}"),
+        ("results/results_store.py", "vacuum(self", "vacuum(+self"),
+        ("results/exports.py", "write_csv(table", "write_csv(+table"),
+        ("curation/embedding_store.py", "fix_header(self.path", "fix_header(+self.path"),
         ("evaluation/metrics.py", "def ", "def another_"),
         ("core/progress.py", "LINE_SECONDS = 15.0", "LINE_SECONDS = 5.0"),
     ],

@@ -5,14 +5,12 @@ import pyarrow.parquet as pq
 import pytest
 
 from lib.audio.spectrograms import recording_windows
-from lib.core import code_digest, incremental
+from lib.core import incremental
 from lib.core.databases import sole_writer
 from lib.core.errors import EarshotError
 from lib.curation.embedding_store import EmbeddingStore
 from lib.curation.recording_embeddings import (
-    EMBEDDING_CODE,
     check_model,
-    embed_batches,
     embed_recordings,
     write_parquet,
 )
@@ -131,32 +129,6 @@ def test_a_model_that_cannot_be_used_leaves_the_embeddings_as_they_were(recordin
     with pytest.raises(EarshotError, match=r"no model that can be loaded|classes"):
         embed(recordings, folder, store)
     assert (store.read_bytes(), rows(store)) == before
-
-
-def test_code_that_makes_embeddings_is_part_of_their_key(tmp_path, monkeypatch):
-    def digest():
-        code_digest._known_digest.cache_clear()
-        code_digest._module.cache_clear()
-        return code_digest.digest_code(*EMBEDDING_CODE, embed_batches)
-
-    shutil.copytree(code_digest.PROJECT / "lib", tmp_path / "lib", ignore=shutil.ignore_patterns("__pycache__"))
-    before = digest()
-    monkeypatch.setattr(code_digest, "PROJECT", tmp_path)
-    for file, old, new, counts in (
-        ("audio/spectrograms.py", '"""', '"""Some ', False),
-        ("inference/labelling.py", " >= ", " > ", False),
-        ("curation/embedding_store.py", '"<f2"', '">f2"', True),
-        ("curation/embedding_store.py", "fix_header(self.path", "fix_header(+self.path", False),
-        ("audio/spectrograms.py", "np.log10(", "np.log2(", True),
-        ("models/recognizer.py", "return self.", "return 2 * self.", True),
-    ):
-        file = tmp_path / "lib" / file
-        file.write_text(file.read_text().replace(old, new, 1))
-        after = digest()
-        assert (after != before) == counts
-        before = after
-    monkeypatch.undo()
-    digest()
 
 
 def test_table_holds_the_store(field, model, store, tmp_path):

@@ -20,7 +20,7 @@ from lib.core import code_digest, incremental, progress
 from lib.core.digests import digest_file
 from lib.core.errors import EarshotError, SettingsError
 from lib.formats import WRITERS, parquet
-from lib.inference.analyzer import INFERENCE_CODE, analyze
+from lib.inference.analyzer import analyze
 from lib.inference.predictor import Predictor
 from lib.models.description import Calibration
 from lib.occurrence.occurrence_database import write_database
@@ -335,34 +335,6 @@ def test_a_run_that_changes_nothing_does_not_import_torch(folder, tmp_path):
     command = [sys.executable, "-c", program, json.dumps(arguments | {"params": str(params)})]
     done = subprocess.run(command, cwd=code_digest.PROJECT, capture_output=True, text=True, check=True)
     assert "(0 new)" in done.stdout and done.stdout.splitlines()[-1] == "[]"
-
-
-def test_code_that_makes_results_is_part_of_their_key(tmp_path, monkeypatch):
-    def digest():
-        code_digest._known_digest.cache_clear()
-        code_digest._module.cache_clear()
-        return code_digest.digest_code(*INFERENCE_CODE)
-
-    shutil.copytree(code_digest.PROJECT / "lib", tmp_path / "lib", ignore=shutil.ignore_patterns("__pycache__"))
-    before = digest()
-    monkeypatch.setattr(code_digest, "PROJECT", tmp_path)
-    for file, old, new, counts in (
-        ("results/results_store.py", '"""', '"""Some ', False),
-        ("results/results_store.py", "vacuum(self", "vacuum(+self", False),
-        ("results/exports.py", "write_csv(table", "write_csv(+table", False),
-        ("formats/audacity.py", "{score:.3f}", "{score:.2f}", False),
-        ("results/results_store.py", "scores >= np.float32(least)", "scores > np.float32(least)", True),
-        ("results/results_store.py", "enumerate(class_names)", "enumerate(sorted(class_names))", True),
-        ("inference/labelling.py", " >= ", " > ", True),
-    ):
-        file = tmp_path / "lib" / file
-        assert old in file.read_text()
-        file.write_text(file.read_text().replace(old, new, 1))
-        after = digest()
-        assert (after != before) == counts, new
-        before = after
-    monkeypatch.undo()
-    digest()
 
 
 def test_a_new_recording_among_many_writes_only_its_own_results(folder, tmp_path):
