@@ -18,7 +18,7 @@ from lib.audio.spectrograms import filterbank, frame_at, hann, normalize, silenc
 from lib.config.load import get_config
 from lib.config.schema import AudioSettings, Settings
 from lib.core.devices import choose_device
-from lib.core.errors import AudioError, SettingsError
+from lib.core.errors import AudioError, Problem, SettingsError
 
 FRAMES_AT_ONCE = 2**14
 """Frames that a GPU transforms together: 64 MB of spectra at 1024 samples a window."""
@@ -94,8 +94,8 @@ class Audio:
         return self.signal, self.sampling_rate
 
     def _read(self, path: str | Path) -> _Source:
-        def warn(note: str) -> None:
-            logger.warning("%s: %s", path, note)
+        def warn(problem: Problem) -> None:
+            logger.warning(str(problem))
 
         try:
             samples = reader.load(path, self.sampling_rate, self._audio.channel, warn)

@@ -5,20 +5,26 @@ it does not know (M4A, AAC, WebM) or gives up on, and MP3, since it prints to st
 recognized by content, so a wrong suffix does not matter.
 """
 
+import io
 import os
 import re
+import stat
+import struct
 from collections.abc import Callable, Iterator
-from contextlib import closing, suppress
+from contextlib import closing, contextmanager, suppress
 from itertools import chain
 from pathlib import Path
-from typing import NamedTuple
+from typing import BinaryIO, NamedTuple
 
 import numpy as np
 import soundfile
 import soxr
 
-from lib.core.errors import AudioError, unreadable
+from lib.core.digests import digest_file
+from lib.core.errors import AudioError, Problem, unreadable
+from lib.core.files import printable
 from lib.sound.recordings import SNDFILE_HEADS
+from lib.sound.riff import UNKNOWN_SIZE, riff_chunks
 
 BLOCK_SAMPLES = 2**19
 """Samples of all channels that are decoded at once; after each block, libsndfile searches for its end."""
@@ -27,7 +33,15 @@ CHECK_SECONDS = 10.0
 LOUDEST = np.float32(1e9)
 """Values from here on are damage, not sound, and would overflow when squared."""
 
-Note = Callable[[str], None]
+RATES = range(100, 10_000_001)
+"""Sampling rates (Hz) of recordings: hydrophones for whales record at 250, for porpoises at a million. Others are
+damage, and resampling would take gigabytes."""
+PCM_TAGS = (1, 3, 0xFFFE)
+"""Format tags of WAV files that are not compressed: integers, floats, and either."""
+
+BYTES_AT_ONCE = 2**18
+"""How many bytes of a file FFmpeg's libraries ask for: each time they wait for Python's lock."""
+Note = Callable[[Problem], None]
 
 
 class Info(NamedTuple):
@@ -40,12 +54,12 @@ class Info(NamedTuple):
 
 def probe(path: str | Path) -> Info:
     """Read a recording's header. Raises AudioError."""
-    with closing(_open(path)) as source:
+    with _readable(path), closing(_open(path)) as source:
         return source.info
 
 
 def stream(
-    path: str | Path, sampling_rate: int, channel: str = "mix", start: float = 0.0, note: Note = lambda text: None
+    path: str | Path, sampling_rate: int, channel: str = "mix", start: float = 0.0, note: Note = lambda problem: None
 ) -> Iterator[np.ndarray]:
     """Yield a recording as mono blocks, float32 (samples,) in -1..1.
 
@@ -53,13 +67,14 @@ def stream(
         sampling_rate: Hz, to which it is resampled.
         channel: `mix` (mean of all), `first`, or `cleanest` (see cleanest_channel).
         start: seconds to skip.
-        note: called with a line about each repair (a truncated end, values that are not sound).
+        note: called with a Problem for each repair (a truncated end, values that are not sound).
 
-    Raises AudioError if nothing can be read.
+    Raises AudioError if nothing can be read, or if the disk fails while it is read.
     """
-    with closing(_open(path)) as source:
+    with _readable(path), closing(_open(path)) as source:
         native = source.info.sampling_rate
         resampler = soxr.ResampleStream(native, sampling_rate, 1, dtype="float32") if native != sampling_rate else None
+        n_at_once = max(1, BLOCK_SAMPLES * native // sampling_rate)  # what is resampled may be many times longer
         n_read = n_bad = 0
         for block in _mono(source.blocks(start), channel, source.info):
             n_read += len(block)
@@ -69,22 +84,32 @@ def stream(
                 bad = ~(np.abs(block) < LOUDEST)
                 n_bad += int(bad.sum())
                 block = np.where(bad, np.float32(0), block)
-            if resampler is not None:
-                block = resampler.resample_chunk(block)
-            if len(block):
+            if resampler is None:
                 yield block
+                continue
+            for i in range(0, len(block), n_at_once):
+                if len(resampled := resampler.resample_chunk(block[i : i + n_at_once])):
+                    yield resampled
         if n_read == 0 and start == 0:
             raise AudioError(path, f"holds no sound ({source.fault or 'no samples'})", "remove it or copy it again")
         if resampler is not None and len(rest := resampler.resample_chunk(np.empty(0, np.float32), last=True)):
             yield rest
-    expected = source.promised - start
-    if source.fault or n_read / native < expected - 0.1:
-        note(f"truncated or damaged: {n_read / native:.1f} of {expected:.1f} s could be read")
+        expected = source.promised - start
+        if source.fault or n_read / native < expected - 0.1:
+            _check_that_it_is_the_file(path, start, n_read, source.fault)
+            fault = f"truncated or damaged: {n_read / native:.1f} of {expected:.1f} s could be read"
+            note(unusual(path, fault)._replace(again=True))
     if n_bad:
-        note(f"{n_bad} samples are not numbers, or far too large, and were taken as silence")
+        fault = f"{n_bad} samples are not numbers, or far too large, and were taken as silence"
+        note(unusual(path, fault))
 
 
-def load(path: str | Path, sampling_rate: int, channel: str = "mix", note: Note = lambda text: None) -> np.ndarray:
+def unusual(path: str | Path, fault: str) -> Problem:
+    """A Problem of a recording that is used all the same."""
+    return Problem(printable(str(path)), fault, "check the file", lost=False)
+
+
+def load(path: str | Path, sampling_rate: int, channel: str = "mix", note: Note = lambda problem: None) -> np.ndarray:
     """A whole recording, float32 (samples,); memory grows with its length. Arguments and errors as for stream."""
     return np.concatenate([np.empty(0, np.float32), *stream(path, sampling_rate, channel, note=note)])
 
@@ -118,24 +143,68 @@ def _mono(blocks: Iterator[np.ndarray], channel: str, info: Info) -> Iterator[np
     yield from (np.ascontiguousarray(block[:, chosen]) for block in chain(head, blocks))
 
 
-def _open(path: str | Path) -> "_SoundFile | _AvFile":
+@contextmanager
+def _readable(path: str | Path) -> Iterator[None]:
+    """Turn what the operating system says about a file into an AudioError."""
     try:
-        with open(path, "rb") as file:
-            head = file.read(4)
+        yield
     except OSError as error:
         raise unreadable(path, error) from None
+
+
+def _check_that_it_is_the_file(path: str | Path, start: float, n_read: int, fault: str) -> None:
+    """Raise AudioError unless all bytes can be read, and decoding again, from `start` (s), ends in the same way."""
+    digest_file(path)
+    with closing(_open(path)) as source:
+        n_again = sum(map(len, source.blocks(start)))
+    if (n_again, source.fault) != (n_read, fault):
+        raise AudioError(path, "reading it failed for a moment", "check the disk, and run the same command again")
+
+
+def _open(path: str | Path) -> "_SoundFile | _AvFile":
+    if not stat.S_ISREG(os.stat(path).st_mode):  # a pipe or a device may never end
+        raise AudioError(path, "is not a regular file", "remove it, or copy the recording itself there")
+    with open(path, "rb") as file:
+        head = file.read(4)
+        is_for_sndfile = head in SNDFILE_HEADS and _is_for_sndfile(file)
     if not head:
         raise AudioError(path, "the file is empty (0 bytes)", "remove it or copy it again")
     why = "no known sound format"
-    if head in SNDFILE_HEADS:
+    source: _SoundFile | _AvFile | None = None
+    if is_for_sndfile:
         try:
-            return _SoundFile(path)
+            source = _SoundFile(path)
         except soundfile.LibsndfileError as error:
             why = error.error_string.rstrip(".")
     try:
-        return _AvFile(path)
+        source = source or _AvFile(path)
     except _Undecodable:
         raise AudioError(path, f"cannot be decoded ({why})", "convert it to WAV or FLAC, or remove it") from None
+    if (rate := source.info.sampling_rate) not in RATES:
+        source.close()
+        raise AudioError(path, f"has a sampling rate of {rate} Hz in its header", "copy it again, or remove it")
+    return source
+
+
+def _is_for_sndfile(file: BinaryIO) -> bool:
+    """Whether libsndfile reads a file right, as far as its chunks tell if it is a WAV file.
+
+    It counts the samples of compressed ones in 32 bits, and takes memory for chunks as large as they claim to be.
+    """
+    end, seconds_a_byte, rate, is_compressed = os.fstat(file.fileno()).st_size, 0.0, 0, False
+    for chunk in riff_chunks(file):
+        if chunk.name == b"fmt ":
+            file.seek(chunk.start)
+            if len(content := file.read(12)) < 12:
+                return False
+            tag, _, rate, bytes_a_second = struct.unpack("<HHII", content)
+            is_compressed, seconds_a_byte = tag not in PCM_TAGS, 1 / max(bytes_a_second, 1)
+        elif chunk.name == b"data":
+            size = end - chunk.start if chunk.size == UNKNOWN_SIZE else min(chunk.size, end - chunk.start)
+            return not (is_compressed and size * seconds_a_byte * rate >= 2**31)
+        elif chunk.start + chunk.size > end:
+            return False
+    return True
 
 
 class _Undecodable(Exception):
@@ -159,8 +228,8 @@ class _SoundFile:
         self.fault = ""
         # libsndfile reads a truncated WAV or AIFF as far as it goes, and reports that in its log only.
         sizes = re.search(r"^ ?(?:data|SSND) *: (\d+) \(should be (\d+)\)", self._file.extra_info, re.MULTILINE)
-        if sizes and int(sizes[2]) < int(sizes[1]) < 0xFFFFFFFF:  # which means an unknown size
-            self.promised *= int(sizes[1]) / int(sizes[2])
+        if sizes and int(sizes[2]) < int(sizes[1]) < UNKNOWN_SIZE:
+            self.promised *= int(sizes[1]) / max(int(sizes[2]), 1)
 
     def blocks(self, start: float) -> Iterator[np.ndarray]:
         rate = self.info.sampling_rate
@@ -186,26 +255,30 @@ class _AvFile:
     def __init__(self, path: str | Path) -> None:
         import av  # takes a moment, and most recordings do without
 
+        self._bytes = _File(path)
         try:
-            self._file = av.open(os.fsdecode(path))
+            self._file = av.open(self._bytes, buffer_size=BYTES_AT_ONCE)
             self._stream = self._file.streams.audio[0]
-        except (av.FFmpegError, IndexError, ValueError, UnicodeError) as error:
+            context = self._stream.codec_context
+            if context is None or not context.sample_rate or not context.channels:  # it lacks the codec, or has guessed
+                raise _Undecodable
+        except (av.FFmpegError, IndexError, ValueError, UnicodeError, _Undecodable) as error:
+            self._bytes.close()
+            self._bytes.check()
             raise _Undecodable from error
-        if not self._stream.rate or not self._stream.channels:  # FFmpeg went by the suffix
-            raise _Undecodable
         known = self._file.format.name != "aac"  # a bare AAC stream has no header; FFmpeg guesses
         self.promised = float(self._file.duration or 0) / av.time_base if known else 0.0
-        self.info = Info(self.promised, self._stream.rate, self._stream.channels)
+        self.info = Info(self.promised, context.sample_rate, context.channels)
         self.fault = ""
 
     def blocks(self, start: float) -> Iterator[np.ndarray]:
         import av
 
         rate, channels = self.info.sampling_rate, self.info.channels
-        to_float = av.AudioResampler("flt", self._stream.layout, rate)
         skip = round(start * rate)
         pending: list[np.ndarray] = []
         try:
+            to_float = av.AudioResampler("flt", self._stream.layout, rate)
             for frame in self._file.decode(self._stream):
                 for part in to_float.resample(frame):
                     samples = part.to_ndarray().reshape(-1, channels)
@@ -215,10 +288,32 @@ class _AvFile:
                 if sum(map(len, pending)) >= BLOCK_SAMPLES // channels:
                     yield np.concatenate(pending)
                     pending = []
-        except av.FFmpegError as error:
+        except (av.FFmpegError, ValueError) as error:
             self.fault = str(error)
+        self._bytes.check()
         if any(map(len, pending)):
             yield np.concatenate(pending)
 
     def close(self) -> None:
         self._file.close()
+        self._bytes.close()
+
+
+class _File(io.FileIO):
+    """A file that remembers that reading it failed, whatever its reader makes of that."""
+
+    def __init__(self, path: str | Path) -> None:
+        super().__init__(path)
+        self._error: OSError | None = None
+
+    def read(self, size: int = -1) -> bytes:
+        try:
+            return super().read(size) or b""
+        except OSError as error:
+            self._error = error
+            raise
+
+    def check(self) -> None:
+        """Raise the error of a read that failed."""
+        if self._error is not None:
+            raise self._error

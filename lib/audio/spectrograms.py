@@ -232,7 +232,7 @@ def recording_windows(
     hop: float,
     batch: int,
     start: float = 0.0,
-    note: reader.Note = lambda text: None,
+    note: reader.Note = lambda problem: None,
 ) -> Iterator[Windows]:
     """A recording's normalized windows, as cut_windows gives them; times count from `start` (s). Raises AudioError."""
     return cut_windows(_recording_frames(path, audio, start, note), audio, hop, batch)
@@ -246,7 +246,7 @@ def recording_windows_at(
 
 
 def _recording_frames(
-    path: str | Path, audio: AudioSettings, start: float = 0.0, note: reader.Note = lambda text: None
+    path: str | Path, audio: AudioSettings, start: float = 0.0, note: reader.Note = lambda problem: None
 ) -> Iterator[np.ndarray]:
     """A recording's levels, as level_frames gives them, decoded in another thread; see lib.audio.reader.stream."""
     blocks = ahead(reader.stream(path, audio.sampling_rate, audio.channel, start, note), BLOCKS_AHEAD)

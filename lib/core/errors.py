@@ -14,12 +14,14 @@ class Problem(NamedTuple):
         fault: what is wrong with it.
         remedy: what to do about it.
         lost: whether something was left out; False: the input was used all the same.
+        again: whether to read the input again next time, since it may be whole by then.
     """
 
     subject: str
     fault: str
     remedy: str
     lost: bool = True
+    again: bool = False
 
     def __str__(self) -> str:
         return _line(self.subject, self.fault, self.remedy)

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Generic, NamedTuple, Protocol, TypeVar
 
-from lib.core.digests import digest_known_file, digest_of
+from lib.core.digests import digest_known_file, digest_of, state_of
 from lib.core.errors import AudioError, Problem, unreadable
 from lib.core.parallel import map_streams
 from lib.core.progress import progress_of_sound
@@ -88,7 +88,8 @@ class Store(Protocol[Taken]):
     def write(self, item: Item, key: str, pieces: Iterator[Taken], problems: list[Problem]) -> None:
         """Write an item's results in place of what is there; `problems` is complete once the pieces are taken.
 
-        Where the pieces raise an AudioError, nothing of them must stay.
+        They are kept with the key that key_to_keep then returns. Where the pieces raise an AudioError, nothing of them
+        must stay.
         """
 
     def fail(self, item: Item, error: AudioError) -> None:
@@ -96,6 +97,11 @@ class Store(Protocol[Taken]):
 
     def commit(self) -> None:
         """Make permanent what was written."""
+
+
+def key_to_keep(key: str, problems: list[Problem]) -> str:
+    """The key to keep results with: one that no later run asks for, if the file is to be read again."""
+    return f"{key} again" if any(problem.again for problem in problems) else key
 
 
 @dataclass(frozen=True)
@@ -117,13 +123,16 @@ def run(items: list[Item], job: Job[Piece], store: Store[Piece], backend: Backen
 
     def read(item: Item) -> Iterator[Any]:
         try:
+            before = state_of(item.path)
             source = Source(item, digest_known_file(item.path))
+            key = job.key_of(source)
+            yield key
+            if keys.get(item.name) != key:
+                yield from job.read(source)
+                if state_of(item.path) != before:  # such as one that is still being copied
+                    raise AudioError(item.path, "changed while it was read", "run the same command again")
         except OSError as error:
             raise unreadable(item.path, error) from None
-        key = job.key_of(source)
-        yield key
-        if keys.get(item.name) != key:
-            yield from job.read(source)
 
     outcome, committed = Outcome([], {}, []), time.monotonic()
     streams = backend(read, items, job.workers)

@@ -39,6 +39,7 @@ from lib.core.databases import Kind, fix_header, open_database, usable, whole_or
 from lib.core.digests import digest_of
 from lib.core.errors import EarshotError, Problem
 from lib.core.files import printable
+from lib.core.incremental import key_to_keep
 
 WINDOWS_A_BLOCK = 1024
 WINDOWS_A_PIECE = 8192
@@ -256,6 +257,7 @@ class EmbeddingStore(Embeddings):
             recording_id = self._connection.execute(insert(_recording).values(values)).lastrowid
             n, seconds = write_vectors(self._connection, recording_id, batches)
             done = {"Seconds": seconds, "Windows": n, "Problems": json.dumps(problems)}
+            done["Key"] = key_to_keep(key, problems)
             self._execute(update(_recording).filter_by(ID=recording_id).values(done))
 
     def remove(self, name: str) -> None:

@@ -9,10 +9,10 @@ from typing import NamedTuple
 import numpy as np
 
 from lib.audio import reader
+from lib.audio.reader import unusual
 from lib.audio.spectrograms import BLOCKS_AHEAD, Windows, cut_windows, level_frames, silence
 from lib.config.schema import AudioSettings, InferSettings
 from lib.core.errors import EarshotError, Problem
-from lib.core.files import printable
 from lib.core.incremental import Progress, Source
 from lib.core.parallel import ahead
 
@@ -46,7 +46,7 @@ def stream_windows(
     batch: int,
     start: float = 0.0,
     offsets: list[float] | None = None,
-    note: reader.Note = lambda text: None,
+    note: reader.Note = lambda problem: None,
 ) -> Iterator[Batch]:
     """A recording's windows from `start` on; none if it is over by then.
 
@@ -55,7 +55,7 @@ def stream_windows(
         batch: windows at a time, at most.
         offsets: the models of group g take windows of their own, from offsets[g] (s) on. Where that leaves the start of
             the recording uncovered, there is one more window before, filled up with silence. None: there is one group.
-        note: called with a line about what was repaired on the way.
+        note: called with a Problem for what was repaired on the way.
 
     Raises AudioError if the recording cannot be read.
     """
@@ -82,20 +82,20 @@ class WindowReader:
 
     def read(self, source: Source) -> Iterator[Batch | Progress | Problem]:
         """A recording's windows, how far it is read, and what is unusual about it. Raises AudioError."""
-        path, audio, notes = source.item.path, self.audio, list[str]()
+        path, audio, problems = source.item.path, self.audio, list[Problem]()
         seconds, loudest = 0.0, 0.0
         total = reader.probe(path).seconds
-        for batch in stream_windows(path, audio, self.hop, self.batch, self.start, self.offsets, notes.append):
+        for batch in stream_windows(path, audio, self.hop, self.batch, self.start, self.offsets, problems.append):
             seconds, loudest = batch.windows.seconds, max(loudest, float(batch.windows.spectrograms.max()))
             yield batch
             yield Progress(seconds - self.start, max(total - self.start, 0.0))
         if not seconds:
-            notes.append(f"is over before infer.start_seconds ({self.start:g} s)")
+            problems.append(unusual(path, f"is over before infer.start_seconds ({self.start:g} s)"))
             nothing = np.zeros((0, audio.spec_height, audio.spec_width), np.float32)
             yield Batch(0, Windows(np.zeros(0), nothing, total), np.inf)  # tells the duration
         elif loudest == 0:
-            notes.append("is silent from start to end")
-        yield from (Problem(printable(str(path)), note, "check the file", lost=False) for note in notes)
+            problems.append(unusual(path, "is silent from start to end"))
+        yield from problems
 
 
 def window_reader(audio: AudioSettings, infer: InferSettings, n_models: int) -> WindowReader:

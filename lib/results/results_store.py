@@ -45,6 +45,7 @@ from lib.core.databases import (
 )
 from lib.core.digests import digest_of
 from lib.core.errors import DataSetError, EarshotError, Problem
+from lib.core.incremental import key_to_keep
 from lib.results.manifest import Manifest
 from lib.sound.labels import RESULTS_FILE, Label, RecordingLabels
 
@@ -278,7 +279,8 @@ class ResultsStore:
         with usable(self.path, FILE), whole_or_nothing(self._connection):
             self._replace(self._new_row(name, path, []) | {"Key": key, "Occurrences": json.dumps(occurrences)})
             n_windows, n_labels, seconds = insert_parts(self._connection, name, chain(first, parts), names, least)
-            self._change(name, Seconds=seconds, Windows=n_windows, Labels=n_labels, Problems=json.dumps(problems))
+            key, noted = key_to_keep(key, problems), json.dumps(problems)
+            self._change(name, Seconds=seconds, Windows=n_windows, Labels=n_labels, Problems=noted, Key=key)
         return RecordingResult(name, path, seconds, problems, n_windows, n_labels, key, "")
 
     def write_failure(self, name: str, path: str, problem: Problem) -> None:

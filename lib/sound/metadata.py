@@ -7,15 +7,15 @@ Only headers are read, so a day-long recording takes no longer than a short one.
 
 import os
 import re
-import struct
 from contextlib import suppress
 from datetime import UTC, date, datetime, time, timezone
 from pathlib import Path
-from typing import BinaryIO, NamedTuple
+from typing import NamedTuple
 
 import soundfile
 
 from lib.sound.recordings import SNDFILE_HEADS
+from lib.sound.riff import riff_chunks
 
 GUANO_BYTES = 2**20
 """Longer GUANO chunks are cut."""
@@ -161,28 +161,10 @@ def _guano_field(path: str | Path, field: str) -> object:
 def _guano_text(path: str | Path) -> str:
     try:
         with open(path, "rb") as file:
-            return _guano_chunk(file).decode("utf-8", "replace").replace("\0", "")
+            for chunk in riff_chunks(file):
+                if chunk.name == b"guan":
+                    file.seek(chunk.start)
+                    return file.read(min(chunk.size, GUANO_BYTES)).decode("utf-8", "replace").replace("\0", "")
     except OSError:
-        return ""
-
-
-def _guano_chunk(file: BinaryIO) -> bytes:
-    head = file.read(12)
-    if head[:4] not in (b"RIFF", b"RF64") or head[8:] != b"WAVE":
-        return b""
-    long_data = 0
-    while len(header := file.read(8)) == 8:
-        name, size = struct.unpack("<4sI", header)
-        if name == b"guan":
-            return file.read(min(size, GUANO_BYTES))
-        if name == b"ds64":  # of RF64; holds the size of the data, whose own header says only that it is large
-            content = file.read(size)
-            long_data = struct.unpack_from("<Q", content, 8)[0] if len(content) >= 16 else 0
-            continue
-        if name == b"data" and size == 0xFFFFFFFF:
-            size = long_data
-        try:
-            file.seek(size + size % 2, os.SEEK_CUR)
-        except (OSError, ValueError):  # beyond the limit of any file
-            return b""
-    return b""
+        pass
+    return ""

@@ -18,6 +18,7 @@ import pandas as pd
 from sqlalchemy import Connection, Select, Table, delete, func, insert, select, update
 
 from lib.audio import reader
+from lib.audio.reader import unusual
 from lib.audio.spectrograms import Windows, recording_windows
 from lib.config.schema import AudioSettings, ExtractSettings
 from lib.core.code_digest import digest_code
@@ -25,7 +26,7 @@ from lib.core.databases import fix_header, has_much_free, sole_writer, usable, v
 from lib.core.digests import digest_of
 from lib.core.errors import AudioError, EarshotError, Problem
 from lib.core.files import printable
-from lib.core.incremental import Item, Job, Outcome, Progress, Source, run
+from lib.core.incremental import Item, Job, Outcome, Progress, Source, key_to_keep, run
 from lib.core.parallel import n_workers
 from lib.formats.data_sets import DataSet
 from lib.sound.grid import expand_ranges, n_windows, windows_with_event
@@ -139,9 +140,9 @@ def read_windows(
     total = reader.probe(path).seconds
     length, hop = audio.spec_duration, audio.spec_duration - settings.overlap
     events, classes = np.reshape(np.array(times, np.float64), (-1, 2)), np.array(names)
-    notes: list[str] = []
+    problems: list[Problem] = []
     seconds, loudest, background_due = 0.0, 0.0, int(source.content[:8], 16) / 2**32
-    batches = recording_windows(path, audio, hop, WINDOWS_AT_ONCE, note=notes.append)
+    batches = recording_windows(path, audio, hop, WINDOWS_AT_ONCE, note=problems.append)
     for starts, spectrograms, seconds in _hold_until_decided(batches, length, hop):
         present, is_empty = label_windows(starts, seconds, events, length, hop, settings.min_seconds)
         windows = []
@@ -157,18 +158,16 @@ def read_windows(
         yield ExtractedWindows(windows, seconds)
         yield Progress(seconds, total)
     if loudest == 0:
-        notes.append("is silent from start to end")
-    shown = printable(str(path))
-    yield from (Problem(shown, note, "check the file", lost=False) for note in notes)
+        problems.append(unusual(path, "is silent from start to end"))
+    yield from problems
     yield from short_recording(path, seconds, length)
-    yield from _events_outside(shown, events, names, seconds)
+    yield from _events_outside(path, events, names, seconds)
 
 
 def short_recording(path: Path, seconds: float, length: float) -> Iterator[Problem]:
     """A Problem if a recording is much shorter than a window of `length` s."""
     if seconds < SHORT * length:
-        fault = f"lasts only {seconds:.2g} s, less than a tenth of a window"
-        yield Problem(printable(str(path)), fault, "check the file", lost=False)
+        yield unusual(path, f"lasts only {seconds:.2g} s, less than a tenth of a window")
 
 
 def _hold_until_decided(batches: Iterable[Windows], length: float, hop: float) -> Iterator[Windows]:
@@ -209,15 +208,15 @@ def label_windows(
     return present, ~((inside > 0) | present).any(axis=1)
 
 
-def _events_outside(shown: str, events: np.ndarray, classes: list[str], seconds: float) -> Iterator[Problem]:
+def _events_outside(path: Path, events: np.ndarray, classes: list[str], seconds: float) -> Iterator[Problem]:
     """A Problem for each event that lies partly or completely after the end of the recording."""
     for (start, end), name in zip(events, classes, strict=True):
         where = f"the annotation of {name} at {start:g} to {end:g} s"
         if start >= seconds:
-            yield Problem(shown, f"{where} starts after the end ({seconds:.2f} s)", "correct its times")
+            fault = f"{where} starts after the end ({seconds:.2f} s)"
+            yield Problem(printable(str(path)), fault, "correct its times")
         elif seconds + END_TOLERANCE < end < np.inf:
-            fault = f"{where} ends after the end ({seconds:.2f} s) and was cut there"
-            yield Problem(shown, fault, "check the file", lost=False)
+            yield unusual(path, f"{where} ends after the end ({seconds:.2f} s) and was cut there")
 
 
 class _SharedIds(NamedTuple):
@@ -258,7 +257,8 @@ class _WindowStore:
                 self._insert(recording_id, windows)
                 for window in windows:
                     digest.update(repr((window.offset, window.classes, len(window.value))).encode() + window.value)
-            done = {"Seconds": seconds, "Key": key, "Digest": digest.hexdigest(), "Problems": json.dumps(problems)}
+            done = {"Seconds": seconds, "Key": key_to_keep(key, problems), "Digest": digest.hexdigest()}
+            done["Problems"] = json.dumps(problems)
             self._connection.execute(update(tables.recording).filter_by(ID=recording_id).values(done))
 
     def _insert(self, recording_id: int, windows: list[ExtractedWindow]) -> None:

@@ -1,5 +1,9 @@
 import os
+import struct
+import subprocess
+import sys
 import tracemalloc
+from contextlib import suppress
 from pathlib import Path
 
 import av
@@ -9,7 +13,7 @@ import soundfile
 import soxr
 
 from lib.audio import reader
-from lib.core.errors import AudioError
+from lib.core.errors import AudioError, Problem
 from tests.recordings import LEVEL, noise, sine, truncate, write
 
 RATE = 32000
@@ -17,7 +21,7 @@ RATE = 32000
 
 def read(path: Path, rate: int = RATE, **options) -> tuple[np.ndarray, list[str]]:
     notes: list[str] = []
-    return np.concatenate([*reader.stream(path, rate, note=notes.append, **options)]), notes
+    return np.concatenate([*reader.stream(path, rate, note=lambda problem: notes.append(problem.fault), **options)]), notes
 
 
 def tone_of(samples: np.ndarray, rate: int = RATE) -> tuple[float, float]:
@@ -123,9 +127,9 @@ def test_of_a_truncated_recording_what_is_left_is_used_with_a_note(tmp_path, suf
     np.testing.assert_allclose(sound, whole[: len(sound)], atol=1e-3 if suffix == "mp3" else 1e-6)
     assert len(notes) == 1 and notes[0].startswith(("truncated or damaged: 12.", "truncated or damaged: 11."))
     assert notes[0].endswith("of 20.0 s could be read")
-    behind_the_end: list[str] = []
+    behind_the_end: list[Problem] = []
     assert sum(map(len, reader.stream(path, 44100, start=15.0, note=behind_the_end.append))) == 0
-    assert len(behind_the_end) == 1
+    assert [problem.again for problem in behind_the_end] == [True]  # it may be whole next time
 
 
 def test_a_wav_of_unknown_length_as_streaming_software_writes_it_is_whole(tmp_path):
@@ -190,10 +194,113 @@ def test_files_are_closed_whether_they_could_be_read_or_not(tmp_path):
     assert n_open[-1] <= n_open[0]  # less, if files of other tests are closed meanwhile
 
 
+@pytest.mark.parametrize("suffix", ["wav", "flac", "mp3", "m4a"])
+def test_a_disk_that_fails_for_a_moment_is_an_error_and_no_end_of_the_recording(tmp_path, suffix):
+    path = write(tmp_path / f"a.{suffix}", noise(60.0, 44100), 44100)
+    blocks = reader.stream(path, 44100)
+    next(blocks)
+    with open(os.devnull, "wb") as nothing:  # reading from it fails
+        for file in Path("/proc/self/fd").iterdir():
+            if os.path.realpath(file) == str(path):
+                os.dup2(nothing.fileno(), int(file.name))
+    with pytest.raises(AudioError, match=r"cannot be read \(Bad file|failed for a moment; check the disk, and run the s"):
+        list(blocks)
+    assert len(read(path)[0]) == pytest.approx(60 * RATE, rel=0.01)  # next time
+
+
 def test_a_header_without_samples_is_an_error(tmp_path):
     path = write(tmp_path / "a.wav", np.empty(0), RATE)
     with pytest.raises(AudioError, match="holds no sound"):
         read(path)
+
+
+def test_a_wav_that_is_cut_behind_its_header_is_an_error(tmp_path):
+    path = write(tmp_path / "a.wav", noise(1.0, RATE), RATE)
+    os.truncate(path, 44)
+    assert reader.probe(path).seconds == 0
+    with pytest.raises(AudioError, match="holds no sound"):
+        read(path)
+
+
+def test_a_wav_of_an_unknown_codec_is_an_error(tmp_path):
+    path = write(tmp_path / "a.wav", noise(0.1, RATE), RATE)
+    content = bytearray(path.read_bytes())
+    for tag in range(0x500):
+        content[20:22] = struct.pack("<H", tag)
+        path.write_bytes(content)
+        with suppress(AudioError):
+            read(path)
+    with pytest.raises(AudioError, match="cannot be decoded"):
+        read(path)
+
+
+def test_what_is_no_regular_file_is_an_error_instead_of_waiting(tmp_path):
+    os.mkfifo(tmp_path / "pipe.wav")
+    (tmp_path / "endless.wav").symlink_to("/dev/zero")
+    (tmp_path / "folder.wav").mkdir()
+    for name in ("pipe", "endless", "folder"):
+        for attempt in (reader.probe, read):
+            with pytest.raises(AudioError, match=f"{name}.wav: is not a regular file"):
+                attempt(tmp_path / f"{name}.wav")
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="needs another user's rights")
+def test_a_recording_that_may_not_be_read_is_an_error(tmp_path):
+    path = write(tmp_path / "a.wav", noise(0.1, RATE), RATE)
+    path.chmod(0)
+    if os.access(path, os.R_OK):
+        pytest.skip("this user may read everything")
+    with pytest.raises(AudioError, match="Permission denied"):
+        read(path)
+
+
+@pytest.mark.parametrize("rate", [1, 99, 10_000_001, 2**31 - 1])
+def test_an_impossible_sampling_rate_is_an_error_and_takes_no_memory(tmp_path, rate):
+    path = write(tmp_path / "a.wav", noise(20.0, 8000), 8000)
+    content = bytearray(path.read_bytes())
+    content[24:28] = struct.pack("<I", rate)
+    path.write_bytes(content)
+    for attempt in (reader.probe, read):
+        with pytest.raises(AudioError, match=f"has a sampling rate of {rate} Hz in its header"):
+            attempt(path)
+
+
+def test_a_low_sampling_rate_is_resampled_in_constant_memory(tmp_path):
+    path = write(tmp_path / "a.wav", noise(20_000.0, 100), 100)
+    assert peak_memory(path, 48_000, "mix") < 50e6
+
+
+@pytest.mark.parametrize("name", [b"LIST", b"fact", b"bext", b"junk"])
+def test_a_chunk_that_claims_to_be_huge_takes_no_memory(tmp_path, name):
+    path = write(tmp_path / "a.wav", noise(1.0, RATE), RATE)
+    content = path.read_bytes()
+    path.write_bytes(content[:36] + name + struct.pack("<I", 0xFFFFFFF0) + content[36:])
+    code = f"""
+import resource
+from lib.audio import reader
+from lib.core.errors import AudioError
+before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+try:
+    list(reader.stream({str(path)!r}, 22050))
+except AudioError:
+    pass
+print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before)
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert int(done.stdout) < 100_000  # KB
+
+
+def test_a_compressed_wav_of_more_than_2_gb_is_as_long_as_it_is(tmp_path):
+    path = write(tmp_path / "a.wav", noise(1.0, 16_000), 16_000, "IMA_ADPCM")
+    content = bytearray(path.read_bytes())
+    at = content.index(b"data") + 4
+    size = 2_160_000_000
+    content[at : at + 4] = struct.pack("<I", size)
+    content[4:8] = struct.pack("<I", size + at - 4)
+    path.write_bytes(content)
+    os.truncate(path, at + 4 + size)
+    seconds_a_byte = 1 / struct.unpack_from("<I", content, 28)[0]
+    assert reader.probe(path).seconds == pytest.approx(size * seconds_a_byte, rel=0.01)  # 74 hours
 
 
 def test_a_damaged_mp3_prints_nothing(tmp_path, capfd):

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from lib.core.errors import AudioError, Problem
-from lib.core.incremental import Item, Job, Progress, Source, run
+from lib.core.incremental import Item, Job, Progress, Source, key_to_keep, run
 
 
 class Shelf:
@@ -30,7 +30,8 @@ class Shelf:
 
     def write(self, item: Item, key: str, pieces: Iterator[str], problems: list[Problem]) -> None:
         self.results.pop(item.name, None)
-        self.results[item.name] = key, list(pieces)
+        words = list(pieces)
+        self.results[item.name] = key_to_keep(key, problems), words
 
     def fail(self, item: Item, error: AudioError) -> None:
         self.results.pop(item.name, None)
@@ -113,3 +114,27 @@ def test_a_file_that_cannot_be_read_fails_alone_and_is_tried_again(items, tmp_pa
     ]
     items[1].path.write_text("three")
     assert run(items, job(), shelf).new == ["bb"]
+
+
+def test_a_file_that_may_be_whole_later_is_read_again(items):
+    def read_a_part(source: Source) -> Iterator[str | Problem]:
+        yield source.item.path.read_text().split()[0] if source.item.name != "ccc" else "nothing"
+        if source.item.name == "a":
+            yield Problem("a", "ends early", "check it", lost=False, again=True)
+
+    shelf = Shelf()
+    for new in (["a", "bb", "ccc", "d"], ["a"], ["a"]):
+        assert run(items, Job("read", read_a_part, "settings", "code", 2), shelf).new == new
+        assert shelf.results["a"][1] == ["one"]
+
+
+def test_a_file_that_changes_while_it_is_read_fails_and_is_read_again(items):
+    def read_and_change(source: Source) -> Iterator[str]:
+        yield "word"
+        if source.item.name == "bb":
+            source.item.path.write_text("it is still being copied")
+
+    shelf = Shelf()
+    outcome = run(items, Job("read", read_and_change, "settings", "code", 1), shelf)
+    assert outcome.failed["bb"].fault == "changed while it was read"
+    assert run(items, job("settings", "code"), shelf).new == ["bb"]
