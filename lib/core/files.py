@@ -13,6 +13,10 @@ if TYPE_CHECKING:
     import pandas as pd
 
 
+CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")
+"""Characters that end a line or have no shape."""
+
+
 @contextmanager
 def atomic(path: str | Path) -> Iterator[Path]:
     """Yield a path beside `path` to write to, which takes its place when the block ends without an error."""
@@ -56,16 +60,19 @@ def write_table(path: str | Path, table: "pd.DataFrame", float_format: str | Non
 
 
 def walk_files(
-    root: Path, skip_folder: Callable[[Path, list[str]], bool] = lambda folder, files: False
+    root: Path,
+    skip_folder: Callable[[Path, list[str]], bool] = lambda folder, files: False,
+    on_error: Callable[[OSError], None] = lambda error: None,
 ) -> Iterator[Path]:
     """Yield the files below a folder, sorted within each folder, without hidden ones; links are followed once.
 
     Args:
         root: the folder.
         skip_folder: called with each folder and the names of its files; True leaves out all below it.
+        on_error: called if a folder cannot be listed.
     """
     visited: set[str] = set()  # a link may lead back to a folder above it
-    for folder, folders, files in os.walk(root, followlinks=True):
+    for folder, folders, files in os.walk(root, onerror=on_error, followlinks=True):
         real = os.path.realpath(folder)
         if real in visited or skip_folder(Path(folder), files):
             folders.clear()
@@ -93,5 +100,10 @@ def without_password(url: str) -> str:
 
 
 def printable(name: str) -> str:
-    r"""A file name as valid Unicode: bytes that are not UTF-8 become \xNN."""
-    return os.fsencode(name).decode("utf-8", "backslashreplace")
+    r"""A file name as valid Unicode on one line: bytes that are not UTF-8, and control characters, become \xNN.
+
+    >>> printable("a\rb.wav")
+    'a\\x0db.wav'
+    """
+    text = os.fsencode(name).decode("utf-8", "backslashreplace")
+    return CONTROL.sub(lambda match: f"\\x{ord(match[0]):02x}", text)

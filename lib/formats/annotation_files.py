@@ -18,7 +18,10 @@ HEAD_BYTES = 2**16
 
 
 def annotation_files(folder: Path, suffix: str) -> Iterator[Path]:
-    """Files with a suffix below a folder, other than hidden ones and those of the infer stage."""
+    """Files with a suffix below a folder, other than hidden ones and those of the infer stage.
+
+    Folders that cannot be listed are reported with the recordings.
+    """
     return (file for file in walk_files(folder, _holds_results) if file.name.lower().endswith(suffix))
 
 

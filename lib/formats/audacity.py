@@ -34,7 +34,7 @@ def _read(folder: Path, include: str | None) -> Annotated:
 
 
 def _finder(folder: Path) -> RecordingFinder:
-    return RecordingFinder({str(file): file for file in recording_files(folder)})
+    return RecordingFinder({str(file): file for file in recording_files(folder)[0]})
 
 
 def _rows_of(file: Path, finder: RecordingFinder) -> list[AnnotationRow]:

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 from lib.core.errors import Problem
 from lib.core.files import printable
-from lib.sound.classes import ClassList
+from lib.sound.classes import ClassList, class_label
 from lib.sound.recordings import Recordings
 
 if TYPE_CHECKING:
@@ -44,6 +44,8 @@ def checked_annotations(
         stems = rows["recording"].str.rpartition("/")[2]
         rows = rows[rows["recording"].isin(recordings) | stems.map(lambda stem: fnmatchcase(stem, include))]
     problems = _read_numbers(rows)
+    for column, cleaned in (("recording", printable), ("class", class_label)):
+        rows[column] = rows[column].map({text: cleaned(text) for text in rows[column].unique()})
     label, rows["class"] = rows["class"], rows["class"].map(classes.resolve)
     key = [*ANNOTATION_COLUMNS, *(column for column in ("low_freq", "high_freq") if column in rows)]
 

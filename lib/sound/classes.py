@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from lib.core.errors import Problem, SettingsError
-from lib.core.files import printable
+from lib.core.files import CONTROL, printable
 
 if TYPE_CHECKING:
     import numpy as np
@@ -85,6 +85,15 @@ class ClassList:
         return names
 
 
+def class_label(text: str) -> str:
+    r"""A name or code of a class on one line, with single spaces.
+
+    >>> class_label("Moor\r\n Frog ")
+    'Moor Frog'
+    """
+    return " ".join(CONTROL.sub(" ", text).split())
+
+
 def read_class_table(folder: Path, annotated: Iterable[str]) -> "tuple[pd.DataFrame, list[Problem]]":
     """The classes of a data set: a table of CLASS_COLUMNS, and a Problem for each row that cannot be used.
 
@@ -100,10 +109,10 @@ def read_class_table(folder: Path, annotated: Iterable[str]) -> "tuple[pd.DataFr
 
     path = folder / "classes.csv"
     if not path.is_file():
-        names = sorted(set(annotated) - {""})
+        names = sorted(set(map(class_label, annotated)) - {""})
         table = pd.DataFrame({"name": names, "code": names})
         return table.reindex(columns=CLASS_COLUMNS, fill_value="").astype(str), []
-    table = read_csv(path, ["name"]).reindex(columns=CLASS_COLUMNS, fill_value="")
+    table = read_csv(path, ["name"]).reindex(columns=CLASS_COLUMNS, fill_value="").map(class_label)
     table["code"] = table["code"].where(table["code"] != "", table["name"])
     repeated = table["name"].duplicated() | table["code"].duplicated() | (table["name"] == "")
     fault = "its name or code is empty or repeats an earlier one"

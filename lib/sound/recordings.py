@@ -8,7 +8,7 @@ from fnmatch import fnmatchcase
 from itertools import takewhile
 from pathlib import Path
 
-from lib.core.errors import AudioError, Problem
+from lib.core.errors import AudioError, Problem, unreadable
 from lib.core.files import printable, walk_files
 
 SUFFIXES = frozenset(
@@ -39,7 +39,8 @@ def recordings_of(path: str | Path) -> tuple[Recordings, list[Problem]]:
     is_list = path.suffix.lower() == ".txt" and path.is_file()
     recordings, problems = _listed_recordings(path) if is_list else find_recordings(path)
     if not recordings:
-        raise AudioError(path, "holds no recordings", "give a recording, a folder of them or a list of paths (.txt)")
+        remedy = "give a recording, a folder of them or a list of paths (.txt)"
+        raise AudioError(path, "holds no recordings", remedy, causes=problems)
     return recordings, problems
 
 
@@ -50,7 +51,9 @@ def _listed_recordings(path: Path) -> tuple[Recordings, list[Problem]]:
         if not (entry := line.strip()) or entry.startswith("#"):
             continue
         try:
-            files |= {Path(os.path.abspath(file)) for file in recording_files(path.parent / entry)}
+            below, folder_problems = recording_files(path.parent / entry)
+            files |= {Path(os.path.abspath(file)) for file in below}
+            problems += folder_problems
         except AudioError as error:
             fault = f"{error.subject}: {error.fault}"
             problems.append(Problem(printable(f"{path}:{number}"), fault, error.remedy))
@@ -60,7 +63,7 @@ def _listed_recordings(path: Path) -> tuple[Recordings, list[Problem]]:
 
 
 def find_recordings(path: str | Path, include: str | None = None) -> tuple[Recordings, list[Problem]]:
-    """Recordings below a folder (or one file), and problems of their names.
+    """Recordings below a folder (or one file), and problems of their names and of folders that cannot be listed.
 
     A recording's name is its file name without suffix; where several share one, their paths within the folder without
     suffix and, if that is not enough, with suffix.
@@ -71,18 +74,22 @@ def find_recordings(path: str | Path, include: str | None = None) -> tuple[Recor
 
     Raises AudioError if the path does not exist.
     """
-    files = [file for file in recording_files(path) if include is None or fnmatchcase(printable(file.stem), include)]
-    return _name_recordings(files, Path(path))
+    files, problems = recording_files(path)
+    chosen = [file for file in files if include is None or fnmatchcase(printable(file.stem), include)]
+    recordings, name_problems = _name_recordings(chosen, Path(path))
+    return recordings, [*problems, *name_problems]
 
 
-def recording_files(path: str | Path) -> list[Path]:
-    """The recordings below a folder, sorted, or the file at this path. Raises AudioError if there is neither."""
-    root = Path(path)
+def recording_files(path: str | Path) -> tuple[list[Path], list[Problem]]:
+    """The recordings below a folder, sorted, or the file at this path; and a Problem for each folder that cannot be
+    listed. Raises AudioError if there is no such file or folder."""
+    root, errors = Path(path), list[OSError]()
     if root.is_file():
-        return [root]
+        return [root], []
     if not root.is_dir():
         raise AudioError(root, "no such file or folder", "check the path")
-    return sorted(file for file in walk_files(root) if file.suffix.lower() in SUFFIXES)
+    files = sorted(file for file in walk_files(root, on_error=errors.append) if file.suffix.lower() in SUFFIXES)
+    return files, [unreadable(error.filename, error).problem() for error in errors]
 
 
 def _name_recordings(files: list[Path], root: Path) -> tuple[Recordings, list[Problem]]:
@@ -103,7 +110,8 @@ def _name_recordings(files: list[Path], root: Path) -> tuple[Recordings, list[Pr
         shown = printable(file.name)
         if shown != file.name:
             remedy = f"it is shown as {shown}; rename the file"
-            problems.append(Problem(printable(str(file)), "the name is not UTF-8", remedy, lost=False))
+            fault = "the name is not UTF-8, or has control characters"
+            problems.append(Problem(printable(str(file)), fault, remedy, lost=False))
     for file in unnamed:
         problems.append(Problem(printable(str(file)), "another recording has the same name", "rename one of them"))
     return dict(sorted(recordings.items())), problems

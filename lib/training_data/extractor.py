@@ -104,7 +104,9 @@ class Extractor:
             starts = window_starts(row.seconds, self.audio.spec_duration, self._hop)
             if len(starts) and all(stored[row.id].at(start) is not None for start in starts):
                 complete.add(row.path)
-        files = [file.resolve() for file in recording_files(dir_path)]
+        below, problems = recording_files(dir_path)
+        self._report(problems)
+        files = [file.resolve() for file in below]
         return self._insert_all([_Task(file, file, None) for file in files if printable(str(file)) not in complete])
 
     def extract_by_csv(self, rec_dir: str | Path, csv_path: str | Path, dest_dir: str | Path | None = None) -> int:

@@ -15,6 +15,7 @@ import soxr
 from lib.audio import reader
 from lib.core.errors import AudioError, Problem
 from tests.recordings import LEVEL, noise, sine, truncate, write
+from tests.rights import ordinary_user
 
 RATE = 32000
 
@@ -244,13 +245,10 @@ def test_what_is_no_regular_file_is_an_error_instead_of_waiting(tmp_path):
                 attempt(tmp_path / f"{name}.wav")
 
 
-@pytest.mark.skipif(not hasattr(os, "fork"), reason="needs another user's rights")
 def test_a_recording_that_may_not_be_read_is_an_error(tmp_path):
     path = write(tmp_path / "a.wav", noise(0.1, RATE), RATE)
     path.chmod(0)
-    if os.access(path, os.R_OK):
-        pytest.skip("this user may read everything")
-    with pytest.raises(AudioError, match="Permission denied"):
+    with ordinary_user(tmp_path), pytest.raises(AudioError, match="Permission denied"):
         read(path)
 
 

@@ -5,6 +5,7 @@ import pytest
 
 from lib.core.errors import AudioError
 from lib.sound.recordings import RecordingFinder, find_recordings, recordings_of
+from tests.rights import ordinary_user
 
 
 def touch(folder, *names):
@@ -43,6 +44,25 @@ def test_recordings_with_one_stem_get_distinct_names(tmp_path):
     (problem,) = problems  # two.wav cannot be told from two.wav.flac
     assert problem.lost and problem.subject == str(tmp_path / "two.wav")
     assert list(recordings) == sorted(recordings)
+
+
+def test_a_folder_that_cannot_be_listed_is_a_problem(tmp_path):
+    touch(tmp_path, "open/a.wav", "closed/b.wav")
+    (tmp_path / "closed").chmod(0)
+    with ordinary_user(tmp_path):
+        recordings, problems = recordings_of(tmp_path)
+        with pytest.raises(AudioError, match=r"(?s)closed: cannot be read .*closed: holds no recordings"):
+            recordings_of(tmp_path / "closed")
+    (tmp_path / "closed").chmod(0o755)
+    assert list(recordings) == ["a"]
+    remedy = "cannot be read (Permission denied); check the file and its permissions"
+    assert [str(problem) for problem in problems] == [f"{tmp_path}/closed: {remedy}"]
+
+
+def test_control_characters_in_names_are_escaped(tmp_path):
+    touch(tmp_path, "a\rb.wav", "c\nd.wav")
+    recordings, problems = find_recordings(tmp_path)
+    assert list(recordings) == [r"a\x0db", r"c\x0ad"] and len(problems) == 2
 
 
 def test_names_that_are_not_utf8_are_shown_with_their_bytes(tmp_path):
