@@ -15,7 +15,7 @@ def ordinary_user(folder: Path) -> Iterator[None]:
         yield
         return
     for parent in (folder, *folder.parents):
-        parent.chmod(parent.stat().st_mode | 0o055)
+        parent.chmod(parent.stat().st_mode | 0o011)
     os.chown(folder, NOBODY, -1)
     os.seteuid(NOBODY)
     try:

@@ -8,7 +8,6 @@ recognized by content, so a wrong suffix does not matter.
 import io
 import os
 import re
-import stat
 import struct
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager, suppress
@@ -22,7 +21,7 @@ import soxr
 
 from lib.core.digests import digest_file
 from lib.core.errors import AudioError, Problem, unreadable
-from lib.core.files import printable
+from lib.core.files import open_regular, printable
 from lib.sound.recordings import SNDFILE_HEADS
 from lib.sound.riff import UNKNOWN_SIZE, riff_chunks
 
@@ -162,9 +161,7 @@ def _check_that_it_is_the_file(path: str | Path, start: float, n_read: int, faul
 
 
 def _open(path: str | Path) -> "_SoundFile | _AvFile":
-    if not stat.S_ISREG(os.stat(path).st_mode):  # a pipe or a device may never end
-        raise AudioError(path, "is not a regular file", "remove it, or copy the recording itself there")
-    with open(path, "rb") as file:
+    with open_regular(path) as file:
         head = file.read(4)
         is_for_sndfile = head in SNDFILE_HEADS and _is_for_sndfile(file)
     if not head:

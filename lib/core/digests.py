@@ -10,7 +10,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-from lib.core.files import project_root
+from lib.core.files import open_regular, project_root
 
 READ_AT_ONCE = 2**22
 """Bytes; after each chunk the thread waits for its turn, so small ones are slow beside a busy thread."""
@@ -22,7 +22,7 @@ project's folder."""
 def digest_file(path: str | Path) -> str:
     """SHA-256 digest of a file's bytes, its first 32 hex digits. Processors have instructions for this one."""
     digest, chunk = hashlib.sha256(), bytearray(READ_AT_ONCE)
-    with open(path, "rb", buffering=0) as file:
+    with open_regular(path) as file:
         while n := file.readinto(chunk):
             digest.update(memoryview(chunk)[:n])
     return digest.hexdigest()[:32]

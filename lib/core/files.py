@@ -1,11 +1,16 @@
 """Files that are whole or absent, folders walked once, names that any tool can show."""
 
 import csv
+import errno
+import fcntl
+import hashlib
 import json
 import os
 import re
+import stat
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from io import FileIO
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO
 
@@ -17,17 +22,58 @@ CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")
 """Characters that end a line or have no shape."""
 
 
+LONGEST_NAME = 255
+"""Bytes of a file name, on the usual file systems."""
+
+
 @contextmanager
 def atomic(path: str | Path) -> Iterator[Path]:
-    """Yield a path beside `path` to write to, which takes its place when the block ends without an error."""
+    """Yield a path beside `path` to write to, which takes its place when the block ends without an error.
+
+    Others that write the same file at the same time wait. An OSError names the file.
+    """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_name(f".{path.name}.part")
-    try:
-        yield part
-        os.replace(part, path)
-    finally:
-        part.unlink(missing_ok=True)
+    part = path.with_name(fitting_name(f".{path.name}", ".part"))
+    with _sole_writer(part):
+        try:
+            yield part
+            os.replace(part, path)
+        except BaseException as error:
+            part.unlink(missing_ok=True)
+            if isinstance(error, OSError):
+                error.filename = error.filename or str(path)  # writing to a full disk names none
+            raise
+
+
+@contextmanager
+def _sole_writer(part: Path) -> Iterator[None]:
+    """Make a file, and lock it against other threads and processes that do the same."""
+    while True:
+        descriptor = os.open(part, os.O_RDWR | os.O_CREAT, 0o666)
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX)
+            if part.exists() and os.path.samestat(os.fstat(descriptor), part.stat()):  # else others are done with it
+                yield
+                return
+        finally:
+            os.close(descriptor)
+
+
+def fitting_name(stem: str, ending: str, more: int = 0) -> str:
+    """A file name of a stem and an ending; where that is too long, a digest takes the place of the stem's end.
+
+    more: bytes that will be added to the name.
+
+    >>> fitting_name("dawn", ".txt"), len(fitting_name(250 * "x", ".BirdNET.txt"))
+    ('dawn.txt', 255)
+    """
+    longest = LONGEST_NAME - more
+    if len(os.fsencode(stem + ending)) <= longest:
+        return stem + ending
+    digest = f"~{hashlib.blake2b(os.fsencode(stem), digest_size=8).hexdigest()}"
+    kept = os.fsencode(stem)[: longest - len(os.fsencode(digest + ending))]
+    return kept.decode("utf-8", "ignore") + digest + ending
 
 
 @contextmanager
@@ -35,6 +81,15 @@ def atomic_text(path: str | Path) -> Iterator[TextIO]:
     """Yield a UTF-8 text file to write to, which takes the place of `path` when the block ends without an error."""
     with atomic(path) as part, part.open("w", encoding="utf-8", newline="") as file:
         yield file
+
+
+def open_regular(path: str | Path) -> FileIO:
+    """Open a file to read its bytes, unbuffered. Raises OSError, also for a pipe or a device, which may never end."""
+    descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK)  # else a pipe waits for its writer
+    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+        os.close(descriptor)
+        raise OSError(errno.EINVAL, "it is no regular file", str(path))
+    return open(descriptor, "rb", buffering=0)
 
 
 def write_text(path: str | Path, text: str) -> None:

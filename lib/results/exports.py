@@ -13,7 +13,7 @@ from pathlib import Path
 from lib.core.code_digest import digest_code
 from lib.core.digests import digest_of
 from lib.core.errors import EarshotError
-from lib.core.files import write_csv, write_text
+from lib.core.files import fitting_name, write_csv, write_text
 from lib.formats import WRITERS, LabelScheme
 from lib.occurrence.occurrence_filter import Reason
 from lib.results.csv_results import has_csv_results
@@ -119,7 +119,13 @@ class LabelFiles:
 
     def _each(self, recording: str, formats: Iterable[str]) -> dict[str, Path]:
         """The file of a recording in each of these formats that has one for each recording."""
-        return {name: self.folder / each.format(recording) for name in formats if (each := WRITERS[name].each)}
+        paths = {}
+        for name in formats:
+            if each := WRITERS[name].each:
+                subfolder, _, ending = each.partition("{}")
+                path = self.folder / f"{subfolder}{recording}"
+                paths[name] = path.with_name(fitting_name(path.name, ending))
+        return paths
 
     def _together(self, formats: Iterable[str]) -> dict[str, Path]:
         """The file of all recordings in each of these formats that has one."""

@@ -14,6 +14,7 @@ from typing import NamedTuple
 
 import soundfile
 
+from lib.core.files import open_regular
 from lib.sound.recordings import SNDFILE_HEADS
 from lib.sound.riff import riff_chunks
 
@@ -118,7 +119,7 @@ def _comment_moment(path: str | Path) -> Moment | None:
 def _comment(path: str | Path) -> str:
     """The comment in a recording's header; empty if there is none."""
     try:
-        with open(path, "rb") as file:
+        with open_regular(path) as file:
             if file.read(4) not in SNDFILE_HEADS:
                 return ""
         with soundfile.SoundFile(os.open(path, os.O_RDONLY), closefd=True) as sound:
@@ -160,7 +161,7 @@ def _guano_field(path: str | Path, field: str) -> object:
 
 def _guano_text(path: str | Path) -> str:
     try:
-        with open(path, "rb") as file:
+        with open_regular(path) as file:
             for chunk in riff_chunks(file):
                 if chunk.name == b"guan":
                     file.seek(chunk.start)

@@ -1,5 +1,7 @@
+import errno
 import json
 import os
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
@@ -29,6 +31,33 @@ def test_a_place_that_cannot_be_written_is_an_error_that_names_it(tmp_path):
     (tmp_path / "file").touch()
     with pytest.raises(OSError, match="file/below"):
         write_text(tmp_path / "file/below/a.txt", "x")
+
+
+def test_processes_and_threads_that_write_one_file_do_so_one_after_the_other(tmp_path):
+    texts = [str(number) * 100_000 for number in range(8)]
+
+    def write_slowly(text: str) -> None:
+        with atomic(tmp_path / "a.txt") as part, part.open("w") as file:
+            for k in range(0, len(text), 10_000):
+                file.write(text[k : k + 10_000])
+                file.flush()
+
+    with ThreadPoolExecutor(8) as pool:
+        list(pool.map(write_slowly, texts))
+    assert (tmp_path / "a.txt").read_text() in texts and len(list(tmp_path.iterdir())) == 1
+
+
+def test_a_name_of_any_allowed_length_can_be_written(tmp_path):
+    for length in range(248, 256):
+        write_text(tmp_path / (length * "x"), "x")
+    assert len(list(tmp_path.iterdir())) == 8
+
+
+def test_an_error_of_a_full_disk_names_the_file(tmp_path):
+    with pytest.raises(OSError, match="a.txt") as error, atomic(tmp_path / "a.txt"), open("/dev/full", "w") as full:
+        full.write("x")
+        full.flush()
+    assert error.value.errno == errno.ENOSPC
 
 
 def test_json_is_written_for_people_and_read_back(tmp_path):

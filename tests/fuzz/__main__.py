@@ -32,7 +32,9 @@ def _fuzz_target(name: str, options: argparse.Namespace) -> None:
     bounds = [options.cases * job // options.jobs for job in range(options.jobs + 1)]
     with tempfile.TemporaryDirectory() as folder, ThreadPoolExecutor(options.jobs) as pool:
         jobs = [
-            pool.submit(fuzz, name, Path(folder, str(job)), options.seed, range(*bounds[job : job + 2]), options.seconds)
+            pool.submit(
+                fuzz, name, Path(folder, str(job)), options.seed, range(*bounds[job : job + 2]), options.seconds
+            )
             for job in range(options.jobs)
         ]
         done = [job.result() for job in jobs]

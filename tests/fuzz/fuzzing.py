@@ -49,7 +49,9 @@ class Failure(NamedTuple):
     fault: str
 
 
-def damaged(seeds: dict[str, bytes], seed: int, case: int, words: tuple[bytes, ...]) -> tuple[str, bytes, random.Random]:
+def damaged(
+    seeds: dict[str, bytes], seed: int, case: int, words: tuple[bytes, ...]
+) -> tuple[str, bytes, random.Random]:
     """The file of a case: the name and the content of a seed, damaged; and the generator to go on with."""
     rng = random.Random(f"{seed} {case}")
     name = rng.choice(sorted(seeds))
@@ -105,9 +107,7 @@ def fuzz(name: str, folder: Path, seed: int, cases: range, seconds: float = floa
     return next_case - cases.start, failures
 
 
-def _run_until_it_dies(
-    name: str, folder: Path, seed: int, cases: range, end: float, failures: list[Failure]
-) -> int:
+def _run_until_it_dies(name: str, folder: Path, seed: int, cases: range, end: float, failures: list[Failure]) -> int:
     """Run cases until the process dies or all is done; returns the next case to run."""
     command = [sys.executable, "-m", "tests.fuzz.worker", name, folder, seed, cases.start, cases.stop]
     folder.mkdir(parents=True, exist_ok=True)
@@ -152,7 +152,7 @@ def read_one(target: Target, path: Path, rng: random.Random) -> str | None:
     try:
         target.read(path, rng)
     except EarshotError as error:
-        if len(text := str(error)) > 2000 or "\n" in text and not error.causes:
+        if len(text := str(error)) > 2000 or ("\n" in text and not error.causes):
             return f"an error of {len(text)} characters"
     except BaseException:
         return traceback.format_exc()
