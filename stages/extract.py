@@ -1,5 +1,6 @@
 """Cut labelled recordings into windows and store their spectrograms: data.train -> data/training.db."""
 
+import os
 from dataclasses import asdict
 
 from lib.config.command_line import run_stage, stage
@@ -35,7 +36,8 @@ def extract(
     from lib.training_data.extraction import extract_windows
 
     data_set = read_data_set(settings.data.train)
-    report, n_new, problems = extract_windows(data_set, settings.audio, settings.extract, database)
+    is_in_pipeline = "DVC_STAGE" in os.environ  # DVC reads and copies the whole file anyway
+    report, n_new, problems = extract_windows(data_set, settings.audio, settings.extract, database, is_in_pipeline)
     show_problems(problems)
     write_json(metrics, asdict(report))
     recordings = f"{report.recordings} recordings ({n_new} new or changed, {len(report.failed)} failed)"

@@ -3,7 +3,7 @@
 import os
 import sqlite3
 import struct
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import NamedTuple
@@ -15,7 +15,7 @@ from sqlalchemy.pool import NullPool, StaticPool
 from sqlalchemy.schema import CreateIndex, CreateTable
 
 from lib.core.errors import EarshotError
-from lib.core.files import project_root
+from lib.core.files import atomic, project_root
 
 IN_MEMORY = ":memory:"
 SQLITE = "sqlite:///"
@@ -174,6 +174,54 @@ def vacuum(connection: Connection) -> None:
     """Rewrite the file without its free pages, in an order that follows from its rows."""
     connection.rollback()
     connection.connection.cursor().execute("VACUUM")
+
+
+def renumber(path: Path, kind: Kind, order: Mapping[str, str]) -> None:
+    """Write a file anew whose rows are numbered from 1 in a given order, so that its bytes follow from its content.
+
+    Nobody may write to it meanwhile. Where that fails, the file is as before.
+
+    Args:
+        path: the file.
+        kind: what it is; each table has an ID, and refers to others by theirs.
+        order: by table, what to order its rows by; columns that refer to other tables have the new numbers.
+    """
+    with atomic(path) as part:
+        part.unlink(missing_ok=True)
+        engine = open_database(part, kind, create=True)
+        with usable(path, kind), engine.connect() as connection:
+            connection.execute(text("PRAGMA foreign_keys = OFF"))
+            connection.execute(text("PRAGMA synchronous = OFF"))
+            connection.execute(text("ATTACH :path AS old"), {"path": str(path)})
+            for table in kind.metadata.sorted_tables:
+                references = {
+                    column.name: key.column.table.name for column in table.columns for key in column.foreign_keys
+                }
+                columns = {
+                    column.name: f'"number {column.name}".new' if column.name in references else f't."{column.name}"'
+                    for column in table.columns
+                }
+                joins = "".join(
+                    f' LEFT JOIN temp."{other}" AS "number {name}" ON "number {name}".old = t."{name}"'
+                    for name, other in references.items()
+                )
+                chosen = ", ".join(f'{value} AS "{name}"' for name, value in columns.items())
+                rows = f'SELECT {chosen} FROM old."{table.name}" AS t{joins}'
+                numbers = f"SELECT ID AS old, ROW_NUMBER() OVER (ORDER BY {order[table.name]}) AS new FROM ({rows})"
+                connection.execute(text(f'CREATE TEMP TABLE "{table.name}" AS {numbers}'))
+                connection.execute(text(f'CREATE UNIQUE INDEX temp."of {table.name}" ON "{table.name}" (old)'))
+                names = ", ".join(f'"{name}"' for name in columns)
+                others = ", ".join(f'r."{name}"' for name in list(columns)[1:])
+                connection.execute(
+                    text(
+                        f'INSERT INTO main."{table.name}" ({names}) SELECT n.new, {others} FROM ({rows}) AS r '
+                        f'JOIN temp."{table.name}" AS n ON n.old = r.ID ORDER BY n.new'
+                    )
+                )
+            connection.commit()
+        engine.dispose()
+        with part.open("rb") as file:
+            os.fsync(file.fileno())
 
 
 def has_much_free(connection: Connection) -> bool:

@@ -18,6 +18,8 @@ from lib.core.parallel import map_streams
 from lib.core.progress import progress_of_sound
 
 COMMIT_SECONDS = 2.0
+AGAIN = " again"
+"""What the keys of results end with that are computed again next time."""
 Piece = TypeVar("Piece")
 Taken = TypeVar("Taken", contravariant=True)
 
@@ -85,8 +87,8 @@ class Store(Protocol[Taken]):
     def keep(self, item: Item) -> list[Problem]:
         """An item's results are there already, and stay; returns the problems that were noted with them."""
 
-    def write(self, item: Item, key: str, pieces: Iterator[Taken], problems: list[Problem]) -> None:
-        """Write an item's results in place of what is there; `problems` is complete once the pieces are taken.
+    def write(self, source: Source, key: str, pieces: Iterator[Taken], problems: list[Problem]) -> None:
+        """Write the results of an item in place of what is there; `problems` is complete once the pieces are taken.
 
         They are kept with the key that key_to_keep then returns. Where the pieces raise an AudioError, nothing of them
         must stay.
@@ -101,7 +103,7 @@ class Store(Protocol[Taken]):
 
 def key_to_keep(key: str, problems: list[Problem]) -> str:
     """The key to keep results with: one that no later run asks for, if the file is to be read again."""
-    return f"{key} again" if any(problem.again for problem in problems) else key
+    return key + AGAIN if any(problem.again for problem in problems) else key
 
 
 @dataclass(frozen=True)
@@ -125,9 +127,8 @@ def run(items: list[Item], job: Job[Piece], store: Store[Piece], backend: Backen
         try:
             before = state_of(item.path)
             source = Source(item, digest_known_file(item.path))
-            key = job.key_of(source)
-            yield key
-            if keys.get(item.name) != key:
+            yield source
+            if keys.get(item.name) != job.key_of(source):
                 yield from job.read(source)
                 if state_of(item.path) != before:  # such as one that is still being copied
                     raise AudioError(item.path, "changed while it was read", "run the same command again")
@@ -142,12 +143,13 @@ def run(items: list[Item], job: Job[Piece], store: Store[Piece], backend: Backen
         for item, stream in streams:
             done = _Advance(advance)
             try:
-                key = next(stream)
+                source = next(stream)
+                key = job.key_of(source)
                 if keys.get(item.name) == key:
                     outcome.problems.extend(store.keep(item))
                 else:
                     problems: list[Problem] = []
-                    store.write(item, key, _pieces(stream, problems, done), problems)
+                    store.write(source, key, _pieces(stream, problems, done), problems)
                     outcome.new.append(item.name)
                     outcome.problems.extend(problems)
             except AudioError as error:

@@ -5,6 +5,7 @@ The methods that get_rows, count_rows, update_rows and delete_rows make for a ta
 
 import re
 import textwrap
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import cache
@@ -16,6 +17,7 @@ import numpy as np
 from sqlalchemy import (
     Column,
     ColumnElement,
+    Connection,
     Engine,
     LargeBinary,
     Select,
@@ -91,7 +93,7 @@ def get_rows(table: Table, order: str = "ID") -> Callable[..., Rows]:
 def count_rows(table: Table) -> Callable[..., int]:
     def count(self: "Database", filters: Filters = None) -> int:
         query = select(func.count()).select_from(table).where(*self._conditions(table, filters))
-        return self._run(query).scalar_one()
+        return self._run(query)[0][0]
 
     _described(count, table, f"Number of rows of the {table.name} table.", "How many there are.")
     return _named(count, f"get_{attribute_of(table.name)}_count")
@@ -117,7 +119,8 @@ def update_rows(table: Table) -> Callable[..., None]:
 
         Args:
             id: ID of the row.
-            field: name of the column: {", ".join(column.name for column in table.columns)} (in any case).
+            field: name of the column, in any case:
+                {", ".join(column.name for column in table.columns)}.
             value: what to set it to.
 
         Raises EarshotError if there is no such row or column, or the value cannot stand there.
@@ -127,7 +130,7 @@ def update_rows(table: Table) -> Callable[..., None]:
 
 def _described(method: Callable, table: Table, what: str, returns: str) -> None:
     """Give a method a docstring that names what the rows of its table can be filtered by."""
-    names = textwrap.wrap(f"{', '.join(filters_of(table))} (in any case).", 90)
+    names, returned = textwrap.wrap(f"{', '.join(filters_of(table))} (in any case).", 90), textwrap.wrap(returns, 100)
     method.__doc__ = f"""{what}
 
         Args:
@@ -135,7 +138,7 @@ def _described(method: Callable, table: Table, what: str, returns: str) -> None:
                 {(chr(10) + 16 * " ").join(names)}
 
         Returns:
-            {returns}
+            {(chr(10) + 12 * " ").join(returned)}
 
         Raises EarshotError for the name of a column that there is not.
         """
@@ -150,6 +153,8 @@ def _named(method: Callable, name: str) -> Callable:
 class Database:
     """An open database file, and what can be done with the rows of any of its tables.
 
+    Several threads may use it: each change is made by itself, and a transaction makes the others wait.
+
     db_path: SQLite file, which `engine` opens. Methods raise EarshotError.
     """
 
@@ -158,6 +163,7 @@ class Database:
         self._engine = engine
         self._connection = engine.connect()
         self._together = False
+        self._lock = threading.RLock()  # held throughout a transaction, which belongs to one thread
 
     def __enter__(self) -> Self:
         return self
@@ -167,8 +173,9 @@ class Database:
 
     def close(self) -> None:
         """Close the database."""
-        self._connection.close()
-        self._engine.dispose()
+        with self._lock:
+            self._connection.close()
+            self._engine.dispose()
 
     @contextmanager
     def transaction(self) -> Iterator[None]:
@@ -176,18 +183,24 @@ class Database:
 
         Within another such block, this is a part of that one.
         """
-        if self._together:
-            yield
-            return
-        self._together = True
-        try:
-            yield
-            self._commit()
-        except BaseException:
-            self._rollback()
-            raise
-        finally:
-            self._together = False
+        with self._lock:
+            if self._together:
+                yield
+                return
+            self._together = True
+            try:
+                yield
+                self._commit()
+            except BaseException:
+                self._rollback()
+                raise
+            finally:
+                self._together = False
+
+    def change(self, work: Callable[[Connection], None]) -> None:
+        """Do some work with the connection, as one change."""
+        with self.transaction(), self._errors():
+            work(self._connection)
 
     def optimize(self) -> None:
         """Gather the statistics by which SQLite plans queries; worth it after many changes."""
@@ -228,18 +241,20 @@ class Database:
 
     def _write(self, statement: Any, rows: list[dict] | None = None) -> Any:
         """Run a statement that changes something. rows: values to run it with, once for each."""
-        result = self._run(statement, rows)
-        if not self._together:
-            self._commit()
-        return result
+        with self._lock, self._errors():
+            result = self._connection.execute(statement, rows)
+            if not self._together:
+                self._commit()
+            return result
 
     def _commit(self) -> None:
         with self._errors():
             self._connection.commit()
 
-    def _run(self, statement: Any, rows: list[dict] | None = None) -> Any:
-        with self._errors():
-            return self._connection.execute(statement, rows)
+    def _run(self, query: Any) -> list:
+        """The rows that a query gives."""
+        with self._lock, self._errors():
+            return list(self._connection.execute(query))
 
     @contextmanager
     def _errors(self) -> Iterator[None]:

@@ -13,7 +13,7 @@ from lib.core.databases import sole_writer
 from lib.core.digests import digest_file, digest_of
 from lib.core.errors import AudioError, EarshotError, Problem
 from lib.core.files import atomic, printable
-from lib.core.incremental import Item, Job, Outcome, run
+from lib.core.incremental import Item, Job, Outcome, Source, run
 from lib.core.parallel import n_workers
 from lib.curation.embedding_store import Embeddings, EmbeddingStore, write_vectors
 from lib.inference.lazy_predictor import lazy_predictor
@@ -66,8 +66,8 @@ class _VectorStore:
     def keep(self, item: Item) -> list[Problem]:
         return self.store.keep(item.name, printable(str(item.path)))
 
-    def write(self, item: Item, key: str, pieces: Iterator[Batch], problems: list[Problem]) -> None:
-        batches = embed_batches(pieces, self.predictor())
+    def write(self, source: Source, key: str, pieces: Iterator[Batch], problems: list[Problem]) -> None:
+        item, batches = source.item, embed_batches(pieces, self.predictor())
         self.store.write(item.name, printable(str(item.path)), key, batches, problems)
 
     def fail(self, item: Item, error: AudioError) -> None:

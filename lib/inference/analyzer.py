@@ -13,7 +13,7 @@ from lib.core.databases import sole_writer
 from lib.core.digests import digest_known_file
 from lib.core.errors import AudioError, EarshotError, Problem, SettingsError
 from lib.core.files import printable
-from lib.core.incremental import Item, Job, run
+from lib.core.incremental import Item, Job, Source, run
 from lib.core.parallel import n_workers
 from lib.core.registry import one_of
 from lib.formats import WRITERS, LabelScheme
@@ -169,9 +169,10 @@ class _AnalysisStore:
         self._done.append(known._replace(path=path))
         return known.problems
 
-    def write(self, item: Item, key: str, pieces: Iterator[Batch], problems: list[Problem]) -> None:
+    def write(self, source: Source, key: str, pieces: Iterator[Batch], problems: list[Problem]) -> None:
         from lib.inference.findings import find_sounds
 
+        item = source.item
         factors, reasons = np.ones(len(self._class_names), np.float32), list[Reason]()
         if self._occurrences:
             factors, reasons, place_problems = self._occurrences.factors(self._class_names, item.name, item.path)

@@ -22,7 +22,16 @@ from lib.audio.reader import unusual
 from lib.audio.spectrograms import Windows, recording_windows
 from lib.config.schema import AudioSettings, ExtractSettings
 from lib.core.code_digest import digest_code
-from lib.core.databases import fix_header, has_much_free, sole_writer, usable, vacuum, whole_or_nothing
+from lib.core.databases import (
+    fix_header,
+    has_much_free,
+    is_as_fixed,
+    renumber,
+    sole_writer,
+    usable,
+    vacuum,
+    whole_or_nothing,
+)
 from lib.core.digests import digest_of
 from lib.core.errors import AudioError, EarshotError, Problem
 from lib.core.files import printable
@@ -31,11 +40,14 @@ from lib.core.parallel import n_workers
 from lib.formats.data_sets import DataSet
 from lib.sound.grid import expand_ranges, n_windows, windows_with_event
 from lib.training_data import training_tables as tables
+from lib.training_data.hand_picked import picked_contents, prefer_hand_picked
 from lib.training_data.spectrogram_codec import encode
 
 EXTRACTION_CODE = ("lib.training_data.extraction:read_windows", "lib.training_data.extraction:_WindowStore.write")
 """What computes the rows of a recording, by name."""
 WINDOWS_AT_ONCE = 64
+PACKED_ANYWAY = 2**28
+"""Bytes of a training database below which it takes a second or two."""
 END_TOLERANCE = 0.1
 """Seconds by which an annotation may outlast its recording before we warn."""
 SHORT = 0.1
@@ -71,9 +83,12 @@ class ExtractionReport:
 
 
 def extract_windows(
-    data_set: DataSet, audio: AudioSettings, settings: ExtractSettings, database: str | Path
+    data_set: DataSet, audio: AudioSettings, settings: ExtractSettings, database: str | Path, pack: bool = False
 ) -> tuple[ExtractionReport, int, list[Problem]]:
     """Bring the training database to what the data set and the settings say.
+
+    pack: write a file that has changed anew, so that its bytes follow from its content, whatever was done before;
+    smaller ones than PACKED_ANYWAY always are.
 
     Returns the report, the number of recordings that were new or changed, and a Problem for each recording or
     annotation that could not be used completely. Raises EarshotError if there are no windows, if another process writes
@@ -92,19 +107,24 @@ def extract_windows(
     with sole_writer(database), usable(database, tables.FILE):
         engine = tables.open_training_tables(database, create=True)
         with engine.connect() as connection:
-            store = _WindowStore(connection, _insert_shared_rows(connection, data_set.classes, audio, database))
+            ids = _insert_shared_rows(connection, data_set.classes, audio, database)
+            store = _WindowStore(connection, ids, audio.spec_duration)
             _delete_recordings(connection, sorted(store.keys().keys() - {item.name for item in items}))
             connection.commit()
             outcome = run(items, job, store)
             _delete_other_classes(connection, list(data_set.classes["name"]))
+            _mark(connection, ids.spec_group, None)
             connection.commit()
             problems = [*data_set.problems, *problems, *outcome.problems]
             report = _report(connection, outcome, problems)
             digest = digest_of([report.digest, store.keys()])
-            if has_much_free(connection):
+            pack = (pack or database.stat().st_size < PACKED_ANYWAY) and not is_as_fixed(database)
+            if not pack and has_much_free(connection):
                 vacuum(connection)
         engine.dispose()
-        fix_header(database, digest)
+        if pack:
+            renumber(database, tables.FILE, tables.ORDER)
+            fix_header(database, digest)
     if settings.strict and (lost := [problem for problem in problems if problem.lost]):
         raise EarshotError("", "stopped because extract.strict is set", causes=lost)
     if not report.windows:
@@ -230,8 +250,9 @@ class _SharedIds(NamedTuple):
 class _WindowStore:
     """Recordings that the extract stage put into a training database, as lib.core.incremental needs them."""
 
-    def __init__(self, connection: Connection, ids: _SharedIds) -> None:
-        self._connection, self._ids = connection, ids
+    def __init__(self, connection: Connection, ids: _SharedIds, length: float) -> None:
+        self._connection, self._ids, self._length = connection, ids, length
+        self._picked = picked_contents(connection)
 
     def keys(self) -> dict[str, str]:
         columns = tables.recording.c
@@ -246,11 +267,13 @@ class _WindowStore:
         query = select(columns.Problems).where(columns.Name == item.name, columns.Key.is_not(None))
         return [Problem(*fields) for fields in json.loads(self._connection.execute(query).scalar_one())]
 
-    def write(self, item: Item, key: str, pieces: Iterator[ExtractedWindows], problems: list[Problem]) -> None:
+    def write(self, source: Source, key: str, pieces: Iterator[ExtractedWindows], problems: list[Problem]) -> None:
+        item = source.item
         with whole_or_nothing(self._connection):
+            _mark(self._connection, self._ids.spec_group, 1)
             _delete_recordings(self._connection, [item.name])
             columns = {"SourceID": self._ids.source, "FileName": printable(item.path.name), "Path": item.inputs[0]}
-            columns |= {"Name": item.name, "Seconds": 0.0, "Key": ""}
+            columns |= {"Name": item.name, "Seconds": 0.0, "Key": "", "Content": source.content}
             recording_id = self._connection.execute(insert(tables.recording), columns).lastrowid
             digest, seconds = hashlib.blake2b(digest_size=16), 0.0
             for windows, seconds in pieces:  # noqa: B007
@@ -260,6 +283,8 @@ class _WindowStore:
             done = {"Seconds": seconds, "Key": key_to_keep(key, problems), "Digest": digest.hexdigest()}
             done["Problems"] = json.dumps(problems)
             self._connection.execute(update(tables.recording).filter_by(ID=recording_id).values(done))
+            if source.content in self._picked:
+                prefer_hand_picked(self._connection, source.content, self._length)
 
     def _insert(self, recording_id: int, windows: list[ExtractedWindow]) -> None:
         first = (self._connection.execute(select(func.max(tables.segment.c.ID))).scalar() or 0) + 1
@@ -300,7 +325,9 @@ def _insert_shared_rows(
         remedy = f"run it with --spec_group {tables.DEFAULT} --replace to remake them, or use another database"
         raise EarshotError(database, fault, remedy)
     source_id = _id_of(connection, tables.source, tables.DEFAULT)
-    group_id = _id_of(connection, tables.spec_group, tables.DEFAULT, Settings=settings)
+    group_id = _id_of(connection, tables.spec_group, tables.DEFAULT)
+    change = update(tables.spec_group).where(group.ID.is_(group_id), group.Settings.is_distinct_from(settings))
+    connection.execute(change.values(Settings=settings, Unfinished=1))
     _id_of(connection, tables.category, tables.DEFAULT)
     ids = {}
     for row in classes.itertuples():
@@ -308,6 +335,13 @@ def _insert_shared_rows(
         values = {"CategoryID": category_id, "AltName": row.alt_name, "Code": row.code, "AltCode": row.alt_code}
         ids[row.name] = _id_of(connection, tables.class_, row.name, **values)
     return _SharedIds(source_id, group_id, ids)
+
+
+def _mark(connection: Connection, group_id: int, unfinished: int | None) -> None:
+    """Note whether a group is being filled: whoever trains with it meanwhile would miss windows, or get old ones."""
+    group = tables.spec_group.c
+    change = update(tables.spec_group).where(group.ID.is_(group_id), group.Unfinished.is_distinct_from(unfinished))
+    connection.execute(change.values(Unfinished=unfinished))
 
 
 def _id_of(connection: Connection, table: Table, name: str, **values) -> int:

@@ -11,6 +11,7 @@ import re
 import shutil
 from collections import defaultdict
 from collections.abc import Iterable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
@@ -19,6 +20,7 @@ from lib.audio.spectrograms import recording_windows, recording_windows_at
 from lib.config.load import get_config
 from lib.config.schema import Settings
 from lib.core.csv_files import read_csv
+from lib.core.digests import digest_known_file
 from lib.core.errors import AudioError, EarshotError, Problem, SettingsError
 from lib.core.files import atomic, printable
 from lib.core.parallel import map_streams, n_workers
@@ -27,13 +29,12 @@ from lib.sound.grid import window_starts
 from lib.sound.recordings import RecordingFinder, find_recordings, recording_files
 from lib.training_data import training_tables as tables
 from lib.training_data.extraction import WINDOWS_AT_ONCE, short_recording
+from lib.training_data.hand_picked import prefer_hand_picked, same_offset
 from lib.training_data.spec_groups import claim_group
 from lib.training_data.spectrogram_codec import encode
 from lib.training_data.training_data_provider import TrainingDataProvider
 from lib.training_data.training_database import TrainingDatabase
 
-SAME_OFFSET = 0.005
-"""Seconds, at most, between offsets of the same segment: names of pictures are rounded to hundredths."""
 PICTURE = re.compile(r"(?:\d+~)?(.+)[-_](\d+(?:\.\d+)?)(?:-seg\d+)?(?:~\d+(?:\.\d+)?)?")
 """`NAME-OFFSET`, as plots and results of a search are called; `RANK~NAME-OFFSET~SCORE`, as errors are."""
 PICTURE_SUFFIXES = frozenset({".png", ".jpg", ".jpeg"})
@@ -44,7 +45,8 @@ logger = logging.getLogger(__name__)
 class Extractor:
     """Cuts windows out of recordings and stores their spectrograms with the label of a class.
 
-    A segment that the database has already gets the class and the spectrogram that it lacks. Recordings are read in
+    A segment that the database has already gets the class and the spectrogram that it lacks; of a recording that the
+    extract stage holds, the windows inserted here take the place of those of the stage. Recordings are read in
     threads, in constant memory; each is stored completely or not at all. Those that are left out, and other problems,
     are collected in `problems` and logged.
 
@@ -208,16 +210,17 @@ class Extractor:
         else:
             duration = reader.probe(task.source).seconds  # since reading stops after the last window
             batches = recording_windows_at(task.source, self.audio, task.offsets, WINDOWS_AT_ONCE)
+        content = digest_known_file(task.source)
         for starts, spectrograms, seconds in batches:
             for start, spectrogram in zip(starts.tolist(), spectrograms, strict=True):
                 value = encode(spectrogram) if 0 <= start < seconds else None
-                yield _Window(start, value, max(seconds, duration))
+                yield _Window(start, value, max(seconds, duration), content)
 
     def _insert(self, task: "_Task", windows: Iterable["_Window"]) -> int:
         """Insert what is missing of a recording's windows; returns the number of spectrograms inserted."""
         recording_id: int | None = None
         n_inserted = 0
-        for offset, value, seconds in windows:
+        for offset, value, seconds, content in windows:  # noqa: B007
             if value is None:
                 fault = f"has no sound at {offset:g} s (it lasts {seconds:.2f} s)"
                 self._report([Problem(printable(str(task.source)), fault, "correct the offset")])
@@ -232,6 +235,9 @@ class Extractor:
             n_inserted += self._insert_window(recording_id, segments, offset, value)
         if recording_id is not None:
             self.db.update_recording(recording_id, "Seconds", seconds)
+            self.db.update_recording(recording_id, "Content", content)
+            if self.spec_group == tables.DEFAULT:
+                self.db.change(partial(prefer_hand_picked, content=content, length=self.audio.spec_duration))
             _copy(task.source, task.place)
             self._report(short_recording(task.source, seconds, self.audio.spec_duration))
         return n_inserted
@@ -251,7 +257,7 @@ class Extractor:
         return True
 
     def _segments(self) -> "_Segments":
-        return _Segments(min(SAME_OFFSET, self.audio.spec_duration / 100))
+        return _Segments(same_offset(self.audio.spec_duration))
 
     def _report(self, problems: Iterable[Problem]) -> None:
         for problem in problems:
@@ -268,11 +274,13 @@ class _Task(NamedTuple):
 
 
 class _Window(NamedTuple):
-    """A window of a recording: start (s), compressed spectrogram (None: no sound there), seconds of the recording."""
+    """A window of a recording: start (s), compressed spectrogram (None: no sound there), seconds and digest of the
+    recording."""
 
     offset: float
     value: bytes | None
     seconds: float
+    content: str
 
 
 class _Segments:

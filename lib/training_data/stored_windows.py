@@ -45,6 +45,9 @@ class StoredWindows:
             group = connection.execute(select(tables.spec_group).filter_by(Name=spec_group)).first()
             if group is None:
                 raise EarshotError(database, f"holds no spectrogram group {spec_group}", "run the extract stage")
+            if group.Unfinished:
+                fault = f"its group {spec_group} is not complete, since the extract stage was interrupted"
+                raise EarshotError(database, fault, "run that again")
             if group.Settings is None:
                 fault = f"the audio settings of its group {spec_group} are not known"
                 raise EarshotError(database, fault, "fill it by the extract stage or by Extractor")

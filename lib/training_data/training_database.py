@@ -8,7 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
 
-from sqlalchemy import Column, ColumnElement, Select, Table, case, func, null, select
+from sqlalchemy import Column, ColumnElement, Select, Table, case, delete, func, null, select
 
 from lib.core.rows import Database, Filters, Rows, count_rows, delete_rows, get_rows, update_rows
 from lib.training_data import training_tables as tables
@@ -45,14 +45,38 @@ class TrainingDatabase(Database):
         return self._insert(tables.source, Name=name)
 
     get_category = get_rows(tables.category)
-    get_category_count, update_category, delete_category = _operations(tables.category)
+    get_category_count, update_category, _delete_category_rows = _operations(tables.category)
+
+    def delete_category(self, filters: Filters = None) -> int:
+        with self.transaction():
+            for row in self.get_category(filters):
+                self.delete_class({"CategoryID": row.id})
+            return self._delete_category_rows(filters)
+
+    delete_category.__doc__ = f"""{_delete_category_rows.__doc__}
+        With the classes of a category go the segments that have no other class, see delete_class.
+        """
 
     def insert_category(self, name: str) -> int:
         """Insert a category of classes, such as `bird`; returns its ID."""
         return self._insert(tables.category, Name=name)
 
     get_class = get_rows(tables.class_, order="Name")
-    get_class_count, update_class, delete_class = _operations(tables.class_)
+    get_class_count, update_class, _delete_class_rows = _operations(tables.class_)
+
+    def delete_class(self, filters: Filters = None) -> int:
+        label = tables.segment_class.c
+        with self.transaction():
+            ids = [row.id for row in self.get_class(filters)]
+            of_these, of_others = (
+                select(label.SegmentID).where(each) for each in (label.ClassID.in_(ids), label.ClassID.not_in(ids))
+            )
+            self._write(delete(tables.segment).where(tables.segment.c.ID.in_(of_these.except_(of_others))))
+            return self._delete_class_rows(filters)
+
+    delete_class.__doc__ = f"""{_delete_class_rows.__doc__}
+        Segments that have no other class go, too: without a class, they would become background.
+        """
 
     def insert_class(
         self,

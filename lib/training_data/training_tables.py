@@ -12,10 +12,14 @@ from sqlalchemy import Column, Engine, Float, ForeignKey, Index, Integer, LargeB
 from sqlalchemy.exc import DatabaseError
 
 from lib.config.schema import AudioSettings
-from lib.core.databases import Kind, engine_of, header_of, open_database
+from lib.core.databases import Kind, engine_of, header_of, open_database, usable
 from lib.core.errors import EarshotError
 
-VERSION = 3
+VERSION = 4
+UPGRADES = {
+    3: ('ALTER TABLE "SpecGroup" ADD COLUMN "Unfinished" INTEGER', 'ALTER TABLE "Recording" ADD COLUMN "Content" TEXT')
+}
+"""By version: what makes a database of it one of the next version."""
 DEFAULT = "default"
 """Name of the source, category and spectrogram group that are used if none is named."""
 
@@ -40,6 +44,7 @@ spec_group = Table(
     Column("Name", Text, nullable=False, unique=True),
     Column("Settings", Text),  # audio settings as JSON
     Column("EmbeddedBy", Text),  # models that made the embeddings of its spectrograms, as JSON
+    Column("Unfinished", Integer),  # 1: the extract stage was interrupted while it filled it
 )
 class_ = Table(
     "Class",
@@ -63,6 +68,7 @@ recording = Table(
     Column("Key", Text),  # digest of all that its segments depend on; null: inserted by hand
     Column("Digest", Text),  # digest of its rows in the tables below
     Column("Problems", Text),  # as JSON
+    Column("Content", Text),  # digest of the file's bytes; null: not known
 )
 segment = Table(
     "Segment",
@@ -94,6 +100,19 @@ spec_value = Table(
     Index("ix_SpecValue_SegmentID_SpecGroupID", "SegmentID", "SpecGroupID", unique=True),
 )
 
+ORDER = {
+    "Category": "Name",
+    "Source": "Name",
+    "SoundType": "Name",
+    "SpecGroup": "Name",
+    "Class": "Name",
+    "Recording": "Key IS NOT NULL DESC, Name, Path, ID",
+    "Segment": "RecordingID, Offset",
+    "SegmentClass": "SegmentID, ClassID",
+    "SpecValue": "SegmentID, SpecGroupID",
+}
+"""In which rows are numbered in a file whose bytes depend on its content alone, see lib.core.databases.renumber."""
+
 FILE = Kind("training database", metadata, 0x45415254, VERSION, "run the extract stage")
 
 
@@ -108,30 +127,46 @@ def open_training_tables(path: str | Path, create: bool = False, replace: bool =
     Args:
         path: the file.
         create: make the file and its tables if they are missing.
-        replace: with create, replace a file of another VERSION if all of it comes from the extract stage.
+        replace: with create, replace a file of another VERSION if all of it comes from the extract stage. Otherwise
+            it is upgraded, if possible.
 
     Raises EarshotError if the file is missing (without create) or is not a training database of this version.
     """
     path = Path(path)
-    if create and replace and path.is_file():
-        _remove_other_version(path)
+    if create and path.is_file():
+        _upgrade(path, replace)
     return open_database(path, FILE, create)
 
 
-def _remove_other_version(path: Path) -> None:
-    """Remove a database of another version. Raises EarshotError if it may hold what the extract stage cannot remake."""
+def _upgrade(path: Path, replace: bool) -> None:
+    """Remove or upgrade a database of another version.
+
+    Raises EarshotError if it cannot be upgraded, and may hold what the extract stage cannot remake.
+    """
     engine = engine_of(path)
     header = header_of(engine, path, FILE)
     if not header.tables or not header.is_of(FILE) or header.version == VERSION:
         return
+    if replace and not _is_precious(engine):
+        path.unlink()
+    elif header.version in UPGRADES:
+        with usable(path, FILE), engine.connect() as connection:
+            connection.execute(text("BEGIN"))
+            for statement in UPGRADES[header.version]:
+                connection.execute(text(statement))
+            connection.execute(text(f"PRAGMA user_version = {header.version + 1}"))
+            connection.commit()
+    elif replace:
+        fault = "is a training database of another version with recordings or spectrogram groups added by hand"
+        raise EarshotError(path, fault, "give another file, or remove this one if you can do without it")
+
+
+def _is_precious(engine: Engine) -> bool:
+    """Whether a database may hold what the extract stage cannot remake."""
     by_hand = 'SELECT EXISTS (SELECT 1 FROM Recording WHERE "Key" IS NULL)'
     other_groups = f"EXISTS (SELECT 1 FROM SpecGroup WHERE Name <> '{DEFAULT}')"
     try:
         with engine.connect() as connection:
-            precious = connection.execute(text(f"{by_hand} OR {other_groups}")).scalar_one()
+            return bool(connection.execute(text(f"{by_hand} OR {other_groups}")).scalar_one())
     except DatabaseError:  # it has other tables
-        precious = True
-    if precious:
-        fault = "is a training database of another version with recordings or spectrogram groups added by hand"
-        raise EarshotError(path, fault, "give another file, or remove this one if you can do without it")
-    path.unlink()
+        return True

@@ -28,7 +28,8 @@ class Shelf:
         self.kept.append(item.name)
         return []
 
-    def write(self, item: Item, key: str, pieces: Iterator[str], problems: list[Problem]) -> None:
+    def write(self, source: Source, key: str, pieces: Iterator[str], problems: list[Problem]) -> None:
+        item = source.item
         self.results.pop(item.name, None)
         words = list(pieces)
         self.results[item.name] = key_to_keep(key, problems), words

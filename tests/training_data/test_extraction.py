@@ -1,7 +1,11 @@
 import random
 import shutil
+import signal
 import sqlite3
+import subprocess
+import sys
 from functools import cache
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -149,6 +153,104 @@ def test_bytes_of_the_database_depend_neither_on_workers_nor_folder_nor_interrup
     content = (tmp_path / "1.db").read_bytes()
     for name in ("3.db", "elsewhere/training.db", "resumed.db"):
         assert (tmp_path / name).read_bytes() == content, name
+
+
+def test_bytes_of_the_database_follow_from_its_content_and_not_from_its_history(folder, tmp_path, database):
+    extract_folder(folder, tmp_path / "fresh.db")
+    fresh = (tmp_path / "fresh.db").read_bytes()
+    extract_folder(folder, database)
+    extract_folder(folder, database, overlap=0.0)
+    extract_folder(folder, database)
+    assert database.read_bytes() == fresh  # a setting was changed and set back
+    write_data_set(folder, 7)
+    extract_folder(folder, database)
+    assert database.read_bytes() != fresh
+    for name in ("r05", "r06"):
+        (folder / f"recordings/{name}.wav").unlink()
+    annotations = (folder / "annotations.csv").read_text().splitlines(keepends=True)
+    (folder / "annotations.csv").write_text("".join(line for line in annotations if line[:3] not in ("r05", "r06")))
+    extract_folder(folder, database)
+    assert database.read_bytes() == fresh  # recordings were added and removed
+    (folder / "recordings/r00.wav").rename(tmp_path / "r00.wav")
+    extract_folder(folder, database)
+    (tmp_path / "r00.wav").rename(folder / "recordings/r00.wav")
+    extract_folder(folder, database)
+    assert database.read_bytes() == fresh  # the first one was removed and added again
+
+
+def test_an_interrupted_extraction_cannot_be_trained_with(folder, tmp_path, database):
+    extract_folder(folder, database)
+    code = f"""
+import os, signal
+from lib.core import incremental
+from tests.training_data.builders import *
+from tests.training_data import builders
+from lib.training_data import extraction
+
+incremental.COMMIT_SECONDS = 0.0
+write = extraction._WindowStore.write
+n = 0
+def dies_at_the_third(*arguments):
+    global n
+    n += 1
+    if n == 3:
+        os.kill(os.getpid(), signal.SIGKILL)
+    write(*arguments)
+extraction._WindowStore.write = dies_at_the_third
+builders.AUDIO = AUDIO.model_copy(update={{"db_power": 2.0}})
+extract_folder(Path({str(folder)!r}), Path({str(database)!r}))
+"""
+    killed = subprocess.run([sys.executable, "-c", code], cwd=Path(__file__).parents[2])
+    assert killed.returncode == -signal.SIGKILL
+    with pytest.raises(EarshotError, match="group default is not complete, since the extract stage was interrupted"):
+        StoredWindows(database)
+    extract_folder(folder, database)
+    extract_folder(folder, tmp_path / "fresh.db")
+    assert database.read_bytes() == (tmp_path / "fresh.db").read_bytes() and len(StoredWindows(database))
+
+
+def test_windows_inserted_by_hand_take_the_place_of_those_of_the_stage(folder, tmp_path, database):
+    (folder / "classes.csv").write_text("name\nhigh\nlow\nmid\n")
+    annotate(folder, "r00,low,1.0,1.5", "r01,mid,0.5,1.0")
+    extract_folder(folder, database)
+    before = windows_of(database, "r00")
+    assert before[0.0] == [set()] and before[1.0] == [{"low"}] and set(before) == set(np.arange(11) / 4)
+
+    def insert(class_name: str, *offsets: float) -> None:
+        with TrainingDatabase(database) as db:
+            settings = Settings().model_copy(update={"audio": AUDIO, "extract": EXTRACT})
+            Extractor(db, class_name, cfg=settings).insert_spectrograms(folder / "recordings/r00.wav", offsets)
+
+    insert("high", 1.0, 2.1)
+    expected = before | {1.0: [{"low", "high"}], 2.1: [{"high"}]}
+    for offset in (1.75, 2.0, 2.25, 2.5):  # background that overlaps the window at 2.1 s
+        del expected[offset]
+    assert windows_of(database, "r00") == expected
+    for _ in range(2):
+        extract_folder(folder, database)
+        assert windows_of(database, "r00") == expected
+    extract_folder(folder, database, overlap=0.0)
+    assert {1.0: [{"low", "high"}], 2.1: [{"high"}]}.items() <= windows_of(database, "r00").items()
+    with TrainingDatabase(database) as db:
+        db.delete_recording({"Key": None})
+    extract_folder(folder, database)
+    assert windows_of(database, "r00") == before
+    extract_folder(folder, tmp_path / "fresh.db")
+    assert dump(database) == dump(tmp_path / "fresh.db")
+
+
+def windows_of(database, recording):
+    """The classes of the windows of a recording, by offset; the windows of a database that training uses."""
+    windows, found = StoredWindows(database), {}
+    with sqlite3.connect(database) as connection:
+        offsets = connection.execute(
+            "SELECT s.Offset FROM Segment s JOIN Recording r ON r.ID = s.RecordingID"
+            " JOIN SpecValue v ON v.SegmentID = s.ID ORDER BY r.Name, s.Offset"
+        ).fetchall()
+    for index, (offset,) in enumerate(offsets):
+        if windows.recordings[windows.recording[index]] == recording:
+            found.setdefault(offset, []).append(set(windows.classes["name"][windows.labels[index]]))
+    return found
 
 
 def test_an_extraction_that_resumes_with_other_settings_keeps_nothing_of_the_first(folder, tmp_path, database):

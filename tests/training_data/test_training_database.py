@@ -1,5 +1,8 @@
 import inspect
 import sqlite3
+import time
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -68,7 +71,7 @@ def test_file_of_another_version_is_never_replaced(tmp_path):
     path = tmp_path / "training.db"
     TrainingDatabase(path).close()
     with sqlite3.connect(path) as connection:
-        connection.execute(f"PRAGMA user_version = {tables.VERSION - 1}")
+        connection.execute("PRAGMA user_version = 1")
     before = path.read_bytes()
     with pytest.raises(EarshotError, match="another version"):
         TrainingDatabase(path)
@@ -223,9 +226,61 @@ def test_deleting_reaches_all_that_belongs_to_a_row(filled):
     assert db.delete_category({"Name": "frog"}) == 1
     assert [row.name for row in db.get_class()] == ["Wren"]
     assert db.get_segment_class_count() == 0
-    assert db.delete_soundtype() == 1  # the segments stay
-    assert db.get_segment_count() == db.delete_recording() == 1
-    assert db.get_segment_count() == 0
+    assert (db.get_segment_count(), db.get_recording_count()) == (0, 1)  # the segment had no other class
+    assert db.delete_recording() == 1
+
+
+def test_segments_that_have_only_a_deleted_class_go_with_it_and_do_not_become_background(filled):
+    db = filled.db
+    background = db.insert_segment(filled.first, 9.0)
+    assert sorted(values(db.get_segment_class(), "segment_id", "class_id")) == [
+        (filled.segments[0], filled.wren),
+        (filled.segments[1], filled.wren),
+        (filled.segments[1], filled.toad),
+        (filled.segments[2], filled.toad),
+    ]
+    assert db.delete_class({"Name": "Wren"}) == 1
+    assert [row.id for row in db.get_segment()] == [*filled.segments[1:], background]
+    assert db.delete_category({"Name": "frog"}) == 1
+    assert [row.id for row in db.get_segment()] == [background]  # it never had a class
+    with pytest.raises(RuntimeError), db.transaction():
+        db.delete_segment()
+        raise RuntimeError
+    assert db.get_segment_count() == 1
+
+
+def test_a_database_of_the_version_before_is_upgraded(tmp_path):
+    path = tmp_path / "training.db"
+    with TrainingDatabase(path) as db:
+        db.insert_recording(db.get_source()[0].id, "a.wav", "a.wav", 3.0)
+    with sqlite3.connect(path) as connection:
+        connection.execute("PRAGMA user_version = 3")
+        connection.execute('ALTER TABLE "SpecGroup" DROP COLUMN "Unfinished"')
+        connection.execute('ALTER TABLE "Recording" DROP COLUMN "Content"')
+    with TrainingDatabase(path) as db:
+        assert values(db.get_recording(), "filename", "content") == [("a.wav", None)]
+
+
+def test_threads_that_share_a_database_lose_no_rows(db):
+    source = db.get_source()[0].id
+
+    def insert(thread: int) -> None:
+        for k in range(100):
+            db.insert_recording(source, f"{thread}-{k}.wav", "a.wav", 1.0)
+            db.get_recording({"FileName": f"{thread}-{k}.wav"})
+
+    def fail(thread: int) -> None:
+        for k in range(20):
+            with suppress(ZeroDivisionError), db.transaction():
+                db.insert_recording(source, f"rolled back {thread}-{k}.wav", "a.wav", 1.0)
+                time.sleep(0.001)
+                1 / 0
+
+    with ThreadPoolExecutor(4) as pool:
+        for done in [pool.submit(work, thread) for thread, work in enumerate((insert, insert, fail, fail))]:
+            done.result()
+    inserted = sorted(f"{thread}-{k}.wav" for thread in (0, 1) for k in range(100))
+    assert sorted(row.filename for row in db.get_recording()) == inserted
 
 
 @pytest.mark.parametrize("table", TABLES)
