@@ -181,7 +181,8 @@ class Predictor:
         counts for each of its frames.
 
         Args:
-            segment_len: s from one window of a model to its next.
+            segment_len: s from one window of a model to its next; windows that are shorter follow one another without
+                a gap.
             initial_start_times: model i takes its first window at initial_start_times[i % n], s. If that lies behind
                 the start, it takes one more before, filled up with silence.
 
@@ -190,7 +191,8 @@ class Predictor:
         if not len(initial_start_times) or min(initial_start_times) < 0 or segment_len <= 0:
             raise EarshotError("initial_start_times and segment_len", "give one or more times and a length, in seconds")
         offsets = [float(time) for time in initial_start_times][: len(self)]
-        batches = self._stream(recording_path, [], segment_len, 0.0, offsets)
+        hop = min(segment_len, self.description.audio.spec_duration)
+        batches = self._stream(recording_path, [], hop, 0.0, offsets)
         return np.concatenate([frames for _, frames, _ in self.stream_frames(batches, offsets)])
 
     def _stream(

@@ -37,9 +37,9 @@ OTTAWA, ONTARIO = {"region_code": "CA-ON-OT"}, {"region_code": "CA-ON"}
         ("wren", {"latitude": 45, "longitude": -76, "smoothed": False, "week_num": 47}, 0.2),
         # smoothed over adjacent weeks by default
         *(("wren", {**OTTAWA, "week_num": week}, value) for week, value in {0: 0.8, 1: 0.8, 2: 0, 46: 0.2}.items()),
-        # a region: the average of its counties
+        # a region: the average of its counties that have values of the class
         ("wren", {**ONTARIO, "smoothed": False, "week_num": 0}, 0.4),
-        ("finch", {**ONTARIO, "week_num": 24}, 0.3),
+        ("finch", {**ONTARIO, "week_num": 24}, 0.6),
         # without a week: the largest of the averaged year
         ("wren", OTTAWA, 0.8),
         ("wren", ONTARIO, 0.4),
@@ -50,6 +50,16 @@ OTTAWA, ONTARIO = {"region_code": "CA-ON-OT"}, {"region_code": "CA-ON"}
 )
 def test_the_value_of_a_class_at_a_place(provider, name, question, answer):
     assert provider.occurrence_value(name, **question) == (True, True, answer)
+
+
+def test_a_class_that_is_known_in_one_of_many_counties_is_not_averaged_away(line, provider_of):
+    provider = provider_of(
+        [
+            line("US-NY-001", "wren", {1: 0.5}, (0, 1, 0, 1)),
+            *(line(f"US-NY-{k:03}", "finch", {1: 0.2}, (k, k + 1, 0, 1)) for k in range(2, 101)),
+        ]
+    )
+    assert provider.occurrence_value("wren", region_code="US-NY", week_num=0)[2] == 0.5
 
 
 def test_unknown_places_and_classes_are_told_apart(provider):
@@ -85,10 +95,8 @@ def test_it_agrees_with_the_provider_of_the_database(lines, provider, database_o
         assert provider.find_counties("CA") == reference.find_counties("CA")
         assert provider.find_county(43.5, -79.5) == reference.find_county(43.5, -79.5) is not None
         for region in ("CA", "CA-ON", "CA-ON-YO"):
-            for name in ("wren", "finch"):
-                weeks = range(48)
-                values = [provider.occurrence_value(name, False, region, week_num=week)[2] for week in weeks]
-                assert np.allclose(values, reference.average_occurrences(region, name))
+            values = [provider.occurrence_value("wren", False, region, week_num=week)[2] for week in range(48)]
+            assert np.allclose(values, reference.average_occurrences(region, "wren"))  # every county has values of it
 
 
 def test_an_empty_pickle_finds_nothing(provider_of):

@@ -71,6 +71,14 @@ def test_scores_that_are_scaled_already_give_the_same_calibration(project, tmp_p
     assert undone["coefficient"] == pytest.approx(plain["coefficient"], abs=1e-4)
 
 
+def test_the_seconds_of_an_event_that_count_can_be_chosen(project, tmp_path):
+    fitted = []
+    for seconds in (0.1, 3.0):
+        run(project, tmp_path / str(seconds), min_seconds=seconds)
+        fitted.append(json.loads((tmp_path / f"{seconds}/calibration.json").read_text())["coefficient"])
+    assert fitted[0] != fitted[1]
+
+
 @pytest.fixture
 def listening(tmp_path, monkeypatch):
     """Two models, recordings, and what both together and the first alone score in them."""
