@@ -284,6 +284,9 @@ class TrainSettings(Section):
     seed: Seed = Field(1, description="of everything random")
     device: Device = Field("auto", description="auto (a GPU where there is one), cpu, cuda or mps")
     precision: Precision = Field("auto", description="32, bf16, or auto: bf16 where the device is fast at it")
+    threads: Count = Field(
+        2, description="of the processor, on whose number sums, and so a trained model, depend; no matter on a GPU"
+    )
     workers: Whole = Field(0, description="processes that prepare batches; 0: none besides the training itself")
 
 

@@ -1,5 +1,6 @@
 """Device and threads of computations."""
 
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -8,6 +9,11 @@ import torch
 from lib.core.errors import SettingsError
 from lib.core.parallel import n_processors
 
+_LOCK = threading.Lock()
+_WANTED: list[int] = []
+_BEFORE: list[int] = []
+"""Numbers of threads: of the blocks of compute_threads that have been entered, and before the first of them."""
+
 
 def choose_device(name: str) -> torch.device:
     """The device of that name; auto: a GPU if there is one. Raises SettingsError if torch cannot use it here."""
@@ -15,7 +21,9 @@ def choose_device(name: str) -> torch.device:
     names = [device for device, available in is_available.items() if available]
     if name == "auto":
         name = names[0]
-    if name.partition(":")[0] not in names:
+    kind, _, number = name.partition(":")
+    n_devices = torch.cuda.device_count() if kind == "cuda" else 1
+    if kind not in names or (":" in name and not (number.isdigit() and int(number) < n_devices)):
         fault = "this machine has none that torch can use"
         raise SettingsError(f"device = {name!r}", fault, f"set it to auto or {' or '.join(names)}")
     return torch.device(name)
@@ -30,10 +38,23 @@ def leave_room_for_reading() -> Iterator[None]:
 
 @contextmanager
 def compute_threads(n: int) -> Iterator[None]:
-    """Compute with n threads within the block."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(n)
+    """Compute with n threads within the block, and as before behind it, also where blocks of several threads overlap."""
+    with _LOCK:
+        if not _WANTED:
+            _BEFORE[:] = [torch.get_num_threads()]
+        _WANTED.append(n)
+        torch.set_num_threads(n)
     try:
         yield
     finally:
-        torch.set_num_threads(before)
+        with _LOCK:
+            _WANTED.remove(n)
+            torch.set_num_threads(_WANTED[-1] if _WANTED else _BEFORE[0])
+
+
+@contextmanager
+def reproducible(threads: int) -> Iterator[None]:
+    """Compute with that many threads, on which sums depend in their last digits, and leave torch's generators as they
+    were."""
+    with compute_threads(threads), torch.random.fork_rng():
+        yield

@@ -39,7 +39,8 @@ def load_checkpoint(path: str | Path) -> tuple[Recognizer, Description]:
         raise EarshotError(path, f"is no checkpoint of format {FORMAT}", "retrain the model")
     try:
         description = Description.model_validate(content["description"])
-        model = build(description)
+        with torch.random.fork_rng(devices=[]):  # weights are drawn, and replaced
+            model = build(description)
         model.load_state_dict({_renamed(name): tensor for name, tensor in content["state"].items()})
     except (TypeError, KeyError, AttributeError, RuntimeError, ValidationError) as error:
         reason = " ".join(line.strip() for line in str(error).splitlines()[:2])[:200]  # what is wrong, and where

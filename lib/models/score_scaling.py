@@ -6,6 +6,10 @@ from lib.config.schema import InferSettings
 from lib.models.description import Calibration, Description
 from lib.models.platt_scaling import apply_platt, undo_platt
 
+SAME_SCORE = 1e-6
+"""Scores differ by up to 1.2e-7 with the size of the batch, and by up to 7e-7 with the processor's instruction set
+(measured in 32 bits; with bf16, 1e-3). A threshold may be the very score of a window, which must stay labelled."""
+
 
 def scaling_of(infer: InferSettings, description: Description) -> tuple[float, float]:
     """Coefficient and intercept of a model's Platt scaling, see lib.models.platt_scaling.
@@ -19,7 +23,7 @@ def scaling_of(infer: InferSettings, description: Description) -> tuple[float, f
 
 
 def min_scores(infer: InferSettings, descriptions: list[Description]) -> np.ndarray:
-    """The score from which on each class is labelled, float32 (n_classes,).
+    """The score from which on each class is labelled, float32 (n_classes,), less SAME_SCORE.
 
     infer.min_score; or, with infer.class_thresholds, the threshold that is stored with a model for a class, the mean of
     them if several models of an ensemble have one. Thresholds were chosen on scores of the stored scaling: where the
@@ -32,7 +36,8 @@ def min_scores(infer: InferSettings, descriptions: list[Description]) -> np.ndar
         scaling = scaling_of(infer, description)
         for name in thresholds.keys() & stored.thresholds.keys():
             thresholds[name].append(_rescaled(stored.thresholds[name], stored, scaling))
-    return np.array([float(np.mean(thresholds[name] or [infer.min_score])) for name in names], np.float32)
+    chosen = np.array([float(np.mean(thresholds[name] or [infer.min_score])) for name in names])
+    return (chosen - SAME_SCORE).astype(np.float32)
 
 
 def _rescaled(threshold: float, stored: Calibration, scaling: tuple[float, float]) -> float:

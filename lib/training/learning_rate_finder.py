@@ -16,6 +16,7 @@ import numpy as np
 from torch import Tensor
 
 from lib.config.schema import TrainSettings
+from lib.core.devices import reproducible
 from lib.core.errors import EarshotError
 from lib.core.progress import progress
 from lib.training.training_loop import Learner
@@ -70,6 +71,11 @@ def find_learning_rate(windows: StoredWindows, settings: TrainSettings, num_batc
         raise EarshotError(f"num_batches = {num_batches!r}", f"must be a whole number, at least {FEWEST}") from None
     if num_batches < FEWEST:
         raise EarshotError(f"num_batches = {num_batches}", f"must be a whole number, at least {FEWEST}")
+    with reproducible(settings.threads):
+        return _range_test(windows, settings, num_batches)
+
+
+def _range_test(windows: StoredWindows, settings: TrainSettings, num_batches: int) -> RangeTest:
     learner = Learner(make_tasks(windows, settings)[0][0])
     rates = np.geomspace(LOWEST, HIGHEST, num_batches)
     losses: list[float] = []

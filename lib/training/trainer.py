@@ -9,6 +9,7 @@ import numpy as np
 from lib.config.load import get_config
 from lib.config.schema import Settings, TrainSettings
 from lib.core.console import show_problems
+from lib.core.devices import reproducible
 from lib.core.errors import Problem
 from lib.models.checkpoints import save_checkpoint
 from lib.models.class_thresholds import choose_thresholds
@@ -117,6 +118,17 @@ def train_models(
 
     Raises EarshotError if the data cannot train a model, or the training diverges.
     """
+    with reproducible(settings.threads):
+        return _train_models(windows, settings, state_file, fingerprint, on_epoch)
+
+
+def _train_models(
+    windows: StoredWindows,
+    settings: TrainSettings,
+    state_file: str | Path,
+    fingerprint: str,
+    on_epoch: Callable[[int, TrainingFigures], None],
+) -> TrainingOutcome:
     tasks, problems = make_tasks(windows, settings)
     models: dict[str, Recognizer] = {}
     rows: list[TrainingFigures] = []

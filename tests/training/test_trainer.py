@@ -10,6 +10,7 @@ from lightning_fabric import Fabric
 from sklearn.metrics import precision_score
 
 from lib import Predictor, Trainer, get_config, load_from_checkpoint
+from lib.core.devices import compute_threads
 from lib.core.errors import EarshotError, SettingsError
 from lib.models.checkpoints import load_checkpoint
 from lib.training.trainer import save_models, train_models
@@ -55,6 +56,19 @@ def test_tones_of_different_pitch_are_learnt(outcome):
     assert [row["epoch"] for row in outcome.epochs] == [1, 2, 3, 4]
     assert outcome.metrics == outcome.epochs[-1] | {"windows": outcome.description.training["windows"]}
     assert outcome.problems == []
+
+
+def test_a_model_depends_on_its_setting_of_threads_and_on_no_other_state_of_the_process(windows, tmp_path):
+    outcomes = []
+    for threads in (1, 2, 3):
+        with compute_threads(threads):
+            torch.manual_seed(threads)
+            state, before = torch.get_rng_state(), torch.get_num_threads()
+            (tmp_path / str(threads)).mkdir()
+            outcomes.append(trained(windows, tmp_path / str(threads), epochs=1))
+            assert torch.get_num_threads() == before and torch.equal(torch.get_rng_state(), state)
+    for outcome in outcomes[1:]:
+        assert_same(outcomes[0], outcome)
 
 
 def test_sed_head_learns_tones_and_gives_frames(windows, tmp_path):
