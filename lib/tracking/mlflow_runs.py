@@ -22,7 +22,7 @@ from lib.core.digests import digest_file, digest_of
 from lib.core.errors import Problem
 from lib.core.files import without_password
 from lib.tracking import run_contents as contents
-from lib.tracking.data_versions import read_commit
+from lib.tracking.data_versions import read_commit, read_data_versions
 from lib.tracking.mlflow_store import open_experiment
 
 if TYPE_CHECKING:
@@ -30,6 +30,8 @@ if TYPE_CHECKING:
     from mlflow.entities import Run
 
 HOST, FOLDER, KEY, MODEL = "earshot.host", "earshot.folder", "earshot.training", "earshot.model"
+COMPLETE = "earshot.complete"
+"""Digest of all that a finished run is about."""
 TRAINING_SECTIONS = ("data.train.", "audio.", "extract.", "train.")
 
 
@@ -105,6 +107,10 @@ def complete_run(
     if _in_pipeline():
         with passing_over(problems):
             model, params = _digest_folder(models), contents.params_of(settings)
+            versions = read_data_versions(leave_out=os.environ["DVC_STAGE"])
+            done = digest_of([model, params, digest_file(evaluation), _run_name(), versions])
+            if _is_complete(settings, model, done):  # evaluate was killed when all was logged
+                return problems
             client, experiment_id, run_id = _begin(
                 settings, lambda run: run.data.tags.get(MODEL) == model, params, {MODEL: model}
             )
@@ -115,8 +121,17 @@ def complete_run(
                 model_id = contents.log_model(client, experiment_id, run_id, models)
             contents.log_evaluation(client, run_id, evaluation, model_id)
             contents.log_files(client, run_id, report)
+            client.set_tag(run_id, COMPLETE, done)
             client.set_terminated(run_id, "FINISHED")
     return problems
+
+
+def _is_complete(settings: Settings, model: str, done: str) -> bool:
+    """Whether a run of this folder with that digest is finished, and none of the model is open."""
+    client, experiment_id = open_experiment(settings.tracking)
+    runs = client.search_runs([experiment_id], f"tags.`{MODEL}` = '{model}'", max_results=1000)
+    here = [(run.info.status, run.data.tags.get(COMPLETE)) for run in runs if _is_here(run)]
+    return ("FINISHED", done) in here and all(status != "RUNNING" for status, _ in here)
 
 
 def _in_pipeline() -> bool:

@@ -118,6 +118,7 @@ def test_a_run_whose_folder_is_gone_is_closed_by_the_next_unless_it_is_on_anothe
     experiment_id = pipeline.runs()[0].info.experiment_id
     for host in (platform.node(), "elsewhere"):
         client.create_run(experiment_id, run_name=host, tags={HOST: host, FOLDER: "/no/such/folder"})
+    pipeline.name("next")
     complete_run(settings)
     states = {run.info.run_name: run.info.status for run in pipeline.runs()}
     assert states[platform.node()] == "KILLED" and states["elsewhere"] == "RUNNING"
@@ -174,3 +175,15 @@ def test_a_plain_repro_is_named_after_its_commit(pipeline, monkeypatch):
     (pipeline.folder / "metrics/evaluation.json").write_text(json.dumps({"f1": float("nan")}))
     complete_run(pipeline.settings())
     assert pipeline.runs()[0].info.run_name == "repro"
+
+
+def test_an_evaluation_that_was_killed_when_all_was_logged_adds_no_second_run(pipeline):
+    settings = pipeline.settings()
+    train(pipeline, settings)
+    assert complete_run(settings) == complete_run(settings) == []  # DVC runs it again, since it did not see its end
+    assert [run.info.status for run in pipeline.runs()] == ["FINISHED"]
+    train(pipeline, settings)  # once more, on purpose
+    assert complete_run(settings) == []
+    pipeline.name("the same in another experiment")
+    assert complete_run(settings) == []
+    assert [run.info.status for run in pipeline.runs()] == 3 * ["FINISHED"]

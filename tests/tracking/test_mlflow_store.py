@@ -1,11 +1,15 @@
+import shutil
+import socket
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
 
 from lib.config.schema import TrackingSettings
 from lib.core.databases import SQLITE
+from lib.tracking import mlflow_store
 from lib.tracking.mlflow_store import ensure_store, mlflow_client, store_uri
 
 PROJECT = Path(__file__).parents[2]
@@ -67,3 +71,35 @@ def test_a_store_that_is_ready_is_recognized_without_importing_mlflow(mlflow_uri
         f"ensure_store({mlflow_uri!r}, 'first'); sys.exit('mlflow' in sys.modules)"
     )
     subprocess.run([sys.executable, "-c", code], check=True, cwd=PROJECT)
+
+
+def test_a_store_that_is_moved_or_copied_with_its_project_keeps_its_artifacts_with_it(tmp_path):
+    def log(project: Path, text: str) -> str:
+        uri = f"{SQLITE}{project / 'mlflow.db'}"
+        client = mlflow_client(uri)
+        run = client.create_run(ensure_store(uri, "e"))
+        client.log_text(run.info.run_id, text, "note.txt")
+        return run.info.run_id
+
+    def read(project: Path, run: str) -> str:
+        client = mlflow_client(f"{SQLITE}{project / 'mlflow.db'}")
+        return Path(client.download_artifacts(run, "note.txt")).read_text()
+
+    (tmp_path / "old").mkdir()
+    first = log(tmp_path / "old", "of the first run")
+    shutil.copytree(tmp_path / "old", tmp_path / "a copy")
+    (tmp_path / "old").rename(tmp_path / "moved")
+    for name in ("moved", "a copy"):
+        second = log(tmp_path / name, f"of {name}")
+        assert read(tmp_path / name, first) == "of the first run" and read(tmp_path / name, second) == f"of {name}"
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["a copy", "moved"]  # nothing at the old place
+    assert [len(list((tmp_path / name).rglob("note.txt"))) for name in ("moved", "a copy")] == [2, 2]
+
+
+def test_a_server_that_accepts_and_never_answers_is_given_up_soon(monkeypatch):
+    monkeypatch.setattr(mlflow_store, "ANSWER_SECONDS", 0.5)
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        begin = time.monotonic()
+        with pytest.raises(OSError, match="timed out"):
+            ensure_store(f"http://127.0.0.1:{server.getsockname()[1]}", "e")
+        assert time.monotonic() - begin < 5
