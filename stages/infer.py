@@ -3,6 +3,7 @@
 import os
 
 from lib.config.command_line import run_stage, stage
+from lib.config.inputs import unwatched_inputs
 from lib.config.schema import Settings
 from lib.core.console import show_problems
 from lib.core.errors import EarshotError
@@ -37,7 +38,7 @@ def infer(
 
     # Problems of the data set's annotations are reported by the evaluation.
     files, problems = recordings_of(recordings) if recordings else (read_data_set(settings.data.test).recordings, [])
-    show_problems(problems)
+    show_problems([*problems, *unwatched_inputs(settings, "infer.exclude", "infer.recordings_table")])
     place = occurrence_filter(settings.infer, occurrences)
     is_in_pipeline = "DVC_STAGE" in os.environ  # DVC reads and copies the whole store anyway
     analysis = analyze(files, model, settings, Path(output), place, keep_others=bool(recordings), pack=is_in_pipeline)

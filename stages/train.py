@@ -1,6 +1,7 @@
 """Train a recognizer: data/training.db -> data/models, with curves and figures in metrics/."""
 
 from lib.config.command_line import run_stage, stage
+from lib.config.inputs import INPUTS, unwatched_inputs
 from lib.config.schema import Settings
 from lib.core.console import show_problems
 from lib.core.errors import SettingsError
@@ -41,10 +42,11 @@ def train(
     from lib.tracking.mlflow_runs import training_run
     from lib.training.training_state import epochs_done, remove_state, training_fingerprint
 
+    show_problems(unwatched_inputs(settings, "train.load_checkpoint"))
     folder, start = Path(model).parent, settings.train.load_checkpoint
     if start and Path(start).resolve().is_relative_to(folder.resolve()):
         fault = f"lies in {folder}, which DVC empties before it trains"
-        raise SettingsError(f"train.load_checkpoint = {start!r}", fault, "copy it and its .json elsewhere")
+        raise SettingsError(f"train.load_checkpoint = {start!r}", fault, f"copy it and its .json to {INPUTS}")
     fingerprint = training_fingerprint(database, settings.train)
     key = digest_of([fingerprint, Path(model).name])
     roots = {"models": folder, "metrics": Path(metrics), "curves": Path(curves)}

@@ -236,8 +236,8 @@ class TrainSettings(Section):
     )
     load_checkpoint: Text | None = Field(
         None,
-        description="start from the weights of a model trained here, whatever its classes: a file outside of "
-        "data/models; dvc does not watch it",
+        description="start from the weights of a model trained here, whatever its classes: a file in "
+        "data/inputs",
     )
     freeze_backbone: bool = Field(False, description="train the head alone")
     dropout: Annotated[float, Field(ge=0, lt=1)] = Field(0.2, description="share of the features that are dropped")
@@ -308,7 +308,7 @@ class InferSettings(Section):
         "names", description="what classes are called in label files: names, codes, alt_names, alt_codes"
     )
     formats: Listed[LabelFormat] = Field(["audacity"], description="of label files")
-    exclude: Text | None = Field(None, description="text file with a class a line that is left out")
+    exclude: Text | None = Field(None, description="text file in data/inputs with a class a line that is left out")
     start_seconds: Seconds = Field(0.0, description="where to start in each recording, seconds or m:ss")
     initial_offsets: Listed[NotNegative] | None = Field(
         None,
@@ -333,7 +333,7 @@ class InferSettings(Section):
     )
     recordings_table: Text | None = Field(
         None,
-        description="CSV file with recording and any of latitude, longitude, region, date, which override the above",
+        description="CSV file in data/inputs with recording and any of latitude, longitude, region, date, which override the above",
     )
     min_occurrence: Fraction = Field(0.0, description="a class occurs where its value is above this")
     occurrence_factor: Fraction = Field(

@@ -3,6 +3,7 @@
 import hashlib
 import json
 import os
+import re
 import sqlite3
 import threading
 from collections.abc import Callable
@@ -14,6 +15,7 @@ from lib.core.files import open_regular, project_root
 
 READ_AT_ONCE = 2**22
 """Bytes; after each chunk the thread waits for its turn, so small ones are slow beside a busy thread."""
+DIGEST = re.compile("[0-9a-f]{32}")
 CACHE = Path(".cache/digests.db")
 """Digests of files that were read once, so that terabytes are not read again to see that they are the same; in the
 project's folder."""
@@ -61,39 +63,53 @@ def _cache(path: Path) -> "_DigestCache":
 
 
 class _DigestCache:
-    """Digests by path and state in an SQLite file. It is only a cache: whatever fails, it knows nothing."""
+    """Digests by path and state in an SQLite file. It is only a cache: whatever fails, it knows nothing.
+
+    A damaged file is replaced. One that is locked, full or read-only is asked no more in this process: each question
+    might wait.
+    """
 
     def __init__(self, path: Path) -> None:
-        self._lock = threading.Lock()
-        self._connection: sqlite3.Connection | None = None
-        try:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            self._connection = _open(path)
-        except (sqlite3.DatabaseError, OSError) as error:
-            if isinstance(error, sqlite3.DatabaseError) and not isinstance(error, sqlite3.OperationalError):
-                self._connection = self._replaced(path)  # it is damaged, or no database
+        self._path, self._lock = path, threading.Lock()
+        self._connection = self._opened()
+        self._takes_more = True
 
-    @staticmethod
-    def _replaced(path: Path) -> sqlite3.Connection | None:
+    def _opened(self) -> sqlite3.Connection | None:
         try:
-            path.unlink()
-            return _open(path)
+            self._path.parent.mkdir(parents=True, exist_ok=True)
+            return _open(self._path)
+        except sqlite3.OperationalError:
+            return None
+        except (sqlite3.DatabaseError, UnicodeDecodeError):
+            return self._replaced()
+        except OSError:
+            return None
+
+    def _replaced(self) -> sqlite3.Connection | None:
+        try:
+            self._path.unlink()
+            return _open(self._path)
         except (sqlite3.Error, OSError):
             return None
 
     def get(self, file: bytes, state: str) -> str | None:
-        rows = self._run("SELECT Digest FROM Digest WHERE Path = ? AND State = ?", file, state)
-        return rows[0][0] if rows else None
+        with self._lock:
+            try:
+                query = "SELECT Digest FROM Digest WHERE Path = ? AND State = ?"
+                row = self._connection.execute(query, (file, state)).fetchone() if self._connection else None
+            except sqlite3.OperationalError:
+                row = self._connection = None
+            except (sqlite3.DatabaseError, UnicodeDecodeError):
+                row, self._connection = None, self._replaced()
+        return row[0] if row and isinstance(row[0], str) and DIGEST.fullmatch(row[0]) else None
 
     def put(self, file: bytes, state: str, digest: str) -> None:
-        self._run("INSERT OR REPLACE INTO Digest VALUES (?, ?, ?)", file, state, digest)
-
-    def _run(self, statement: str, *values: object) -> list[tuple]:
-        try:
-            with self._lock:
-                return self._connection.execute(statement, values).fetchall() if self._connection else []
-        except sqlite3.Error:
-            return []
+        with self._lock:
+            try:
+                if self._connection and self._takes_more:
+                    self._connection.execute("INSERT OR REPLACE INTO Digest VALUES (?, ?, ?)", (file, state, digest))
+            except (sqlite3.Error, UnicodeDecodeError):
+                self._takes_more = False
 
 
 def _open(path: Path) -> sqlite3.Connection:

@@ -142,9 +142,9 @@ def test_extract_prints_a_line_for_each_bad_input_and_uses_the_rest(project, ext
     assert [f"warning: {line}" for line in report["warnings"]] == lines
 
 
-def test_extract_repeats_its_warnings_on_a_run_with_nothing_new(project, extracted, run_stage):
+def test_extract_repeats_its_warnings_and_reads_only_truncated_recordings_again(project, extracted, run_stage):
     status, output, errors = run_stage("extract", *arguments(project, "database", "metrics"))
-    assert status == 0 and output.startswith("8 recordings (0 new or changed, 4 failed), ")
+    assert status == 0 and output.startswith("8 recordings (1 new or changed, 4 failed), ")
     assert sorted(warnings_of(errors)) == sorted(warnings_of(extracted[2]))
 
 
