@@ -35,6 +35,11 @@ def digest_known_file(path: str | Path) -> str:
     return known_digest(os.path.abspath(path), state_of(path), lambda: digest_file(path))
 
 
+def remembered_digest(path: str | Path) -> str | None:
+    """What digest_known_file gives, if it need not read the file; else None. Raises OSError if there is no file."""
+    return _cache(project_root().absolute() / CACHE).get(os.fsencode(os.path.abspath(path)), state_of(path))
+
+
 def state_of(path: str | Path) -> str:
     """Size and time of change of a file, by which one notices that it was changed."""
     status = os.stat(path)

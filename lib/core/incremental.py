@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Generic, NamedTuple, Protocol, TypeVar
 
-from lib.core.digests import digest_known_file, digest_of, state_of
+from lib.core.digests import digest_known_file, digest_of, remembered_digest, state_of
 from lib.core.errors import AudioError, Problem, unreadable
 from lib.core.parallel import map_streams
 from lib.core.progress import progress_of_sound
@@ -121,7 +121,8 @@ Backend = Callable[[Callable[[Item], Iterable[Any]], Iterable[Item], int], Itera
 
 def run(items: list[Item], job: Job[Piece], store: Store[Piece], backend: Backend = map_streams) -> Outcome:
     """Bring a store to what the items and the job say; what it holds of other items is not touched."""
-    keys = store.keys()
+    keys, problems = store.keys(), dict[str, list[Problem]]()
+    outcome, committed = Outcome([], {}, []), time.monotonic()
 
     def read(item: Item) -> Iterator[Any]:
         try:
@@ -135,33 +136,50 @@ def run(items: list[Item], job: Job[Piece], store: Store[Piece], backend: Backen
         except OSError as error:
             raise unreadable(item.path, error) from None
 
-    outcome, committed = Outcome([], {}, []), time.monotonic()
-    streams = backend(read, items, job.workers)
-    if any(item.name not in keys for item in items):
-        store.prepare()
     with progress_of_sound(job.what, len(items)) as advance:
+        to_be_read = []
+        for item in items:  # most are known, as a rule, and worth no thread of their own
+            if _is_known(item, job, keys):
+                problems[item.name] = store.keep(item)
+                advance(1, 0.0)
+            else:
+                to_be_read.append(item)
+        streams = backend(read, to_be_read, job.workers)
+        if any(item.name not in keys for item in to_be_read):
+            store.prepare()
         for item, stream in streams:
-            done = _Advance(advance)
+            done, noted = _Advance(advance), list[Problem]()
             try:
                 source = next(stream)
                 key = job.key_of(source)
                 if keys.get(item.name) == key:
-                    outcome.problems.extend(store.keep(item))
+                    noted = store.keep(item)
                 else:
-                    problems: list[Problem] = []
-                    store.write(source, key, _pieces(stream, problems, done), problems)
+                    store.write(source, key, _pieces(stream, noted, done), noted)
                     outcome.new.append(item.name)
-                    outcome.problems.extend(problems)
             except AudioError as error:
                 store.fail(item, error)
                 outcome.failed[item.name] = error
-                outcome.problems.append(error.problem())
+                noted = [error.problem()]
+            problems[item.name] = noted
             done.finish()
             if time.monotonic() - committed > COMMIT_SECONDS:
                 store.commit()
                 committed = time.monotonic()
     store.commit()
+    outcome.problems.extend(problem for item in items for problem in problems[item.name])
     return outcome
+
+
+def _is_known(item: Item, job: Job, keys: dict[str, str]) -> bool:
+    """Whether an item's results are kept, if it takes no reading of the file to tell."""
+    if item.name not in keys:
+        return False
+    try:
+        content = remembered_digest(item.path)
+    except OSError:
+        return False
+    return content is not None and keys[item.name] == job.key_of(Source(item, content))
 
 
 class _Advance:

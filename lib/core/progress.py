@@ -12,6 +12,7 @@ if TYPE_CHECKING:
 
 Item = TypeVar("Item")
 LINE_SECONDS = 15.0
+RATE_SECONDS = 0.5
 _is_quiet: ContextVar[bool] = ContextVar("is_quiet", default=False)
 
 
@@ -70,14 +71,18 @@ def _shown(what: str, total: int, unit: str, done: int) -> Iterator[Callable[[fl
     is_terminal = sys.stderr.isatty()
     bar = _bar(is_terminal)
     task_id = bar.add_task(what, total=total, completed=done, unit=unit, rate="")
-    task, next_line = bar.tasks[0], time.monotonic() + LINE_SECONDS
+    task, next_rate, next_line = bar.tasks[0], 0.0, time.monotonic() + LINE_SECONDS
 
     def advance(n: float, rate: str) -> None:
-        nonlocal next_line
-        bar.update(task_id, advance=n, rate=rate or _rate(task))
-        if not is_terminal and time.monotonic() >= next_line:
+        nonlocal next_rate, next_line
+        now = time.monotonic()
+        bar.update(task_id, advance=n)
+        if now >= next_rate:  # rich goes through a thousand samples for it
+            bar.update(task_id, rate=rate or _rate(task))
+            next_rate = now + RATE_SECONDS
+        if not is_terminal and now >= next_line:
             print(_line(task), file=sys.stderr, flush=True)
-            next_line = time.monotonic() + LINE_SECONDS
+            next_line = now + LINE_SECONDS
 
     with bar:
         yield advance
