@@ -236,8 +236,7 @@ class TrainSettings(Section):
     )
     load_checkpoint: Text | None = Field(
         None,
-        description="start from the weights of a model trained here, whatever its classes: a file in "
-        "data/inputs",
+        description="start from the weights of a model trained here, whatever its classes: a file in data/inputs",
     )
     freeze_backbone: bool = Field(False, description="train the head alone")
     dropout: Annotated[float, Field(ge=0, lt=1)] = Field(0.2, description="share of the features that are dropped")

@@ -3,6 +3,7 @@
 import os
 import sqlite3
 import struct
+import zlib
 from collections.abc import Iterator, Mapping
 from contextlib import closing, contextmanager
 from pathlib import Path
@@ -22,6 +23,8 @@ SQLITE = "sqlite:///"
 """What the URL of an SQLite file begins with."""
 WRITING = "check that you may write there, that it has room and that nothing else is using it"
 """What to do where a database cannot be written."""
+DAMAGE = (sqlite3.Error, ValueError, TypeError, KeyError, IndexError, OverflowError, zlib.error)
+"""What reading content raises that was not written here: text that is not UTF-8, numbers of impossible size, ..."""
 FIXED_VERSION = 3_000_000
 """What fix_header notes in place of SQLite's version."""
 LOCK_SECONDS = 60.0
@@ -106,9 +109,10 @@ def header_of(engine: Engine, path: Path, kind: Kind) -> Header:
             names = connection.execute(text("SELECT name FROM sqlite_master WHERE type = 'table'")).scalars()
             tables = {name for name in names if not name.startswith("sqlite_")}
             return Header(pragma(connection, "application_id"), pragma(connection, "user_version"), tables)
-    except DatabaseError as error:
+    except (DatabaseError, UnicodeDecodeError) as error:  # the latter in the text of an error
         remedy = f"remove it and {kind.remedy}" if path.is_file() else "check that you may write there"
-        raise EarshotError(path, f"cannot be opened ({error.orig})", remedy) from None
+        reason = error.orig if isinstance(error, DatabaseError) else "damaged"
+        raise EarshotError(path, f"cannot be opened ({reason})", remedy) from None
 
 
 def engine_of(path: Path) -> Engine:
@@ -133,9 +137,25 @@ def usable(path: str | Path, kind: Kind) -> Iterator[None]:
     """Turn a fault of a database into an EarshotError."""
     try:
         yield
+    except UnicodeDecodeError:  # in the text of an error
+        raise EarshotError(path, "is damaged", f"remove it and {kind.remedy}") from None
     except DatabaseError as error:
         remedy = f"{WRITING}; if it is damaged, remove it and {kind.remedy}"
         raise EarshotError(path, f"cannot be used ({error.orig})", remedy) from None
+
+
+@contextmanager
+def readable(path: str | Path, kind: Kind) -> Iterator[None]:
+    """Turn a fault of a database, or content that was not written here, into an EarshotError.
+
+    For blocks that only read, and turn what they read into other things.
+    """
+    with usable(path, kind):
+        try:
+            yield
+        except DAMAGE as error:
+            fault = f"is damaged ({type(error).__name__}: {str(error).partition(chr(10))[0]})"
+            raise EarshotError(path, fault, f"remove it and {kind.remedy}") from error
 
 
 @contextmanager

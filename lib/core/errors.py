@@ -5,6 +5,9 @@ from typing import NamedTuple
 
 from lib.core.files import printable
 
+LONGEST_LINE = 1500
+"""Characters of an error: what is wrong may be a value of any length."""
+
 
 class Problem(NamedTuple):
     """Something wrong with one input, which the run passed over while it went on with the others.
@@ -69,4 +72,5 @@ def unreadable(path: object, error: OSError) -> AudioError:
 
 def _line(subject: str, fault: str, remedy: str) -> str:
     text = f"{subject}: {fault}" if subject else fault
-    return " ".join((f"{text}; {remedy}" if remedy else text).split())
+    text = " ".join((f"{text}; {remedy}" if remedy else text).split())
+    return text if len(text) <= LONGEST_LINE else f"{text[: LONGEST_LINE // 2]} ... {text[-LONGEST_LINE // 2 :]}"

@@ -260,6 +260,14 @@ class Database:
     def _errors(self) -> Iterator[None]:
         try:
             yield
+        except (
+            ValueError,
+            TypeError,
+            OverflowError,
+        ) as error:  # of SQLite's Python module, such as text of no encoding
+            if not self._together:
+                self._rollback()
+            raise EarshotError(self.db_path, f"is damaged ({error})", "remove it, or restore a copy") from None
         except SQLAlchemyError as error:
             if self._connection.closed:
                 raise EarshotError(self.db_path, "was closed", "open it again") from None

@@ -35,7 +35,7 @@ from sqlalchemy import (
 
 from lib.audio.spectrograms import recording_windows
 from lib.config.schema import AudioSettings
-from lib.core.databases import Kind, fix_header, open_database, usable, whole_or_nothing
+from lib.core.databases import Kind, fix_header, open_database, readable, usable, whole_or_nothing
 from lib.core.digests import digest_of
 from lib.core.errors import EarshotError, Problem
 from lib.core.files import printable
@@ -133,7 +133,7 @@ class Embeddings(ABC):
         columns = self._recordings.c
         condition = (columns.Name if isinstance(which, str) else columns.ID) == which
         query = select(columns.ID, columns.Name, columns.Path, columns.Seconds).where(condition)
-        with usable(self.path, self._kind):
+        with readable(self.path, self._kind):
             row = self._connection.execute(query).first()
         return EmbeddedRecording(*row) if row else None
 
@@ -175,7 +175,7 @@ class EmbeddingStore(Embeddings):
             if manifest is None:
                 raise
             raise EarshotError(path, error.fault, "remove it and run embed again, or give another --output") from None
-        with usable(path, FILE):
+        with readable(path, FILE):
             connection = engine.connect()
             content = connection.execute(select(_manifest.c.Content)).scalar()
             if manifest is not None and content != json.dumps(manifest):
@@ -190,9 +190,12 @@ class EmbeddingStore(Embeddings):
         if content is None:
             connection.close()
             raise EarshotError(path, "holds no embeddings", FILE.remedy)
-        self.manifest: dict[str, Any] = json.loads(content)
-        audio = AudioSettings.model_validate(self.manifest["audio"])
-        super().__init__(path, connection, audio, self.manifest["models"])
+        with readable(path, FILE):
+            self.manifest: dict[str, Any] = json.loads(content)
+            audio, models = AudioSettings.model_validate(self.manifest["audio"]), list(self.manifest["models"])
+            hop = float(self.manifest["hop"])
+        self._hop = hop
+        super().__init__(path, connection, audio, models)
 
     @property
     def dim(self) -> int:
@@ -208,23 +211,25 @@ class EmbeddingStore(Embeddings):
         query = select(_recording.c.ID, _block.c.First, _block.c.Windows, _block.c.Vectors)
         query = query.join_from(_recording, _block).where(self._chosen).order_by(_recording.c.Name, _block.c.First)
         blocks, n = [], 0
-        with usable(self.path, FILE):
+        with readable(self.path, FILE):
             for block in self._connection.execute(query.execution_options(yield_per=16)):
                 blocks.append(block)
                 n += block.Windows
                 if n >= WINDOWS_A_PIECE:
                     yield self._piece(blocks)
                     blocks, n = [], 0
-        if blocks:
-            yield self._piece(blocks)
+            if blocks:
+                yield self._piece(blocks)
 
     def _piece(self, blocks: list) -> EmbeddingPiece:
         import torch  # widens float16 seven times as fast as numpy
 
         ids, firsts, counts, vectors = zip(*blocks, strict=True)
+        if any(not 0 < 2 * n <= len(value) for n, value in zip(counts, vectors, strict=True)):
+            raise ValueError("a block of another number of windows")
         joined = torch.frombuffer(bytearray().join(vectors), dtype=torch.float16).float().numpy()
         numbers = np.concatenate([np.arange(first, first + n) for first, n in zip(firsts, counts, strict=True)])
-        return EmbeddingPiece(np.repeat(ids, counts), numbers * self.manifest["hop"], joined.reshape(len(numbers), -1))
+        return EmbeddingPiece(np.repeat(ids, counts), numbers * self._hop, joined.reshape(len(numbers), -1))
 
     def spectrogram(self, recording: EmbeddedRecording, start: float) -> np.ndarray:
         windows = recording_windows(recording.path, self.audio, self.seconds, 1, start)
@@ -238,7 +243,8 @@ class EmbeddingStore(Embeddings):
 
     def keys(self) -> dict[str, str]:
         """The key of each recording by its name."""
-        return dict(self._execute(select(_recording.c.Name, _recording.c.Key)).all())
+        with readable(self.path, FILE):
+            return {name: key for name, key in self._connection.execute(select(_recording.c.Name, _recording.c.Key))}
 
     def write(
         self, name: str, path: str, key: str, batches: Iterable[tuple[np.ndarray, float]], problems: list[Problem]
@@ -266,8 +272,9 @@ class EmbeddingStore(Embeddings):
     def keep(self, name: str, path: str) -> list[Problem]:
         """Note where a recording, unchanged, lies now; returns what is unusual about it."""
         self._execute(update(_recording).filter_by(Name=name).where(_recording.c.Path != path).values(Path=path))
-        problems = self._execute(select(_recording.c.Problems).filter_by(Name=name)).scalar_one()
-        return [Problem(*fields) for fields in json.loads(problems)]
+        with readable(self.path, FILE):
+            problems = self._connection.execute(select(_recording.c.Problems).filter_by(Name=name)).scalar_one()
+            return [Problem(*fields) for fields in json.loads(problems)]
 
     def commit(self) -> None:
         with usable(self.path, FILE):

@@ -2,17 +2,26 @@
 
 import pickle
 from functools import lru_cache
+from io import BytesIO
 from pathlib import Path
+from pickletools import genops
 
 import numpy as np
 
 from lib.core.errors import EarshotError
-from lib.occurrence.counties import County, CountyMap
+from lib.occurrence.counties import County, CountyMap, box_fault
 from lib.occurrence.season import WEEKS, smooth
 
-FORMAT = "occurrences 1"
+FORMAT = "occurrences 2"
 REGIONS_REMEMBERED, YEARS_REMEMBERED = 2**8, 2**14
 """Regions with their counties, and years of a class in a region: 400 bytes each."""
+PLAIN = frozenset(
+    """
+    PROTO FRAME STOP MARK MEMOIZE BINGET LONG_BINGET NONE NEWTRUE NEWFALSE BININT BININT1 BININT2 BINFLOAT
+    SHORT_BINUNICODE BINUNICODE SHORT_BINBYTES BINBYTES BINBYTES8 EMPTY_DICT SETITEM SETITEMS EMPTY_LIST APPEND APPENDS
+    """.split()
+)
+"""What a pickle of plain data consists of. Others call functions, or take memory for numbers that anyone can write."""
 REMEDY = "run python -m stages.pickle_occurrences"
 
 
@@ -27,15 +36,18 @@ class OccurrencePickleProvider(CountyMap):
         path = Path("data/occurrences.pkl" if pickle_path is None else pickle_path)
         content = _load_plain(path)
         try:
-            super().__init__(County(*county) for county in content["counties"])
-            self.class_names = list(content["classes"])
-            weeks = [values for _, _, values in content["occurrences"]]
-            self._weeks = np.array(weeks, dtype=np.float64).reshape(len(weeks), WEEKS)
+            super().__init__(map(_checked, content["counties"]))
+            self.class_names = [str(name) for name in content["classes"]]
+            pairs = np.frombuffer(content["pairs"], "<i4").reshape(-1, 2).tolist()
+            self._weeks = np.frombuffer(content["weeks"], "<f8").reshape(len(pairs), WEEKS).astype(np.float64)
+            if not ((self._weeks >= 0) & (self._weeks <= 1)).all():
+                raise ValueError("values outside of 0..1")
             self._rows: dict[str, dict[str, int]] = {name: {} for name in self.class_names}
-            for row, (county, class_, _) in enumerate(content["occurrences"]):
+            for row, (county, class_) in enumerate(pairs):
                 self._rows[self.class_names[class_]][self.counties[county].code] = row
-        except (KeyError, IndexError, TypeError, ValueError) as error:
-            raise EarshotError(path, f"a damaged occurrence pickle ({error!r})", REMEDY) from None
+        except (KeyError, IndexError, TypeError, ValueError, AttributeError, RecursionError) as error:
+            fault = f"a damaged occurrence pickle ({type(error).__name__})"
+            raise EarshotError(path, fault, REMEDY) from None
         self._smoothed = smooth(self._weeks)
         self._largest = self._weeks.max(axis=1, initial=0)  # smoothing does not change it
         self._counties_of = lru_cache(REGIONS_REMEMBERED)(self.find_counties)
@@ -99,11 +111,23 @@ class OccurrencePickleProvider(CountyMap):
         return (self._smoothed if smoothed else self._weeks)[present].sum(axis=0) / max(len(present), 1)
 
 
+def _checked(fields: list) -> County:
+    county = County(*fields)
+    texts, edges = (county.name, county.code), (county.min_x, county.max_x, county.min_y, county.max_y)
+    if not all(isinstance(text, str) for text in texts) or type(county.id) is not int:
+        raise TypeError("a county without a name or code")
+    if box_fault(*edges):
+        raise ValueError("a county with an impossible box")
+    return county
+
+
 def _load_plain(path: str | Path) -> dict:
     """Load a pickle that OccurrencePickler made. Raises EarshotError for any other, without running its code."""
     try:
-        with open(path, "rb") as file:
-            content = _PlainUnpickler(file).load()
+        data = Path(path).read_bytes()
+        if other := next((code.name for code, _, _ in genops(data) if code.name not in PLAIN), None):
+            raise pickle.UnpicklingError(f"it asks for {other}; only plain data is admitted")
+        content = _PlainUnpickler(BytesIO(data)).load()
     except FileNotFoundError:
         raise EarshotError(path, "no such file", REMEDY) from None
     except Exception as error:  # damaged pickles raise errors of many kinds

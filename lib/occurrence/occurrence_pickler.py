@@ -3,6 +3,8 @@
 import pickle
 from pathlib import Path
 
+import numpy as np
+
 from lib.core.errors import EarshotError
 from lib.core.files import atomic, printable
 from lib.occurrence.occurrence_database import OccurrenceDatabase
@@ -13,8 +15,9 @@ class OccurrencePickler:
     """Create a pickle file from an occurrence database, for fast access during inference.
 
     The pickle is a dict: `format`; `counties`, a list of [id, name, code, min_x, max_x, min_y, max_y] (edges None where
-    the box is not known); `classes`, a list of names; `occurrences`, a list of [county index, class index, 48 values].
-    Counties and classes are sorted by their IDs in the database.
+    the box is not known); `classes`, a list of names; `pairs`, bytes of int32 (n, 2), the index of a county and that of
+    a class; `weeks`, bytes of float64 (n, 48), their values; both little-endian. Counties and classes are sorted by
+    their IDs in the database.
     """
 
     def __init__(self, db_path: str | Path, output_path: str | Path):
@@ -32,9 +35,9 @@ class OccurrencePickler:
         with atomic(self.output_path) as part:
             part.write_bytes(pickle.dumps(content, protocol=4))
         if not quiet:
-            counties, classes, pairs = (len(content[key]) for key in ("counties", "classes", "occurrences"))
+            counties, classes, n_pairs = len(content["counties"]), len(content["classes"]), len(content["pairs"]) // 8
             name = printable(str(self.output_path))
-            print(f"{name}: {counties} counties, {classes} classes, values for {pairs} pairs of them")
+            print(f"{name}: {counties} counties, {classes} classes, values for {n_pairs} pairs of them")
 
     def _content(self) -> dict:
         with OccurrenceDatabase(self.db_path) as database:
@@ -43,9 +46,11 @@ class OccurrencePickler:
             values = database.get_all_values()
         county_index = {county.code: index for index, county in enumerate(counties)}
         class_index = {name: index for index, name in enumerate(classes)}
+        pairs = [(county_index[code], class_index[name]) for code, name, _ in values]
         return {
             "format": FORMAT,
             "counties": [[c.id, c.name, c.code, c.min_x, c.max_x, c.min_y, c.max_y] for c in counties],
             "classes": classes,
-            "occurrences": [[county_index[code], class_index[name], weeks.tolist()] for code, name, weeks in values],
+            "pairs": np.array(pairs, "<i4").tobytes(),
+            "weeks": np.array([weeks for _, _, weeks in values], "<f8").tobytes(),
         }

@@ -39,6 +39,7 @@ from lib.core.databases import (
     has_much_free,
     is_as_fixed,
     open_database,
+    readable,
     usable,
     vacuum,
     whole_or_nothing,
@@ -173,7 +174,7 @@ class ResultsStore:
             self._engine = open_database(self.path, FILE, create=manifest is not None)
         except EarshotError as error:
             raise DataSetError(error.subject, error.fault, error.remedy) from None
-        with usable(self.path, FILE):
+        with readable(self.path, FILE):
             self._connection = self._engine.connect()
             manifests = _manifests(self._connection, self.path)
             if manifest is not None and manifests[-1:] != [manifest]:
@@ -202,9 +203,10 @@ class ResultsStore:
         columns = ("Name", "Path", "Seconds", "Problems", "Windows", "Labels", "Key", "LabelFiles")
         query = select(*(_recording.c[name] for name in columns)).order_by(_recording.c.Name)
         results: dict[str, RecordingResult] = {}
-        for name, path, seconds, content, *others in self._rows(query.where(self._is_current)):
-            problems = [Problem(*each) for each in json.loads(content)]
-            results[name] = RecordingResult(name, path, seconds, problems, *others)
+        with readable(self.path, FILE):
+            for name, path, seconds, content, *others in self._rows(query.where(self._is_current)):
+                problems = [Problem(*map(str, each[:3]), *each[3:]) for each in json.loads(content)]
+                results[name] = RecordingResult(name, path, seconds, problems, *others)
         return results
 
     def keys(self) -> dict[str, str]:
@@ -218,9 +220,12 @@ class ResultsStore:
         """
         manifest, n_classes = self.manifest, len(self.manifest.classes)
         query = select(_scores.c.First, _scores.c.Windows, _scores.c.Value).join(_recording).filter_by(Name=name)
-        for first, n, value in self._rows(query.where(self._is_current).order_by(_scores.c.First)):
-            starts = manifest.start_seconds + np.arange(first, first + n) * manifest.hop
-            yield starts, unpack_scores(value, (n, n_classes))
+        with readable(self.path, FILE):
+            for first, n, value in self._rows(query.where(self._is_current).order_by(_scores.c.First)):
+                if not 0 <= n <= WINDOWS_A_BLOCK:
+                    raise ValueError(f"a block of {n} windows")
+                starts = manifest.start_seconds + np.arange(first, first + n) * manifest.hop
+                yield starts, unpack_scores(value, (n, n_classes))
 
     def scores(self, name: str) -> np.ndarray:
         """Scores of all windows of a recording, float32 (n_windows, n_classes)."""
@@ -233,8 +238,9 @@ class ResultsStore:
         query = select(columns.Class, columns.StartTime, columns.EndTime, columns.Score)
         query = query.join(_recording).filter_by(Name=name).where(self._is_current)
         names = self.manifest.class_list.names
-        for index, *values in self._rows(query.order_by(columns.StartTime, columns.Class)):
-            yield Label(names[index], *values)
+        with readable(self.path, FILE):
+            for index, *values in self._rows(query.order_by(columns.StartTime, columns.Class)):
+                yield Label(names[index], *values)
 
     def recording_labels(self, result: RecordingResult) -> RecordingLabels:
         """What was found in a recording, for a writer of label files."""
@@ -244,7 +250,8 @@ class ResultsStore:
     def occurrences(self, name: str) -> list[list]:
         """Why each class was kept or dropped in a recording; empty where no place was set."""
         rows = self._rows(select(_recording.c.Occurrences).filter_by(Name=name).where(self._is_current))
-        return [reason for (content,) in rows for reason in json.loads(content)]
+        with readable(self.path, FILE):
+            return [reason for (content,) in rows for reason in json.loads(content)]
 
     def digest(self) -> str:
         """Digest of what the store holds."""
@@ -257,7 +264,7 @@ class ResultsStore:
         return _recording.c.Settings == self.manifest.key
 
     def _rows(self, query: Select) -> Iterator[Row]:
-        with usable(self.path, FILE):
+        with readable(self.path, FILE):
             yield from self._connection.execute(query)
 
     # Writing

@@ -4,6 +4,9 @@ import zlib
 
 import numpy as np
 
+LARGEST = 2**26
+"""Bytes of a spectrogram: a few that were made up decompress to gigabytes."""
+
 
 def encode(spectrogram: np.ndarray) -> bytes:
     """Compress a normalized spectrogram, float32 (height, width) in 0..1. Rounds to 1/255."""
@@ -13,5 +16,12 @@ def encode(spectrogram: np.ndarray) -> bytes:
 
 
 def decode(value: bytes, height: int) -> np.ndarray:
-    """The spectrogram that encode() compressed, uint8 (height, width) in 0..255."""
-    return np.frombuffer(zlib.decompress(value), np.uint8).reshape(height, -1)
+    """The spectrogram that encode() compressed, uint8 (height, width) in 0..255.
+
+    Raises zlib.error or ValueError for other bytes.
+    """
+    decompressor = zlib.decompressobj()
+    levels = decompressor.decompress(value, LARGEST)
+    if not decompressor.eof:
+        raise ValueError("a spectrogram that is cut, or too large")
+    return np.frombuffer(levels, np.uint8).reshape(height, -1)

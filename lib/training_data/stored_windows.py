@@ -10,7 +10,7 @@ import pandas as pd
 from sqlalchemy import func, select
 
 from lib.config.schema import AudioSettings
-from lib.core.databases import usable
+from lib.core.databases import readable
 from lib.core.errors import EarshotError, Problem
 from lib.training_data import training_tables as tables
 from lib.training_data.spectrogram_codec import decode
@@ -35,7 +35,7 @@ class StoredWindows:
     def __init__(self, database: str | Path, spec_group: str = tables.DEFAULT) -> None:
         self._path = Path(database)
         self._connections: dict[int, sqlite3.Connection] = {}  # by process: a fork must not use its parent's
-        with usable(database, tables.FILE):
+        with readable(database, tables.FILE):
             self._read_index(database, spec_group)
 
     def _read_index(self, database: str | Path, spec_group: str) -> None:
@@ -80,13 +80,17 @@ class StoredWindows:
 
     def spectrograms(self, indices: np.ndarray) -> np.ndarray:
         """The spectrograms of windows given by their indices (n,), uint8 (n, spec_height, spec_width) in 0..255."""
-        process = os.getpid()
-        if process not in self._connections:
-            uri = f"{self._path.resolve().as_uri()}?mode=ro"
-            self._connections[process] = sqlite3.connect(uri, uri=True, check_same_thread=False)
-        read = self._connections[process].execute
-        values = [read("SELECT Value FROM SpecValue WHERE ID = ?", (int(self._values[i]),)).fetchone() for i in indices]
-        return np.stack([decode(value, self.audio.spec_height) for (value,) in values])
+        process, query = os.getpid(), "SELECT Value FROM SpecValue WHERE ID = ?"
+        with readable(self._path, tables.FILE):
+            if process not in self._connections:
+                uri = f"{self._path.resolve().as_uri()}?mode=ro"
+                self._connections[process] = sqlite3.connect(uri, uri=True, check_same_thread=False)
+            read = self._connections[process].execute
+            values = (read(query, (int(self._values[i]),)).fetchone() for i in indices)
+            spectrograms = np.stack([decode(value, self.audio.spec_height) for (value,) in values])
+            if spectrograms.shape[2] != self.audio.spec_width:
+                raise ValueError(f"spectrograms of width {spectrograms.shape[2]} instead of {self.audio.spec_width}")
+        return spectrograms
 
     def __getstate__(self) -> dict:
         return self.__dict__ | {"_connections": {}}

@@ -4,8 +4,10 @@ import re
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from sqlalchemy import select
+
 from lib.training_data.training_database import TrainingDatabase
-from lib.training_data.training_tables import DEFAULT
+from lib.training_data.training_tables import DEFAULT, class_, segment_class
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -92,10 +94,9 @@ class TrainingDataProvider:
 
     def segment_class_dict(self) -> dict[int, set[str]]:
         """Names of the classes of each segment that has any, by its ID."""
-        names = {row.id: row.name for row in self.db.get_class()}
         classes: dict[int, set[str]] = {}
-        for row in self.db.get_segment_class():
-            classes.setdefault(row.segment_id, set()).add(names[row.class_id])
+        for row in self.db.select(select(segment_class.c.SegmentID, class_.c.Name).join(class_)):
+            classes.setdefault(row.segment_id, set()).add(row.name)
         return classes
 
 

@@ -152,8 +152,9 @@ def read_one(target: Target, path: Path, rng: random.Random) -> str | None:
     try:
         target.read(path, rng)
     except EarshotError as error:
-        if len(text := str(error)) > 2000 or ("\n" in text and not error.causes):
-            return f"an error of {len(text)} characters"
+        lines = str(error).splitlines()
+        if max(map(len, lines)) > 2000 or (len(lines) > 1 and not error.causes):
+            return f"an error of {len(lines)} lines, {len(str(error))} characters"
     except BaseException:
         return traceback.format_exc()
     if (peak := _peak()) > MEMORY_LIMIT:

@@ -1,10 +1,11 @@
 """Runs cases of a target, and says so: one line of JSON before each case, and one for each failure."""
 
 import json
+import random
 import sys
 from pathlib import Path
 
-from tests.fuzz.fuzzing import damaged, read_one
+from tests.fuzz.fuzzing import damaged, kept_inputs, read_one
 from tests.fuzz.targets import TARGETS
 
 
@@ -13,9 +14,13 @@ def main(name: str, folder: str, seed: str, first: str, stop: str) -> None:
     seeds_folder = work / "seeds"
     seeds_folder.mkdir(parents=True, exist_ok=True)
     seeds = target.seeds(seeds_folder)
+    kept = kept_inputs(name)
     for case in range(int(first), int(stop)):
-        seed_file, content, rng = damaged(seeds, int(seed), case, target.words)
-        path = work / f"case{Path(seed_file).suffix}"
+        if seed == "kept":
+            seed_file, content, rng = *kept[case], random.Random(case)
+        else:
+            seed_file, content, rng = damaged(seeds, int(seed), case, target.words)
+        path = work / seed_file
         path.write_bytes(content)
         print(json.dumps({"case": case, "seed_file": seed_file}), flush=True)
         if fault := read_one(target, path, rng):

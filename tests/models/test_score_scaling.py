@@ -22,7 +22,9 @@ def test_settings_go_before_what_is_stored_with_the_model():
 
 def test_stored_thresholds_replace_min_score_where_they_are():
     np.testing.assert_allclose(min_scores(InferSettings(min_score=0.4), [STORED]), [0.4, 0.7, 0.4], atol=2e-6)
-    np.testing.assert_allclose(min_scores(InferSettings(min_score=0.4, class_thresholds=False), [STORED]), 0.4, atol=2e-6)
+    np.testing.assert_allclose(
+        min_scores(InferSettings(min_score=0.4, class_thresholds=False), [STORED]), 0.4, atol=2e-6
+    )
     np.testing.assert_allclose(min_scores(InferSettings(min_score=0.4), [PLAIN, STORED]), [0.4, 0.7, 0.4], atol=2e-6)
 
 

@@ -137,9 +137,9 @@ def test_a_pickle_with_code_is_refused_and_not_run(tmp_path):
         b"not a pickle",
         pickle.dumps([1, 2]),
         pickle.dumps({"format": "another"}),
-        pickle.dumps({"format": FORMAT, "counties": [[1]], "classes": [], "occurrences": []}),
-        pickle.dumps({"format": FORMAT, "counties": [], "classes": [], "occurrences": [[0, 0, [0.0] * 48]]}),
-        pickle.dumps({"format": FORMAT, "counties": [], "classes": [], "occurrences": [[0, 0, [0.0] * 47]]}),
+        pickle.dumps({"format": FORMAT, "counties": [[1]], "classes": [], "pairs": b"", "weeks": b""}),
+        pickle.dumps({"format": FORMAT, "counties": [], "classes": [], "pairs": bytes(8), "weeks": bytes(48 * 8)}),
+        pickle.dumps({"format": FORMAT, "counties": [], "classes": [], "pairs": bytes(8), "weeks": bytes(47 * 8)}),
     ],
 )
 def test_a_file_that_is_no_occurrence_pickle_gives_one_line(tmp_path, content):

@@ -1,5 +1,6 @@
 import pickle
 
+import numpy as np
 import pytest
 
 from lib.core.errors import EarshotError
@@ -14,10 +15,11 @@ def test_the_pickle_holds_plain_data_only(line, database_of, tmp_path, capsys):
     content = pickle.loads((tmp_path / "out.pkl").read_bytes())
     assert repr(content) == repr(
         {
-            "format": "occurrences 1",
+            "format": "occurrences 2",
             "counties": [[1, "County A", "A", 0.0, 1.0, 0.0, 1.0]],
             "classes": ["wren"],
-            "occurrences": [[0, 0, [0.5] + [0.0] * 47]],
+            "pairs": bytes(8),
+            "weeks": np.array([0.5] + [0.0] * 47, "<f8").tobytes(),
         }
     )
 
@@ -40,4 +42,4 @@ def test_an_empty_database_makes_an_empty_pickle(tmp_path):
     OccurrenceDatabase(tmp_path / "test.db").close()
     OccurrencePickler(tmp_path / "test.db", tmp_path / "out.pkl").pickle(quiet=True)
     content = pickle.loads((tmp_path / "out.pkl").read_bytes())
-    assert content["counties"] == content["classes"] == content["occurrences"] == []
+    assert content["counties"] == content["classes"] == [] and content["pairs"] == content["weeks"] == b""

@@ -10,7 +10,6 @@ import numpy as np
 import pytest
 
 from lib.core.errors import EarshotError
-from lib.training_data import training_tables as tables
 from lib.training_data.training_database import TrainingDatabase
 
 TABLES = (
