@@ -254,7 +254,7 @@ class _AvFile:
 
         self._bytes = _File(path)
         try:
-            self._file = av.open(self._bytes, buffer_size=BYTES_AT_ONCE)
+            self._file = av.open(self._bytes, "r", buffer_size=BYTES_AT_ONCE)
             self._stream = self._file.streams.audio[0]
             context = self._stream.codec_context
             if context is None or not context.sample_rate or not context.channels:  # it lacks the codec, or has guessed
@@ -303,7 +303,7 @@ class _File(io.FileIO):
         super().__init__(path)
         self._error: OSError | None = None
 
-    def read(self, size: int = -1) -> bytes:
+    def read(self, size: int | None = -1) -> bytes:
         try:
             return super().read(size) or b""
         except OSError as error:

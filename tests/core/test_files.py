@@ -54,7 +54,7 @@ def test_a_name_of_any_allowed_length_can_be_written(tmp_path):
 
 
 def test_an_error_of_a_full_disk_names_the_file(tmp_path):
-    with pytest.raises(OSError, match="a.txt") as error, atomic(tmp_path / "a.txt"), open("/dev/full", "w") as full:
+    with pytest.raises(OSError, match=r"a\.txt") as error, atomic(tmp_path / "a.txt"), open("/dev/full", "w") as full:
         full.write("x")
         full.flush()
     assert error.value.errno == errno.ENOSPC

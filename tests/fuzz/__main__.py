@@ -9,10 +9,8 @@ from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from tests.fuzz.fuzzing import damaged, fuzz
+from tests.fuzz.fuzzing import damaged, fuzz, keep
 from tests.fuzz.targets import TARGETS
-
-KEPT = Path(__file__).parent / "kept"
 
 
 def main() -> None:
@@ -40,15 +38,12 @@ def _fuzz_target(name: str, options: argparse.Namespace) -> None:
         done = [job.result() for job in jobs]
         failures = [failure for _, failed in done for failure in failed]
         print(f"{name}: {sum(n for n, _ in done)} cases, {len(failures)} failures")
-        for fault, n in Counter(failure.fault.strip().splitlines()[-1] for failure in failures).most_common():
-            first = next(failure for failure in failures if failure.fault.strip().splitlines()[-1] == fault)
-            print(f"{n:6} {fault}\n       first: case {first.case} of {first.seed_file}\n{first.fault}")
+        for kind, n in Counter(failure.kind for failure in failures).most_common():
+            first = next(failure for failure in failures if failure.kind == kind)
+            print(f"{n:6} {kind}\n       first: case {first.case} of {first.seed_file}\n{first.fault}")
             if options.keep:
-                seeds = TARGETS[name].seeds(Path(folder))
-                content = damaged(seeds, options.seed, first.case, TARGETS[name].words)[1]
-                path = KEPT / name / f"{options.seed}-{first.case}{Path(first.seed_file).suffix}"
-                path.parent.mkdir(parents=True, exist_ok=True)
-                path.write_bytes(content)
+                seeds = TARGETS[name].seeds(Path(tempfile.mkdtemp(dir=folder)))
+                keep(name, first, damaged(seeds, options.seed, first.case, TARGETS[name].words)[1])
 
 
 if __name__ == "__main__":

@@ -7,12 +7,13 @@ dies, more than HANG_SECONDS of work, more than MEMORY_LIMIT of memory.
 import json
 import os
 import random
+import re
 import select
 import subprocess
 import sys
 import time
 import traceback
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
 
@@ -24,6 +25,7 @@ MEMORY_LIMIT = 2**30
 START_SECONDS = 120.0
 """How long a process may import and write its seeds."""
 NUMBERS = (0, 1, 2, 0x7F, 0x80, 0xFF, 0x7FFF, 0x8000, 0xFFFF, 0x7FFFFFFF, 0x80000000, 0xFFFFFFFE, 0xFFFFFFFF)
+KEPT = Path(__file__).parent / "kept"
 PROJECT = Path(__file__).parents[2]
 
 
@@ -47,6 +49,11 @@ class Failure(NamedTuple):
     case: int
     seed_file: str
     fault: str
+
+    @property
+    def kind(self) -> str:
+        """What failures of one kind have in common."""
+        return re.sub(r"\d+", "n", self.fault.strip().splitlines()[-1].partition(":")[0])
 
 
 def damaged(
@@ -92,12 +99,15 @@ def mutate(content: bytearray, rng: random.Random, seeds: dict[str, bytes], word
             content[at:at] = rng.choice(words)
 
 
-def fuzz(name: str, folder: Path, seed: int, cases: range, seconds: float = float("inf")) -> tuple[int, list[Failure]]:
+def fuzz(
+    name: str, folder: Path, seed: int | str, cases: range, seconds: float = float("inf")
+) -> tuple[int, list[Failure]]:
     """Run cases of a target in processes of its own; returns how many were run, and those that failed.
 
     Args:
         name: of the target, see tests.fuzz.targets.
         folder: for the files; the content of each failed case is kept there.
+        seed: of the damage; `kept`: the cases are kept_inputs.
         seconds: after which no further case begins.
     """
     failures: list[Failure] = []
@@ -107,7 +117,9 @@ def fuzz(name: str, folder: Path, seed: int, cases: range, seconds: float = floa
     return next_case - cases.start, failures
 
 
-def _run_until_it_dies(name: str, folder: Path, seed: int, cases: range, end: float, failures: list[Failure]) -> int:
+def _run_until_it_dies(
+    name: str, folder: Path, seed: int | str, cases: range, end: float, failures: list[Failure]
+) -> int:
     """Run cases until the process dies or all is done; returns the next case to run."""
     command = [sys.executable, "-m", "tests.fuzz.worker", name, folder, seed, cases.start, cases.stop]
     folder.mkdir(parents=True, exist_ok=True)
@@ -172,7 +184,14 @@ def _peak() -> int:
     return int(status.partition("VmHWM:")[2].split()[0]) * 1024
 
 
-def kept_cases(folder: Path) -> Iterator[tuple[str, Path]]:
-    """Inputs that failed once, with the name of their target."""
-    for path in sorted(folder.glob("*/*")):
-        yield path.parent.name, path
+def kept_inputs(name: str) -> list[tuple[str, bytes]]:
+    """Names of seeds and contents of the files that a target's reader once failed on."""
+    return [(path.name.partition("~")[2], path.read_bytes()) for path in sorted((KEPT / name).glob("*~*"))]
+
+
+def keep(name: str, failure: Failure, content: bytes) -> None:
+    """Keep the input of a failure, unless one that failed alike is kept."""
+    kind = re.sub(r"\W+", "-", failure.kind).strip("-")[:40]
+    path = KEPT / name / f"{kind}~{failure.seed_file}"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(content)

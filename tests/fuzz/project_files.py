@@ -184,7 +184,7 @@ def read_embeddings(path: Path, rng: random.Random) -> None:
         assert store.count() == n or store.dim >= 0
         store.recording("a")
         store.recording_at("a.wav")
-        for name in store.keys():
+        for name in list(store.keys()):
             store.keep(name, "elsewhere.wav")
 
 

@@ -1,0 +1,20 @@
+"""A minute of fuzzing; `python -m tests.fuzz all` takes hours. Each input that ever failed is read again."""
+
+import pytest
+
+from tests.fuzz.fuzzing import fuzz, kept_inputs
+from tests.fuzz.targets import TARGETS
+
+SECONDS = 4.0
+
+
+@pytest.mark.parametrize("name", TARGETS)
+def test_inputs_that_once_failed_are_used_or_refused_in_a_line(tmp_path, name):
+    n = len(kept_inputs(name))
+    assert fuzz(name, tmp_path, "kept", range(n)) == (n, [])
+
+
+@pytest.mark.parametrize("name", TARGETS)
+def test_damaged_files_are_used_or_refused_in_a_line(tmp_path, name):
+    n_run, failures = fuzz(name, tmp_path, 1, range(10**9), SECONDS)
+    assert n_run and not failures
