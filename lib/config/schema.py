@@ -307,6 +307,9 @@ class InferSettings(Section):
         "names", description="what classes are called in label files: names, codes, alt_names, alt_codes"
     )
     formats: Listed[LabelFormat] = Field(["audacity"], description="of label files")
+    escape_formulas: bool = Field(
+        True, description="in CSV files, text that a spreadsheet would take for a formula gets a ' before it"
+    )
     exclude: Text | None = Field(None, description="text file in data/inputs with a class a line that is left out")
     start_seconds: Seconds = Field(0.0, description="where to start in each recording, seconds or m:ss")
     initial_offsets: Listed[NotNegative] | None = Field(

@@ -7,6 +7,7 @@ from pathlib import Path
 import pandas as pd
 
 from lib.core.errors import DataSetError
+from lib.core.files import from_no_formula
 
 
 def read_csv(
@@ -28,7 +29,11 @@ def read_csv(
     try:
         with path.open(encoding="utf-8-sig", newline="") as file:
             reader = csv.reader(file, strict=True)
-            rows = [(reader.line_num, [value.strip() for value in row]) for row in reader if "".join(row).strip()]
+            rows = [
+                (reader.line_num, [from_no_formula(value.strip()) for value in row])
+                for row in reader
+                if "".join(row).strip()
+            ]
     except FileNotFoundError:
         raise DataSetError(path, "no such file", f"add it, {header}") from None
     except UnicodeDecodeError as error:

@@ -22,6 +22,9 @@ CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")
 """Characters that end a line or have no shape."""
 
 
+FORMULA = r"'*[=+\-@\t\r]"
+FORMULA_STARTS = frozenset("=+-@\t\r'")
+"""How text begins that a spreadsheet takes for a formula, or that no_formula has made of such a text."""
 LONGEST_NAME = 255
 """Bytes of a file name, on the usual file systems."""
 
@@ -101,16 +104,42 @@ def write_json(path: str | Path, content: Any) -> None:
     write_text(path, json.dumps(content, indent=2, ensure_ascii=False) + "\n")
 
 
-def write_csv(path: str | Path, columns: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
-    """Write rows as they come, below the names of their columns."""
+def no_formula(cell: Any) -> Any:
+    """A cell of a CSV file that no spreadsheet runs: text that looks like a formula gets a ' before it.
+
+    >>> no_formula("=cmd()"), no_formula("-1.5"), no_formula("'=x"), no_formula("Wren")
+    ("'=cmd()", '-1.5', "''=x", 'Wren')
+    """
+    if type(cell) is not str or cell[:1] not in FORMULA_STARTS or not re.match(FORMULA, cell):
+        return cell
+    try:
+        float(cell)
+    except ValueError:
+        return f"'{cell}"
+    return cell
+
+
+def from_no_formula(text: str) -> str:
+    """The text of which no_formula made a cell."""
+    return text[1:] if text[:1] == "'" and re.match(FORMULA, text) else text
+
+
+def write_csv(
+    path: str | Path, columns: Sequence[str], rows: Iterable[Sequence[object]], escape_formulas: bool = True
+) -> None:
+    """Write rows as they come, below the names of their columns. escape_formulas: see no_formula."""
     with atomic_text(path) as file:
         writer = csv.writer(file, lineterminator="\n")
         writer.writerow(columns)
-        writer.writerows(rows)
+        writer.writerows([no_formula(cell) for cell in row] for row in rows) if escape_formulas else writer.writerows(
+            rows
+        )
 
 
 def write_table(path: str | Path, table: "pd.DataFrame", float_format: str | None = "%.6g") -> None:
-    """Write a table without its index as CSV."""
+    """Write a table without its index as CSV, see no_formula."""
+    texts = table.select_dtypes(exclude=["number", "bool"])
+    table = table.assign(**{str(name): texts[name].map(no_formula) for name in texts})
     write_text(path, table.to_csv(index=False, float_format=float_format, lineterminator="\n"))
 
 

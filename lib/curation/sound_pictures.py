@@ -17,6 +17,7 @@ from lib.audio.spectrogram_plots import ANNOTATED, FOUND, Span, SpectrogramPlot,
 from lib.audio.spectrograms import level_frames, recording_windows
 from lib.config.schema import AudioSettings
 from lib.core.errors import AudioError, DataSetError, EarshotError, Problem
+from lib.core.files import from_no_formula
 from lib.curation.picture_names import picture_name
 from lib.formats.data_sets import DataSet
 from lib.results.results_store import ResultsStore
@@ -173,6 +174,8 @@ def read_errors(path: str | Path, limit: int | None = None) -> pd.DataFrame:
         raise DataSetError(path, "no such file", "run the evaluate stage first") from None
     except ValueError as error:
         raise DataSetError(path, str(error).splitlines()[0], "run the evaluate stage again") from None
+    for column in ("recording", "class", "present"):
+        table[column] = table[column].map(from_no_formula)
     table["rank"] = table.groupby("kind").cumcount() + 1
     return table if limit is None else table[table["rank"] <= limit]
 

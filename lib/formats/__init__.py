@@ -67,15 +67,23 @@ class LabelScheme:
         field: names, codes, alt_names or alt_codes.
         low_freq, high_freq: the analyzed band, Hz.
         window_seconds: length of a window, s.
+        escape_formulas: in CSV files, see lib.core.files.no_formula.
     """
 
     def __init__(
-        self, classes: ClassList, field: str, low_freq: float, high_freq: float, window_seconds: float
+        self,
+        classes: ClassList,
+        field: str,
+        low_freq: float,
+        high_freq: float,
+        window_seconds: float,
+        escape_formulas: bool = True,
     ) -> None:
         self.names = classes.names
         self.shown = dict(zip(classes.names, classes.called(field), strict=True))
         self.scientific = dict(zip(classes.names, classes.called("alt_names"), strict=True))
         self.low_freq, self.high_freq, self.window_seconds = low_freq, high_freq, window_seconds
+        self.escape_formulas = escape_formulas
 
 
 READERS: Registry[Reader] = Registry("data set format", __name__)

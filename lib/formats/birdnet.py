@@ -16,7 +16,7 @@ def _write(path: Path, recordings: Iterable[RecordingLabels], scheme: LabelSchem
         for file in [printable(str(labelled.path))]
         for name, start, end, score in labelled.labels
     )
-    write_csv(path, columns, rows)
+    write_csv(path, columns, rows, scheme.escape_formulas)
 
 
 WRITERS.register("birdnet", Writer(_write, "birdnet/{}.results.csv", "labels.birdnet.csv", has_paths=True))

@@ -14,7 +14,7 @@ def _write(path: Path, recordings: Iterable[RecordingLabels], scheme: LabelSchem
         for labelled in recordings
         for name, start, end, score in labelled.labels
     )
-    write_csv(path, ["recording", *Label._fields], rows)
+    write_csv(path, ["recording", *Label._fields], rows, scheme.escape_formulas)
 
 
 WRITERS.register("csv", Writer(_write, together="labels.csv"))

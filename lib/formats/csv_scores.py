@@ -12,7 +12,7 @@ from lib.sound.labels import Label, RecordingLabels
 
 
 def _write(path: Path, recordings: Iterable[RecordingLabels], scheme: LabelScheme) -> None:
-    write_csv(path, ["recording", *Label._fields], _rows(recordings, scheme))
+    write_csv(path, ["recording", *Label._fields], _rows(recordings, scheme), scheme.escape_formulas)
 
 
 def _rows(recordings: Iterable[RecordingLabels], scheme: LabelScheme) -> Iterator[list[str]]:

@@ -70,7 +70,7 @@ def _write(path: Path, recordings: Iterable[RecordingLabels], scheme: LabelSchem
                 times = [f"{start:.3f}", f"{end - start:.3f}"]
                 yield [*where, *times, *band, scheme.shown[name], f"{1 - score:.4f}", "", f"{score:.4f}"]
 
-    write_csv(path, [*columns, "TOP1MATCH", "TOP1DIST", "MANUAL ID", "Score"], rows())
+    write_csv(path, [*columns, "TOP1MATCH", "TOP1DIST", "MANUAL ID", "Score"], rows(), scheme.escape_formulas)
 
 
 READERS.register("kaleidoscope", annotation_file_reader(4, "Kaleidoscope tables", ".csv", _is_table, _rows_of))

@@ -81,7 +81,8 @@ def analyze(
     problems += occurrences.unknown_classes(classes.names) if occurrences else []
     code = digest_code(*INFERENCE_CODE)
     manifest = manifest_of(files, descriptions, settings, occurrences=place, excluded=sorted(excluded), code=code)
-    scheme = LabelScheme(classes, infer.label_field, audio.min_freq, audio.max_freq, audio.spec_duration)
+    length, escape = audio.spec_duration, infer.escape_formulas
+    scheme = LabelScheme(classes, infer.label_field, audio.min_freq, audio.max_freq, length, escape)
     windows = window_reader(audio, infer, len(files))
     items = [Item(name, path, occurrences and occurrences.key(name, path)) for name, path in recordings.items()]
     job = Job("infer", windows.read, manifest.key, "", n_workers(infer.workers))

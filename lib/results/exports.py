@@ -96,7 +96,7 @@ class LabelFiles:
     @cached_property
     def _made_of(self) -> str:
         code = digest_code(*(WRITERS[name].write for name in self.formats))
-        return digest_of([self.formats, self.scheme.shown, code])
+        return digest_of([self.formats, self.scheme.shown, self.scheme.escape_formulas, code])
 
     def _write(self, store: ResultsStore, result: RecordingResult) -> None:
         self.remove(result.name, set(self.formats_before) - set(self.formats))
@@ -144,7 +144,8 @@ def write_tables(store: ResultsStore, results: Collection[RecordingResult], labe
     if not store.manifest.occurrences and _first_line(occurrences) == ",".join(Reason._fields):
         occurrences.unlink()
     paths = [table, *together.values(), *([occurrences] if store.manifest.occurrences else [])]
-    text = f"{store.manifest.text()}tables: {digest_of([store.digest(), digest_code(write_tables)])}\n"
+    made_of = [store.digest(), digest_code(write_tables), label_files.scheme.escape_formulas]
+    text = f"{store.manifest.text()}tables: {digest_of(made_of)}\n"
     if all(path.is_file() for path in [*paths, manifest]) and manifest.read_bytes() == text.encode():
         return
     manifest.unlink(missing_ok=True)  # so that a killed run does not leave it with files of other results

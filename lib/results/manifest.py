@@ -15,7 +15,7 @@ from lib.sound.classes import LABEL_FIELDS, ClassList
 
 WITHOUT_EFFECT = {"workers", "strict", "device"}
 """Settings of infer that change neither results nor label files."""
-FOR_LABEL_FILES = {"formats", "label_field"}
+FOR_LABEL_FILES = {"formats", "label_field", "escape_formulas"}
 """Settings of infer that change label files only, which can be written again from the results."""
 
 

@@ -205,7 +205,7 @@ class ResultsStore:
         results: dict[str, RecordingResult] = {}
         with readable(self.path, FILE):
             for name, path, seconds, content, *others in self._rows(query.where(self._is_current)):
-                problems = [Problem(*map(str, each[:3]), *each[3:]) for each in json.loads(content)]
+                problems = [Problem(str(a), str(b), str(c), *more) for a, b, c, *more in json.loads(content)]
                 results[name] = RecordingResult(name, path, seconds, problems, *others)
         return results
 

@@ -25,6 +25,7 @@ import yaml
 
 from lib.core.csv_files import read_csv
 from lib.core.errors import DataSetError, Problem
+from lib.core.files import from_no_formula
 from lib.evaluation.units import shortened
 from lib.results.results_store import AGAIN, ResultsStore
 from lib.sound.classes import LABEL_FIELDS, ClassList
@@ -211,6 +212,8 @@ def _read_table(path: Path) -> tuple[pd.DataFrame, list[Problem]]:
         table = pd.read_csv(path, usecols=COLUMNS, dtype=types, keep_default_na=False, encoding="utf-8-sig")
     except ValueError as error:
         raise DataSetError(path, str(error).splitlines()[0], "correct it, or run inference again") from None
+    for column in COLUMNS[:2]:
+        table[column] = table[column].map({text: from_no_formula(text) for text in table[column].unique()})
     table, problems = _usable(table.assign(line=table.index + 2), path)
     return table.astype({"recording": "category", "name": "category"}), problems
 
