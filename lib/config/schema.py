@@ -335,7 +335,8 @@ class InferSettings(Section):
     )
     recordings_table: Text | None = Field(
         None,
-        description="CSV file in data/inputs with recording and any of latitude, longitude, region, date, which override the above",
+        description="CSV file in data/inputs with recording and any of latitude, longitude, region, date, which "
+        "override the above",
     )
     min_occurrence: Fraction = Field(0.0, description="a class occurs where its value is above this")
     occurrence_factor: Fraction = Field(

@@ -38,7 +38,7 @@ def leave_room_for_reading() -> Iterator[None]:
 
 @contextmanager
 def compute_threads(n: int) -> Iterator[None]:
-    """Compute with n threads within the block, and as before behind it, also where blocks of several threads overlap."""
+    """Compute with n threads within the block, and as before behind it, also where blocks of threads overlap."""
     with _LOCK:
         if not _WANTED:
             _BEFORE[:] = [torch.get_num_threads()]

@@ -56,11 +56,18 @@ def _sole_writer(part: Path) -> Iterator[None]:
         descriptor = os.open(part, os.O_RDWR | os.O_CREAT, 0o666)
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX)
-            if part.exists() and os.path.samestat(os.fstat(descriptor), part.stat()):  # else others are done with it
+            if _is_at(descriptor, part):  # else others are done with it
                 yield
                 return
         finally:
             os.close(descriptor)
+
+
+def _is_at(descriptor: int, path: Path) -> bool:
+    try:
+        return os.path.samestat(os.fstat(descriptor), path.stat())
+    except FileNotFoundError:
+        return False
 
 
 def fitting_name(stem: str, ending: str, more: int = 0) -> str:
@@ -131,9 +138,7 @@ def write_csv(
     with atomic_text(path) as file:
         writer = csv.writer(file, lineterminator="\n")
         writer.writerow(columns)
-        writer.writerows([no_formula(cell) for cell in row] for row in rows) if escape_formulas else writer.writerows(
-            rows
-        )
+        writer.writerows([no_formula(cell) for cell in row] if escape_formulas else row for row in rows)
 
 
 def write_table(path: str | Path, table: "pd.DataFrame", float_format: str | None = "%.6g") -> None:

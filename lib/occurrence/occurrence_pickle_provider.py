@@ -16,33 +16,12 @@ FORMAT = "occurrences 2"
 REGIONS_REMEMBERED, YEARS_REMEMBERED = 2**8, 2**14
 """Regions with their counties, and years of a class in a region: 400 bytes each."""
 PLAIN = frozenset(
-    [
-        "PROTO",
-        "FRAME",
-        "STOP",
-        "MARK",
-        "MEMOIZE",
-        "BINGET",
-        "LONG_BINGET",
-        "NONE",
-        "NEWTRUE",
-        "NEWFALSE",
-        "BININT",
-        "BININT1",
-        "BININT2",
-        "BINFLOAT",
-        "SHORT_BINUNICODE",
-        "BINUNICODE",
-        "SHORT_BINBYTES",
-        "BINBYTES",
-        "BINBYTES8",
-        "EMPTY_DICT",
-        "SETITEM",
-        "SETITEMS",
-        "EMPTY_LIST",
-        "APPEND",
-        "APPENDS",
-    ]
+    (
+        *("PROTO", "FRAME", "STOP", "MARK", "MEMOIZE", "BINGET", "LONG_BINGET", "NONE", "NEWTRUE", "NEWFALSE"),
+        *("BININT", "BININT1", "BININT2", "BINFLOAT", "SHORT_BINUNICODE", "BINUNICODE"),
+        *("SHORT_BINBYTES", "BINBYTES", "BINBYTES8", "EMPTY_DICT", "SETITEM", "SETITEMS"),
+        *("EMPTY_LIST", "APPEND", "APPENDS"),
+    )
 )
 """What a pickle of plain data consists of. Others call functions, or take memory for numbers that anyone can write."""
 REMEDY = "run python -m stages.pickle_occurrences"
