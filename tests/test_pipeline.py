@@ -1,8 +1,5 @@
 """dvc.yaml and the code of the real stages: what DVC starts again, and what the stages compute again."""
 
-import os
-import shutil
-import subprocess
 import sys
 from pathlib import Path
 
@@ -10,10 +7,7 @@ import grimp
 import pytest
 import yaml
 
-from lib.config.documentation import params_text
-from lib.config.load import load_settings
-from tests.tracking.tiny import PLAIN, QUICK
-from tests.training_data.builders import write_data_set, write_params
+from tests.pipeline_copy import PipelineCopy
 
 PROJECT = Path(__file__).parents[1]
 PIPELINE = (PROJECT / "dvc.yaml").read_text(encoding="utf-8")
@@ -40,46 +34,14 @@ def test_dvc_yaml_reads_like_a_table_of_contents():
 
 
 @pytest.fixture
-def repro(tmp_path, monkeypatch, mlflow_uri):
-    """Run `dvc repro` in a copy of the project with small data; returns what it prints and the md5s of the outputs."""
-    for name in list(os.environ):
-        if name.startswith(("DVC_", "MLFLOW_", "GIT_")):
-            monkeypatch.delenv(name)
-    monkeypatch.setenv("MLFLOW_TRACKING_URI", mlflow_uri)
-    monkeypatch.setenv("PATH", f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}")
-    monkeypatch.setenv("DVC_SITE_CACHE_DIR", str(tmp_path / "site"))
-    folder = tmp_path / "project"
-    for name in ("lib", "stages"):
-        shutil.copytree(PROJECT / name, folder / name, ignore=shutil.ignore_patterns("__pycache__"))
-    shutil.copy(PROJECT / "dvc.yaml", folder)
-    write_data_set(folder / "set", 6)
-    (folder / "occurrences").mkdir()
-    (folder / "occurrences/.keep").touch()  # DVC takes an empty folder for none
-    params = write_params(
-        folder / "params.yaml",
-        Path("set"),
-        occurrences={"path": "occurrences"},
-        train=QUICK | PLAIN,
-        infer=PLAIN | {"overlap": 0.25},
-        evaluate={"min_seconds": 0.2, "bootstrap": 0},
-        tracking={"log_model": False},
-    )
-    params.write_text(params_text(load_settings(params)))  # DVC wants the keys that dvc.yaml names
-
-    def call(*command: str) -> str:
-        done = subprocess.run(command, cwd=folder, capture_output=True, text=True)
-        assert done.returncode == 0, done.stdout + done.stderr
-        return done.stdout
-
-    call("dvc", "init", "-q", "--no-scm")
-    call("dvc", "config", "core.analytics", "false")
+def repro(tmp_path, mlflow_uri):
+    """Run `dvc repro` in a copy of the project; returns what it prints and the md5s of the outputs."""
+    copy = PipelineCopy(tmp_path / "project", mlflow_uri)
 
     def run() -> tuple[str, dict[str, str]]:
-        printed = call("dvc", "repro", "evaluate")
-        locked = yaml.safe_load((folder / "dvc.lock").read_text())["stages"]
-        return printed, {out["path"]: out["md5"] for stage in locked.values() for out in stage["outs"]}
+        return copy.repro()
 
-    run.folder = folder
+    run.folder = copy.folder
     return run
 
 

@@ -7,9 +7,9 @@ import torch
 from pydantic import ValidationError
 
 from lib.core.errors import EarshotError
-from lib.core.files import atomic
 from lib.models.description import Calibration, Description, description_file, read_description, write_description
 from lib.models.recognizer import Recognizer, build
+from lib.models.tensor_files import write_tensors
 
 FORMAT = "earshot-1"
 
@@ -17,8 +17,7 @@ FORMAT = "earshot-1"
 def save_checkpoint(path: str | Path, model: Recognizer, description: Description) -> None:
     """Write a model with its description, and the description once more beside it, as JSON."""
     state = {name: tensor.detach().cpu().contiguous() for name, tensor in model.state_dict().items()}
-    with atomic(path) as part, part.open("wb") as file:  # torch itself raises no OSError where it cannot write
-        torch.save({"format": FORMAT, "description": description.model_dump(), "state": state}, file)
+    write_tensors(path, {"format": FORMAT, "description": description.model_dump(), "state": state})
     write_description(path, description)
 
 

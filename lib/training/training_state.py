@@ -1,6 +1,5 @@
 """The state of a training on disk, from which an interrupted run resumes after its last complete epoch."""
 
-import pickle
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -9,7 +8,6 @@ from lib.config.schema import TrainSettings
 from lib.core.code_digest import digest_code
 from lib.core.digests import digest_known_file, digest_of
 from lib.core.errors import EarshotError, SettingsError
-from lib.core.files import atomic
 from lib.training_data.training_tables import FILE
 
 TRAINING_CODE = ("lib.training.trainer:train_models", "lib.training.trainer:save_models")
@@ -48,10 +46,9 @@ def _digest_file(path: str | Path, missing: EarshotError) -> str:
 
 
 def keep_state(path: Path, state: dict[str, Any]) -> None:
-    import torch
+    from lib.models.tensor_files import write_tensors  # brings torch
 
-    with atomic(path) as part, part.open("wb") as file:
-        torch.save(state, file)
+    write_tensors(path, state)
 
 
 def read_state(path: Path, fingerprint: str) -> dict[str, Any]:
@@ -62,9 +59,9 @@ def read_state(path: Path, fingerprint: str) -> dict[str, Any]:
         return {}
     try:
         state = torch.load(path, map_location="cpu", weights_only=True)
-    except (pickle.UnpicklingError, RuntimeError, EOFError):
+    except Exception:  # torch's reader raises exceptions of any kind on damaged files
         return {}
-    return state if state["fingerprint"] == fingerprint else {}
+    return state if isinstance(state, dict) and state.get("fingerprint") == fingerprint else {}
 
 
 def state_of_fold(state_file: str | Path, fold: int) -> Path:

@@ -1,0 +1,33 @@
+"""Files of tensors and plain data, as torch writes them."""
+
+from io import FileIO
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from lib.core.files import atomic
+
+
+class _File(FileIO):
+    """A file that remembers why writing to it failed: torch tells only that it did."""
+
+    error: OSError | None = None
+
+    def write(self, content: Any) -> int:
+        try:
+            return super().write(content)
+        except OSError as error:
+            self.error = error
+            raise
+
+
+def write_tensors(path: str | Path, content: dict[str, Any]) -> None:
+    """Write tensors and plain data, which torch.load(weights_only=True) reads. Raises OSError."""
+    with atomic(path) as part, _File(part, "w") as file:
+        try:
+            torch.save(content, file)
+        except RuntimeError:
+            if file.error is None:
+                raise
+            raise file.error from None

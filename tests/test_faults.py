@@ -1,0 +1,142 @@
+"""The whole pipeline, killed at random moments, without room on the disk, and twice at the same time.
+
+Kept out of the usual run; `make faults` runs it, with KILLS=40 for forty moments instead of six.
+"""
+
+import os
+import random
+import resource
+import shutil
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+
+from tests.pipeline_copy import COMMAND, PipelineCopy
+
+KILLS = int(os.environ.get("KILLS", "6"))
+STAGES = ("extract", "pickle_occurrences", "train", "infer", "evaluate")
+SIGNALS = (signal.SIGKILL, signal.SIGTERM, signal.SIGINT)
+DERIVED = ("data/training.db", "data/occurrences.pkl", "data/occurrence.db", "data/models", "data/labels", "metrics")
+
+pytestmark = pytest.mark.faults
+
+
+@pytest.fixture(scope="module")
+def project(tmp_path_factory, mlflow_uri) -> PipelineCopy:
+    return PipelineCopy(tmp_path_factory.mktemp("faults") / "project", mlflow_uri)
+
+
+@pytest.fixture(scope="module")
+def undisturbed(project) -> tuple[dict[str, str], float]:
+    """The md5s of the outputs of a run that nothing disturbs, and the seconds that it takes."""
+    begin = time.monotonic()
+    _, md5s = project.repro()
+    return md5s, time.monotonic() - begin
+
+
+def start_over(project: PipelineCopy) -> None:
+    for name in (*DERIVED, ".cache", ".dvc/cache", "site", "data/.training-state"):
+        path = project.folder / name
+        shutil.rmtree(path) if path.is_dir() else path.unlink(missing_ok=True)
+    (project.folder / "dvc.lock").unlink(missing_ok=True)
+
+
+def wait_for_group(group: int) -> None:
+    """Wait until no process of a group is left: stages go on where DVC alone was killed."""
+    end = time.monotonic() + 120
+    while time.monotonic() < end:
+        try:
+            os.killpg(group, 0)
+        except ProcessLookupError:
+            return
+        time.sleep(0.05)
+    raise TimeoutError("a stage does not end")
+
+
+@pytest.mark.parametrize("moment", range(KILLS))
+def test_a_pipeline_that_is_killed_ends_with_the_same_bytes_when_it_is_run_again(project, undisturbed, moment):
+    md5s, seconds = undisturbed
+    rng = random.Random(moment)
+    chosen, is_dvc_alone, after = SIGNALS[moment % 3], moment % 2 == 1, rng.uniform(0.05, 0.95) * seconds
+    start_over(project)
+    silent = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL, "start_new_session": True}
+    with subprocess.Popen(COMMAND, cwd=project.folder, env=project.environment, **silent) as process:
+        time.sleep(after)
+        if is_dvc_alone:
+            process.send_signal(chosen)
+        else:
+            os.killpg(process.pid, chosen)
+        process.wait()
+    wait_for_group(process.pid)
+    assert project.repro()[1] == md5s, f"{chosen.name} after {after:.2f} s, {is_dvc_alone=}"
+
+
+def run_stage(project: PipelineCopy, name: str, largest_file: int | None = None) -> tuple[int, str]:
+    """Run a stage, as if the disk were full once a file has so many bytes; returns its exit status and errors."""
+
+    def limit() -> None:
+        if largest_file is not None:
+            signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+            resource.setrlimit(resource.RLIMIT_FSIZE, (largest_file, largest_file))
+
+    command = [sys.executable, "-m", f"stages.{name}"]
+    done = subprocess.run(
+        command, cwd=project.folder, env=project.environment, preexec_fn=limit, capture_output=True, text=True
+    )
+    return done.returncode, done.stderr
+
+
+def content(project: PipelineCopy) -> dict[str, bytes]:
+    files = [path for name in DERIVED for path in ((project.folder / name), *(project.folder / name).rglob("*"))]
+    return {str(path.relative_to(project.folder)): path.read_bytes() for path in files if path.is_file()}
+
+
+@pytest.mark.parametrize("name", STAGES)
+@pytest.mark.parametrize("largest_file", [0, 5_000, 30_000])
+def test_a_full_disk_is_one_line_that_names_the_file_and_costs_nothing(project, undisturbed, name, largest_file):
+    start_over(project)
+    for stage in STAGES:
+        assert run_stage(project, stage)[0] == 0
+    whole = content(project)
+    for path in DERIVED[:3] if name in ("extract", "pickle_occurrences") else DERIVED[3:]:
+        place = project.folder / path
+        shutil.rmtree(place) if place.is_dir() else place.unlink(missing_ok=True)
+    shutil.rmtree(project.folder / ".cache")
+    for stage in STAGES[: STAGES.index(name)]:
+        assert run_stage(project, stage)[0] == 0
+    status, errors = run_stage(project, name, largest_file)
+    lines = [line for line in errors.splitlines() if line.startswith("error: ")]
+    if status:
+        assert len(lines) == 1 and "/" in lines[0] and "Traceback" not in errors, errors
+    for stage in STAGES:
+        assert run_stage(project, stage)[0] == 0
+    assert content(project) == whole
+
+
+@pytest.mark.parametrize("name", STAGES)
+def test_the_same_stage_twice_at_a_time_gives_what_one_gives_or_a_line(project, undisturbed, name):
+    start_over(project)
+    for stage in STAGES:
+        assert run_stage(project, stage)[0] == 0
+    whole = content(project)
+    start_over(project)
+    for stage in STAGES[: STAGES.index(name)]:
+        assert run_stage(project, stage)[0] == 0
+    command = [sys.executable, "-m", f"stages.{name}"]
+    both = [
+        subprocess.Popen(command, cwd=project.folder, env=project.environment, stderr=subprocess.PIPE, text=True)
+        for _ in range(2)
+    ]
+    errors = [process.communicate()[1] for process in both]
+    assert 0 in [process.returncode for process in both], errors
+    for process, text in zip(both, errors, strict=True):
+        assert "Traceback" not in text
+        assert process.returncode == 0 or "another process" in text, text
+    for stage in STAGES[STAGES.index(name) :]:
+        assert run_stage(project, stage)[0] == 0
+    assert content(project) == whole
+
+
