@@ -2,7 +2,7 @@ PYTHON ?= python3
 READY := .venv/.ready
 IN_VENV := PATH="$(CURDIR)/.venv/bin:$$PATH"
 
-.PHONY: run test lint benchmark clean
+.PHONY: run test lint faults fuzz benchmark clean
 
 run: $(READY) ## rebuild what changed, from recordings to an evaluated recognizer
 	@$(IN_VENV) python -m stages.store
@@ -17,6 +17,12 @@ lint: $(READY)
 	@$(IN_VENV) ruff format --check .
 	@$(IN_VENV) mypy
 	@$(IN_VENV) lint-imports --no-logo
+
+faults: $(READY) ## kill the pipeline at random moments (KILLS=40 for forty), fill the disk, run all of it twice at a time
+	@$(IN_VENV) python -m pytest -m faults tests/test_faults.py
+
+fuzz: $(READY) ## 100,000 damaged files of each kind: hours
+	@$(IN_VENV) python -m tests.fuzz all
 
 benchmark: $(READY)
 	@$(IN_VENV) python -m pytest -m benchmark -s tests/benchmarks

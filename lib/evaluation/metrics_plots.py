@@ -17,6 +17,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, MaxNLocator, NullFormatter
 
 from lib.audio.reader import probe, stream
+from lib.core.files import atomic
 from lib.evaluation.segment_metrics import Confusion, Curve, Results
 from lib.models.platt_scaling import apply_platt
 
@@ -267,8 +268,9 @@ def _draw_scores(figure: Figure, axes: Axes, start_time: np.ndarray, segment_len
 
 
 def save(figure: Figure, path: str | Path) -> None:
-    """Write a figure as PNG."""
-    figure.savefig(path, dpi=DPI, format="png")
+    """Write a figure as PNG. Raises OSError."""
+    with atomic(path) as part:
+        figure.savefig(part, dpi=DPI, format="png")
 
 
 def _square(xlabel: str, ylabel: str, title: str) -> tuple[Figure, Axes]:

@@ -77,7 +77,8 @@ def test_kept_figures_are_shown_and_tracked_like_new_ones(run, capsys, monkeypat
     Path("metrics/train.csv").write_text("epoch,train_loss\n1,0.5\n")
     monkeypatch.setenv("DVC_STAGE", "evaluate")
     shown = []
-    for _ in range(2):
+    for name in ("first", "second"):
+        monkeypatch.setenv("DVC_EXP_NAME", name)
         run(**{"tracking.log_model": False, "tracking.uri": mlflow_uri, "tracking.experiment": "kept"})
         shown.append(capsys.readouterr())
     assert shown[0] == shown[1] and "the file is empty" in shown[0].err
