@@ -31,6 +31,7 @@ NAME_WIDTH = 24
 EXAMPLE_SECONDS = 60.0
 EXAMPLE_ROWS = 14
 LABELLED_COLUMNS = 16
+CONFUSED_CLASSES = 60
 """Up to that many columns, cells of a confusion have their numbers written in."""
 CONFUSION_LABELS = {
     "recording": ("Class with the highest mean score", "True class", " (recordings)"),
@@ -55,9 +56,13 @@ def plot_roc_curves(results: Results) -> Figure:
 
 
 def plot_confusion(confusion: Confusion) -> Figure:
-    """Rows: what is present (without classes that never are). Columns: what was found, coloured by share of the row."""
-    present = np.flatnonzero(confusion.totals)
-    counts = confusion.counts[present]
+    """Rows: what is present (without classes that never are). Columns: what was found, coloured by share of the row.
+
+    Of more than CONFUSED_CLASSES, those that are confused most often are shown: a picture of hundreds takes gigabytes.
+    """
+    n_classes = len(confusion.columns)
+    present, columns = _most_confused(confusion)
+    counts = confusion.counts[np.ix_(present, columns)]
     shares = counts / confusion.totals[present, None]
     n_rows, n_columns = counts.shape
     is_small = n_columns <= LABELLED_COLUMNS
@@ -67,13 +72,18 @@ def plot_confusion(confusion: Confusion) -> Figure:
     axes = figure.subplots()
     norm = PowerNorm(0.5, 0, 1)  # rare confusions must show beside the diagonal
     image = axes.imshow(shares.reshape(-1, n_columns), cmap="viridis", norm=norm)
-    axes.set_xticks(range(n_columns), short(confusion.columns), rotation=90, fontsize=font)
+    axes.set_xticks(
+        range(n_columns), short(confusion.columns[column] for column in columns), rotation=90, fontsize=font
+    )
     axes.set_yticks(range(n_rows), short(confusion.rows[row] for row in present), fontsize=font)
     axes.set_xticks(np.arange(n_columns - 1) + 0.5, minor=True)
     axes.set_yticks(np.arange(n_rows - 1) + 0.5, minor=True)
     axes.grid(which="minor", color="white", linewidth=0.4)
     axes.tick_params(which="both", length=0)
-    axes.set(xlabel=xlabel, ylabel=ylabel, title=f"Confusion{unit if is_small else ''}")
+    title = f"Confusion{unit if is_small else ''}"
+    if len(columns) < n_classes:
+        title = "Confusion of the classes that are confused most often"
+    axes.set(xlabel=xlabel, ylabel=ylabel, title=title)
     numbers = counts if confusion.by == "recording" else 100 * shares
     for row, column in np.argwhere(counts) if is_small else ():
         text = f"{numbers[row, column]:.0f}" if numbers[row, column] >= 0.5 else "<1"
@@ -83,6 +93,15 @@ def plot_confusion(confusion: Confusion) -> Figure:
     bar.set_ticks([0, 0.05, 0.2, 0.4, 0.6, 0.8, 1])
     bar.set_label(f"Share of the row's {confusion.by}s")
     return figure
+
+
+def _most_confused(confusion: Confusion) -> tuple[np.ndarray, np.ndarray]:
+    """Rows of what is present, and columns, both int, in their order; at most CONFUSED_CLASSES of each."""
+    present = np.flatnonzero(confusion.totals)
+    is_same = np.array(confusion.rows)[present, None] == np.array(confusion.columns)
+    mistaken = np.where(is_same, 0, confusion.counts[present] / confusion.totals[present, None])
+    rows, columns = (np.argsort(-mistaken.sum(axis=axis), kind="stable")[:CONFUSED_CLASSES] for axis in (1, 0))
+    return present[np.sort(rows)], np.sort(columns)
 
 
 def plot_scores(positives: np.ndarray, negatives: np.ndarray, threshold: float) -> Figure:
