@@ -1,7 +1,7 @@
 """Compare dvc.lock, as `make run` left it, with the committed one.
 
-Code, settings and what follows from them on any processor must be the same. A model is not, in its last digits, where the
-processor has other instructions, and neither is what is made with it: that is told.
+Code, settings and what follows from them on any processor must be the same. A model is not, in its last digits, where
+the processor has other instructions, and neither is what is made with it: that is told.
 """
 
 import subprocess

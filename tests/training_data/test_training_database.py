@@ -1,5 +1,8 @@
 import inspect
+import signal
 import sqlite3
+import subprocess
+import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
@@ -395,3 +398,27 @@ def test_a_database_may_be_in_memory():
         category = db.insert_category("bird")
         assert db.get_category({"ID": category})[0].name == "bird"
     assert not Path(":memory:").exists()
+
+
+@pytest.mark.parametrize("statement", [1, 4, 9, 14, 20])
+def test_a_database_whose_making_was_killed_is_made_by_the_next(tmp_path, statement):
+    code = f"""
+import os, signal
+from sqlalchemy import event
+from sqlalchemy.engine import Engine
+from lib.training_data.training_database import TrainingDatabase
+
+n = 0
+def die(connection, cursor, text, *others):
+    global n
+    n += text.lstrip().startswith(("CREATE", "PRAGMA application_id", "INSERT"))
+    if n == {statement}:
+        os.kill(os.getpid(), signal.SIGKILL)
+
+event.listen(Engine, "after_cursor_execute", die)
+TrainingDatabase({str(tmp_path / "training.db")!r})
+"""
+    killed = subprocess.run([sys.executable, "-c", code], cwd=Path(__file__).parents[2])
+    assert killed.returncode == -signal.SIGKILL
+    with TrainingDatabase(tmp_path / "training.db") as db:
+        assert [row.name for row in db.get_category()] == ["default"]
