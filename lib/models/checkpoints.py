@@ -1,6 +1,7 @@
 """Models on disk: one file of tensors and plain data, so that loading it cannot run code."""
 
 import pickle
+import threading
 from pathlib import Path
 
 import torch
@@ -12,6 +13,8 @@ from lib.models.recognizer import Recognizer, build
 from lib.models.tensor_files import write_tensors
 
 FORMAT = "earshot-1"
+_DRAWING = threading.Lock()
+"""Threads that restore torch's generator one after the other leave it as it was."""
 
 
 def save_checkpoint(path: str | Path, model: Recognizer, description: Description) -> None:
@@ -38,7 +41,7 @@ def load_checkpoint(path: str | Path) -> tuple[Recognizer, Description]:
         raise EarshotError(path, f"is no checkpoint of format {FORMAT}", "retrain the model")
     try:
         description = Description.model_validate(content["description"])
-        with torch.random.fork_rng(devices=[]):  # weights are drawn, and replaced
+        with _DRAWING, torch.random.fork_rng(devices=[]):  # weights are drawn, and replaced
             model = build(description)
         model.load_state_dict({_renamed(name): tensor for name, tensor in content["state"].items()})
     except (TypeError, KeyError, AttributeError, RuntimeError, ValidationError) as error:

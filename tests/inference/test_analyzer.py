@@ -1,4 +1,5 @@
 import csv
+import gc
 import json
 import os
 import random
@@ -6,11 +7,13 @@ import shutil
 import subprocess
 import sys
 import tracemalloc
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
 import pytest
 import soundfile
+import torch
 import yaml
 
 from lib import Analyzer
@@ -35,7 +38,7 @@ from stages.infer import infer
 from tests.models.builders import save_random_model
 from tests.recordings import noise
 from tests.rights import ordinary_user
-from tests.training_data.builders import AUDIO, PITCHES, RATE, tones, write_data_set, write_params
+from tests.training_data.builders import AUDIO, PITCHES, RATE, extract_folder, tones, write_data_set, write_params
 
 SETTINGS = InferSettings(overlap=0.25, csv_min_score=0.0, workers=1, batch_size=8, device="cpu", precision="32")
 FPS = 16.0
@@ -782,3 +785,19 @@ def test_files_that_are_no_recordings_fail_alone_and_odd_names_are_known_next_ti
     }
     assert (first.n_new, second.n_new) == (len(long_names) + 2 + len(SECONDS), 0)
     assert len(list((tmp_path / "out/raven").iterdir())) == len(first.results) - len(failed)
+
+
+def test_analyzing_and_extracting_leave_the_process_as_it_was(folder, tmp_path):
+    def state():
+        generator = torch.get_rng_state().tolist()
+        settings = (gc.get_threshold(), gc.isenabled(), sys.getswitchinterval(), torch.get_num_threads(), os.getcwd())
+        return settings, dict(os.environ), generator, random.getstate(), np.random.get_state()[1].tolist()
+
+    before = state()
+    with ThreadPoolExecutor(4) as pool:
+        done = [pool.submit(run, folder / "field", folder / "pool", tmp_path / str(k)) for k in range(4)]
+        assert all(each.result().n_new == len(SECONDS) for each in done)
+    extract_folder(write_data_set(tmp_path / "set", 2), tmp_path / "training.db")
+    assert state() == before
+    stores = [(tmp_path / str(k) / RESULTS_FILE).read_bytes() for k in range(4)]
+    assert stores == 4 * stores[:1]
