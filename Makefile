@@ -18,8 +18,8 @@ lint: $(READY)
 	@$(IN_VENV) mypy
 	@$(IN_VENV) lint-imports --no-logo
 
-faults: $(READY) ## kill the pipeline at random moments (KILLS=40 for forty), fill the disk, run all of it twice at a time
-	@$(IN_VENV) python -m pytest -m faults tests/test_faults.py
+faults: $(READY) ## kill the pipeline at random moments (KILLS=40 for forty), fill the disk, run all of it twice at a time, damage its files
+	@$(IN_VENV) python -m pytest -m faults tests/test_faults.py tests/fuzz
 
 fuzz: $(READY) ## 100,000 damaged files of each kind: hours
 	@$(IN_VENV) python -m tests.fuzz all

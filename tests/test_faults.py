@@ -1,6 +1,6 @@
 """The whole pipeline, killed at random moments, without room on the disk, and twice at the same time.
 
-Kept out of the usual run; `make faults` runs it, with KILLS=40 for forty moments instead of six.
+Kept out of the usual run: `make faults`, with KILLS=40 for forty moments instead of six.
 """
 
 import os
