@@ -35,6 +35,8 @@ def _rows_of(file: Path, finder: RecordingFinder) -> list[AnnotationRow]:
     """The selections of a table. Raises DataSetError."""
     lines = lines_of(file)
     columns = _columns(next(lines)[1])
+    if not {BEGIN, END} <= set(columns):
+        raise DataSetError(file, f"lacks the column {BEGIN} or {END}", "export it from Raven again")
     if not set(CLASS) & set(columns):
         raise DataSetError(file, "has no column of classes", "name one of its columns Species or Annotation")
     default = finder.annotated_by_or_guessed(file)
