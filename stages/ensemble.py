@@ -46,7 +46,7 @@ def ensemble(
         raise SettingsError("--output", "needs models; with --scores there are none")
     from pathlib import Path
 
-    from lib.core.files import write_table
+    from lib.core.csv_files import write_table
     from lib.formats.data_sets import evaluation_data_set
     from lib.models.model_files import model_files
     from lib.tuning import ensembles

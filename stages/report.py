@@ -25,7 +25,7 @@ def report(
     from pathlib import Path
 
     from lib.core.console import show_problems
-    from lib.core.files import write_table
+    from lib.core.csv_files import write_table
     from lib.curation.data_overview import Tables, annotations_overview, database_overview
 
     tables: Tables = {}

@@ -34,8 +34,9 @@ def train(
 
     import pandas as pd
 
+    from lib.core.csv_files import write_table
     from lib.core.digests import digest_of
-    from lib.core.files import write_json, write_table
+    from lib.core.files import write_json
     from lib.core.kept_outputs import keep_outputs, restore_outputs
     from lib.models.description import description_file
     from lib.models.model_files import remove_other_models

@@ -3,6 +3,9 @@
 libsndfile (through soundfile) decodes WAV, FLAC, Ogg, AIFF, W64 and more. FFmpeg's libraries (through PyAV) decode what
 it does not know (M4A, AAC, WebM) or gives up on, and MP3, since it prints to stderr about damaged ones. The format is
 recognized by content, so a wrong suffix does not matter.
+
+To both decoders, a disk that fails for a moment looks like the end of the file. So a recording that ends early is
+decoded once more: the file is damaged only if it ends at the same place again and all its bytes can be read.
 """
 
 import io
@@ -10,7 +13,7 @@ import os
 import re
 import struct
 from collections.abc import Callable, Iterator
-from contextlib import closing, contextmanager, suppress
+from contextlib import closing, suppress
 from itertools import chain
 from pathlib import Path
 from typing import BinaryIO, NamedTuple
@@ -20,7 +23,7 @@ import soundfile
 import soxr
 
 from lib.core.digests import digest_file
-from lib.core.errors import AudioError, Problem, unreadable
+from lib.core.errors import AudioError, Problem, reading
 from lib.core.files import open_regular, printable
 from lib.sound.recordings import SNDFILE_HEADS
 from lib.sound.riff import UNKNOWN_SIZE, riff_chunks
@@ -53,7 +56,7 @@ class Info(NamedTuple):
 
 def probe(path: str | Path) -> Info:
     """Read a recording's header. Raises AudioError."""
-    with _readable(path), closing(_open(path)) as source:
+    with reading(path), closing(_open(path)) as source:
         return source.info
 
 
@@ -70,7 +73,7 @@ def stream(
 
     Raises AudioError if nothing can be read, or if the disk fails while it is read.
     """
-    with _readable(path), closing(_open(path)) as source:
+    with reading(path), closing(_open(path)) as source:
         native = source.info.sampling_rate
         resampler = soxr.ResampleStream(native, sampling_rate, 1, dtype="float32") if native != sampling_rate else None
         n_at_once = max(1, BLOCK_SAMPLES * native // sampling_rate)  # what is resampled may be many times longer
@@ -140,15 +143,6 @@ def _mono(blocks: Iterator[np.ndarray], channel: str, info: Info) -> Iterator[np
             head = [np.concatenate(head)]
             chosen = cleanest_channel(head[0])
     yield from (np.ascontiguousarray(block[:, chosen]) for block in chain(head, blocks))
-
-
-@contextmanager
-def _readable(path: str | Path) -> Iterator[None]:
-    """Turn what the operating system says about a file into an AudioError."""
-    try:
-        yield
-    except OSError as error:
-        raise unreadable(path, error) from None
 
 
 def _check_that_it_is_the_file(path: str | Path, start: float, n_read: int, fault: str) -> None:

@@ -1,18 +1,25 @@
-"""CSV files that people write, read as text with the line of each row."""
+"""CSV files: those that people write, read as text with the line of each row; and those that they open."""
 
 import csv
-from collections.abc import Mapping, Sequence
+import re
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-
-import pandas as pd
+from typing import TYPE_CHECKING, Any
 
 from lib.core.errors import DataSetError
-from lib.core.files import from_no_formula
+from lib.core.files import atomic_text, write_text
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+FORMULA = r"'*[=+\-@\t\r]"
+FORMULA_STARTS = frozenset("=+-@\t\r'")
+"""How text begins that a spreadsheet takes for a formula, or that no_formula has made of such a text."""
 
 
 def read_csv(
     path: str | Path, columns: Sequence[str], synonyms: Mapping[str, tuple[str, ...]] | None = None
-) -> pd.DataFrame:
+) -> "pd.DataFrame":
     """A CSV file as text, whose index is the line of each row.
 
     Blank lines are skipped. What a row lacks is empty, what it has beyond the header is dropped.
@@ -24,6 +31,8 @@ def read_csv(
 
     Raises DataSetError.
     """
+    import pandas as pd
+
     path = Path(path)
     header = f"its first line must be {','.join(columns)}" if columns else "its first line must name the columns"
     try:
@@ -60,3 +69,41 @@ def _translated(names: list[str], synonyms: Mapping[str, tuple[str, ...]]) -> li
         if column not in names and position is not None:
             names[position] = column
     return names
+
+
+def no_formula(cell: Any) -> Any:
+    """A cell of a CSV file that no spreadsheet runs: text that looks like a formula gets a ' before it.
+
+    >>> no_formula("=cmd()"), no_formula("-1.5"), no_formula("'=x"), no_formula("Wren")
+    ("'=cmd()", '-1.5', "''=x", 'Wren')
+    """
+    if type(cell) is not str or cell[:1] not in FORMULA_STARTS or not re.match(FORMULA, cell):
+        return cell
+    try:
+        float(cell)
+    except ValueError:
+        return f"'{cell}"
+    return cell
+
+
+def from_no_formula(text: str) -> str:
+    """The text of which no_formula made a cell."""
+    return text[1:] if text[:1] == "'" and re.match(FORMULA, text) else text
+
+
+def write_csv(
+    path: str | Path, columns: Sequence[str], rows: Iterable[Sequence[object]], escape_formulas: bool = True
+) -> None:
+    """Write rows as they come, below the names of their columns. escape_formulas: see no_formula."""
+    with atomic_text(path) as file:
+        writer = csv.writer(file, lineterminator="\n")
+        writer.writerow(columns)
+        writer.writerows([no_formula(cell) for cell in row] if escape_formulas else row for row in rows)
+
+
+def write_table(path: str | Path, table: "pd.DataFrame", float_format: str | None = "%.6g") -> None:
+    """Write a table without its index as CSV, see no_formula."""
+    table = table.rename(columns=no_formula)  # a copy
+    for name in table.select_dtypes(exclude=["number", "bool"]):
+        table[name] = table[name].map(no_formula)
+    write_text(path, table.to_csv(index=False, float_format=float_format, lineterminator="\n"))

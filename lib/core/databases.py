@@ -10,13 +10,13 @@ from pathlib import Path
 from typing import NamedTuple
 
 from filelock import FileLock, Timeout
-from sqlalchemy import URL, Connection, Engine, MetaData, create_engine, event, text
+from sqlalchemy import URL, Connection, Engine, LargeBinary, MetaData, Table, create_engine, event, text
 from sqlalchemy.exc import DatabaseError
 from sqlalchemy.pool import NullPool, StaticPool
 from sqlalchemy.schema import CreateIndex, CreateTable
 
 from lib.core.errors import EarshotError
-from lib.core.files import atomic, project_root
+from lib.core.files import project_root
 
 IN_MEMORY = ":memory:"
 SQLITE = "sqlite:///"
@@ -197,51 +197,64 @@ def vacuum(connection: Connection) -> None:
 
 
 def renumber(path: Path, kind: Kind, order: Mapping[str, str]) -> None:
-    """Write a file anew whose rows are numbered from 1 in a given order, so that its bytes follow from its content.
+    """Number the rows of a file from 1 in a given order, and pack it, so that its bytes follow from its content.
 
-    Nobody may write to it meanwhile. Where that fails, the file is as before.
+    Others may have the file open; they wait, or this does.
 
     Args:
         path: the file.
         kind: what it is; each table has an ID, and refers to others by theirs.
         order: by table, what to order its rows by; columns that refer to other tables have the new numbers.
     """
-    with atomic(path) as part:
-        part.unlink(missing_ok=True)
-        engine = open_database(part, kind, create=True)
-        with usable(path, kind), engine.connect() as connection:
-            connection.execute(text("PRAGMA foreign_keys = OFF"))
-            connection.execute(text("PRAGMA synchronous = OFF"))
-            connection.execute(text("ATTACH :path AS old"), {"path": str(path)})
-            for table in kind.metadata.sorted_tables:
-                references = {
-                    column.name: key.column.table.name for column in table.columns for key in column.foreign_keys
+    engine = engine_of(path)
+    with usable(path, kind), engine.connect() as connection:
+        connection.execute(text("PRAGMA foreign_keys = OFF"))
+        connection.execute(text("BEGIN IMMEDIATE"))
+        is_new = {
+            table.name: _renumber_table(connection, table, order[table.name]) for table in kind.metadata.sorted_tables
+        }
+        for table in kind.metadata.sorted_tables:
+            references = _references(table)
+            if is_new[table.name] or any(is_new[other] for other in references.values()):
+                # By way of negative numbers, since each row must be unique at any moment.
+                new = {
+                    name: f"-{_new_number(other, name)}" for name, other in ({"ID": table.name} | references).items()
                 }
-                columns = {
-                    column.name: f'"number {column.name}".new' if column.name in references else f't."{column.name}"'
-                    for column in table.columns
-                }
-                joins = "".join(
-                    f' LEFT JOIN temp."{other}" AS "number {name}" ON "number {name}".old = t."{name}"'
-                    for name, other in references.items()
-                )
-                chosen = ", ".join(f'{value} AS "{name}"' for name, value in columns.items())
-                rows = f'SELECT {chosen} FROM old."{table.name}" AS t{joins}'
-                numbers = f"SELECT ID AS old, ROW_NUMBER() OVER (ORDER BY {order[table.name]}) AS new FROM ({rows})"
-                connection.execute(text(f'CREATE TEMP TABLE "{table.name}" AS {numbers}'))
-                connection.execute(text(f'CREATE UNIQUE INDEX temp."of {table.name}" ON "{table.name}" (old)'))
-                names = ", ".join(f'"{name}"' for name in columns)
-                others = ", ".join(f'r."{name}"' for name in list(columns)[1:])
-                connection.execute(
-                    text(
-                        f'INSERT INTO main."{table.name}" ({names}) SELECT n.new, {others} FROM ({rows}) AS r '
-                        f'JOIN temp."{table.name}" AS n ON n.old = r.ID ORDER BY n.new'
-                    )
-                )
-            connection.commit()
-        engine.dispose()
-        with part.open("rb") as file:
-            os.fsync(file.fileno())
+                back = {name: f'-"{name}"' for name in new}
+                for values in (new, back):
+                    changes = ", ".join(f'"{name}" = {value}' for name, value in values.items())
+                    connection.execute(text(f'UPDATE main."{table.name}" SET {changes}'))
+        for statistics in ("sqlite_stat1", "sqlite_stat4"):
+            connection.execute(text(f"DROP TABLE IF EXISTS {statistics}"))
+        connection.commit()
+        vacuum(connection)
+    engine.dispose()
+
+
+def _renumber_table(connection: Connection, table: Table, order: str) -> bool:
+    """Make a temporary table of the old and new numbers of a table's rows; returns whether any differ."""
+    references = _references(table)
+    columns = ", ".join(
+        f'{_new_number(references[column.name], column.name)} AS "{column.name}"'
+        if column.name in references
+        else f'"{column.name}"'
+        for column in table.columns
+        if not isinstance(column.type, LargeBinary)
+    )
+    rows = f'SELECT {columns} FROM main."{table.name}"'
+    numbers = f"SELECT ID AS old, ROW_NUMBER() OVER (ORDER BY {order}) AS new FROM ({rows})"
+    connection.execute(text(f'CREATE TEMP TABLE "new {table.name}" AS {numbers}'))
+    connection.execute(text(f'CREATE UNIQUE INDEX temp."by old {table.name}" ON "new {table.name}" (old)'))
+    return bool(connection.execute(text(f'SELECT EXISTS (SELECT 1 FROM "new {table.name}" WHERE old <> new)')).scalar())
+
+
+def _references(table: Table) -> dict[str, str]:
+    """The columns of a table that refer to other tables, and the names of these."""
+    return {column.name: key.column.table.name for column in table.columns for key in column.foreign_keys}
+
+
+def _new_number(table: str, column: str) -> str:
+    return f'(SELECT new FROM temp."new {table}" WHERE old = "{column}")'
 
 
 def has_much_free(connection: Connection) -> bool:

@@ -53,8 +53,9 @@ def compute_threads(n: int) -> Iterator[None]:
 
 
 @contextmanager
-def reproducible(threads: int) -> Iterator[None]:
-    """Compute with that many threads, on which sums depend in their last digits, and leave torch's generators as they
-    were."""
-    with compute_threads(threads), torch.random.fork_rng():
+def reproducible(threads: int, device: str = "cpu") -> Iterator[None]:
+    """Compute on a device with that many threads of the processor, on which sums depend in their last digits, and leave
+    torch's generators as they were."""
+    gpus = [torch.cuda.current_device()] if choose_device(device).type == "cuda" else []
+    with compute_threads(threads), torch.random.fork_rng(devices=gpus):
         yield

@@ -37,7 +37,7 @@ def digest_known_file(path: str | Path) -> str:
 
 def remembered_digest(path: str | Path) -> str | None:
     """What digest_known_file gives, if it need not read the file; else None. Raises OSError if there is no file."""
-    return _cache(project_root().absolute() / CACHE).get(os.fsencode(os.path.abspath(path)), state_of(path))
+    return _open_cache().get(os.fsencode(os.path.abspath(path)), state_of(path))
 
 
 def state_of(path: str | Path) -> str:
@@ -48,7 +48,7 @@ def state_of(path: str | Path) -> str:
 
 def known_digest(subject: str, state: str, compute: Callable[[], str]) -> str:
     """The digest of a subject, computed unless it is known from when the subject was in the same state."""
-    cache = _cache(project_root().absolute() / CACHE)
+    cache = _open_cache()
     digest = cache.get(os.fsencode(subject), state)
     if digest is None:
         digest = compute()
@@ -60,6 +60,10 @@ def digest_of(content: Any) -> str:
     """BLAKE2b digest (32 hex digits) of plain data, the same for equal content whatever the order of its keys."""
     text = json.dumps(content, sort_keys=True, ensure_ascii=False, default=str)
     return hashlib.blake2b(text.encode("utf-8", "surrogateescape"), digest_size=16).hexdigest()
+
+
+def _open_cache() -> "_DigestCache":
+    return _cache(project_root().absolute() / CACHE)
 
 
 @lru_cache(maxsize=1)

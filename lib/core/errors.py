@@ -1,6 +1,7 @@
 """What can go wrong with a user's input, in fields: what it is about, what is wrong, what to do."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from typing import NamedTuple
 
 from lib.core.files import printable
@@ -68,6 +69,15 @@ class DataSetError(EarshotError):
 def unreadable(path: object, error: OSError) -> AudioError:
     """The AudioError for a recording that the operating system does not let us read."""
     return AudioError(path, f"cannot be read ({error.strerror or error})", "check the file and its permissions")
+
+
+@contextmanager
+def reading(path: object) -> Iterator[None]:
+    """Turn what the operating system says about a recording into an AudioError."""
+    try:
+        yield
+    except OSError as error:
+        raise unreadable(path, error) from None
 
 
 def _line(subject: str, fault: str, remedy: str) -> str:

@@ -1,6 +1,5 @@
 """Files that are whole or absent, folders walked once, names that any tool can show."""
 
-import csv
 import errno
 import fcntl
 import hashlib
@@ -8,23 +7,16 @@ import json
 import os
 import re
 import stat
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from io import FileIO
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TextIO
-
-if TYPE_CHECKING:
-    import pandas as pd
-
+from typing import Any, TextIO
 
 CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")
 """Characters that end a line or have no shape."""
 
 
-FORMULA = r"'*[=+\-@\t\r]"
-FORMULA_STARTS = frozenset("=+-@\t\r'")
-"""How text begins that a spreadsheet takes for a formula, or that no_formula has made of such a text."""
 LONGEST_NAME = 255
 """Bytes of a file name, on the usual file systems."""
 
@@ -55,7 +47,8 @@ def _sole_writer(part: Path) -> Iterator[None]:
     while True:
         descriptor = os.open(part, os.O_RDWR | os.O_CREAT, 0o666)
         try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX)
+            with suppress(OSError):  # some network drives have no locks
+                fcntl.flock(descriptor, fcntl.LOCK_EX)
             if _is_at(descriptor, part):  # else others are done with it
                 yield
                 return
@@ -109,43 +102,6 @@ def write_text(path: str | Path, text: str) -> None:
 
 def write_json(path: str | Path, content: Any) -> None:
     write_text(path, json.dumps(content, indent=2, ensure_ascii=False) + "\n")
-
-
-def no_formula(cell: Any) -> Any:
-    """A cell of a CSV file that no spreadsheet runs: text that looks like a formula gets a ' before it.
-
-    >>> no_formula("=cmd()"), no_formula("-1.5"), no_formula("'=x"), no_formula("Wren")
-    ("'=cmd()", '-1.5', "''=x", 'Wren')
-    """
-    if type(cell) is not str or cell[:1] not in FORMULA_STARTS or not re.match(FORMULA, cell):
-        return cell
-    try:
-        float(cell)
-    except ValueError:
-        return f"'{cell}"
-    return cell
-
-
-def from_no_formula(text: str) -> str:
-    """The text of which no_formula made a cell."""
-    return text[1:] if text[:1] == "'" and re.match(FORMULA, text) else text
-
-
-def write_csv(
-    path: str | Path, columns: Sequence[str], rows: Iterable[Sequence[object]], escape_formulas: bool = True
-) -> None:
-    """Write rows as they come, below the names of their columns. escape_formulas: see no_formula."""
-    with atomic_text(path) as file:
-        writer = csv.writer(file, lineterminator="\n")
-        writer.writerow(columns)
-        writer.writerows([no_formula(cell) for cell in row] if escape_formulas else row for row in rows)
-
-
-def write_table(path: str | Path, table: "pd.DataFrame", float_format: str | None = "%.6g") -> None:
-    """Write a table without its index as CSV, see no_formula."""
-    texts = table.select_dtypes(exclude=["number", "bool"])
-    table = table.assign(**{str(name): texts[name].map(no_formula) for name in texts})
-    write_text(path, table.to_csv(index=False, float_format=float_format, lineterminator="\n"))
 
 
 def walk_files(

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any, Generic, NamedTuple, Protocol, TypeVar
 
 from lib.core.digests import digest_known_file, digest_of, remembered_digest, state_of
-from lib.core.errors import AudioError, Problem, unreadable
+from lib.core.errors import AudioError, Problem, reading
 from lib.core.parallel import map_streams
 from lib.core.progress import progress_of_sound
 
@@ -125,7 +125,7 @@ def run(items: list[Item], job: Job[Piece], store: Store[Piece], backend: Backen
     outcome, committed = Outcome([], {}, []), time.monotonic()
 
     def read(item: Item) -> Iterator[Any]:
-        try:
+        with reading(item.path):
             before = state_of(item.path)
             source = Source(item, digest_known_file(item.path))
             yield source
@@ -133,8 +133,6 @@ def run(items: list[Item], job: Job[Piece], store: Store[Piece], backend: Backen
                 yield from job.read(source)
                 if state_of(item.path) != before:  # such as one that is still being copied
                     raise AudioError(item.path, "changed while it was read", "run the same command again")
-        except OSError as error:
-            raise unreadable(item.path, error) from None
 
     with progress_of_sound(job.what, len(items)) as advance:
         to_be_read = []

@@ -260,13 +260,11 @@ class Database:
     def _errors(self) -> Iterator[None]:
         try:
             yield
-        except (
-            ValueError,
-            TypeError,
-            OverflowError,
-        ) as error:  # of SQLite's Python module, such as text of no encoding
+        except (UnicodeDecodeError, OverflowError) as error:  # of Python's SQLite module
             if not self._together:
                 self._rollback()
+            if isinstance(error, OverflowError):
+                raise EarshotError(self.db_path, str(error), "check the values") from None
             raise EarshotError(self.db_path, f"is damaged ({error})", "remove it, or restore a copy") from None
         except SQLAlchemyError as error:
             if self._connection.closed:

@@ -9,8 +9,8 @@ from pathlib import Path
 import numpy as np
 
 from lib.core.console import table_text
+from lib.core.csv_files import write_csv
 from lib.core.errors import AudioError, Problem
-from lib.core.files import write_csv
 from lib.core.progress import progress
 from lib.curation.embedding_store import Embeddings
 from lib.curation.nearest_windows import Match

@@ -16,8 +16,8 @@ from lib.audio.reader import probe, stream
 from lib.audio.spectrogram_plots import ANNOTATED, FOUND, Span, SpectrogramPlot, overview
 from lib.audio.spectrograms import level_frames, recording_windows
 from lib.config.schema import AudioSettings
+from lib.core.csv_files import from_no_formula
 from lib.core.errors import AudioError, DataSetError, EarshotError, Problem
-from lib.core.files import from_no_formula
 from lib.curation.picture_names import picture_name
 from lib.formats.data_sets import DataSet
 from lib.results.results_store import ResultsStore

@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
+from lib.core.csv_files import write_table
 from lib.core.errors import AudioError, Problem
-from lib.core.files import write_table, write_text
+from lib.core.files import write_text
 from lib.evaluation import metrics_plots as plots
 from lib.evaluation.event_metrics import EventResults
 from lib.evaluation.metrics import group_sums

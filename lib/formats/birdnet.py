@@ -3,7 +3,8 @@
 from collections.abc import Iterable
 from pathlib import Path
 
-from lib.core.files import printable, write_csv
+from lib.core.csv_files import write_csv
+from lib.core.files import printable
 from lib.formats import WRITERS, LabelScheme, Writer
 from lib.sound.labels import RecordingLabels
 

@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 from pathlib import Path
 
-from lib.core.files import write_csv
+from lib.core.csv_files import write_csv
 from lib.formats import WRITERS, LabelScheme, Writer
 from lib.sound.labels import Label, RecordingLabels
 

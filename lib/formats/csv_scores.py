@@ -6,7 +6,7 @@ Scores of 0, which stand for those below infer.csv_min_score, are left out.
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
-from lib.core.files import write_csv
+from lib.core.csv_files import write_csv
 from lib.formats import WRITERS, LabelScheme, Writer
 from lib.sound.labels import Label, RecordingLabels
 

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from lib.config.schema import DataSetSettings
+from lib.core.csv_files import read_csv
 from lib.core.digests import digest_known_file, digest_of
 from lib.core.errors import DataSetError, Problem, SettingsError
 from lib.core.files import printable
@@ -67,8 +68,6 @@ def read_annotated(recordings: str | Path, annotations: str | Path) -> DataSet:
     A row without a class says that nothing sounds in its recording. Classes are those of a classes.csv beside the
     annotations, else those of the annotations. Raises AudioError or DataSetError if there is nothing to read.
     """
-    from lib.core.csv_files import read_csv
-
     files, problems = find_recordings(recordings)
     if not files:
         raise DataSetError(recordings, "holds no recordings", "give the folder that the annotations are about")

@@ -9,8 +9,9 @@ import os
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
+from lib.core.csv_files import read_csv, write_csv
 from lib.core.errors import DataSetError
-from lib.core.files import printable, write_csv
+from lib.core.files import printable
 from lib.formats import READERS, WRITERS, LabelScheme, Writer
 from lib.formats.annotation_files import annotation_file_reader, first_line, first_of, number_in
 from lib.sound.annotations import AnnotationRow
@@ -31,8 +32,6 @@ def _column(name: str) -> str:
 
 def _rows_of(file: Path, finder: RecordingFinder) -> list[AnnotationRow]:
     """The rows of a table. Raises DataSetError."""
-    from lib.core.csv_files import read_csv
-
     table = read_csv(file, [])
     columns = [_column(name) for name in table.columns]
     if "duration" not in columns or not set(CLASS) & set(columns):

@@ -5,6 +5,7 @@ Columns may have other usual names, see SYNONYMS, and recordings may be given by
 
 from pathlib import Path
 
+from lib.core.csv_files import read_csv
 from lib.core.files import printable
 from lib.formats import READERS, Annotated, Reader
 from lib.sound.annotations import ANNOTATION_COLUMNS
@@ -26,8 +27,6 @@ def _recognizes(folder: Path) -> bool:
 
 
 def _read(folder: Path, include: str | None) -> Annotated:
-    from lib.core.csv_files import read_csv
-
     recordings, problems = find_recordings(folder / "recordings", include)
     path = folder / "annotations.csv"
     rows = read_csv(path, ANNOTATION_COLUMNS, SYNONYMS)

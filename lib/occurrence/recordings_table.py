@@ -8,6 +8,7 @@ import datetime
 from pathlib import Path
 from typing import NamedTuple
 
+from lib.core.csv_files import read_csv
 from lib.core.errors import EarshotError, Problem
 from lib.sound.metadata import Position
 from lib.sound.recordings import stem_of
@@ -32,8 +33,6 @@ class RecordingsTable:
     """
 
     def __init__(self, path: str | Path):
-        from lib.core.csv_files import read_csv  # brings pandas, which most inferences do without
-
         table = read_csv(path, ["recording"])
         if not set(COLUMNS) & set(table.columns):
             raise EarshotError(path, f"has none of the columns {', '.join(COLUMNS)}", "add some")

@@ -11,9 +11,10 @@ from functools import cached_property
 from pathlib import Path
 
 from lib.core.code_digest import digest_code
+from lib.core.csv_files import write_csv
 from lib.core.digests import digest_of
 from lib.core.errors import EarshotError
-from lib.core.files import fitting_name, write_csv, write_text
+from lib.core.files import fitting_name, write_text
 from lib.formats import WRITERS, LabelScheme
 from lib.occurrence.occurrence_filter import Reason
 from lib.results.csv_results import has_csv_results

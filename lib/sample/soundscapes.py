@@ -16,8 +16,8 @@ import numpy as np
 import pandas as pd
 import soundfile
 
+from lib.core.csv_files import write_table
 from lib.core.errors import DataSetError
-from lib.core.files import write_table
 from lib.core.parallel import map_ordered
 from lib.sample import synthesis
 

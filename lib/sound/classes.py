@@ -5,6 +5,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from lib.core.csv_files import read_csv
 from lib.core.errors import Problem, SettingsError
 from lib.core.files import CONTROL, printable
 
@@ -104,8 +105,6 @@ def read_class_table(folder: Path, annotated: Iterable[str]) -> "tuple[pd.DataFr
     Raises DataSetError.
     """
     import pandas as pd
-
-    from lib.core.csv_files import read_csv
 
     path = folder / "classes.csv"
     if not path.is_file():

@@ -23,9 +23,8 @@ import numpy as np
 import pandas as pd
 import yaml
 
-from lib.core.csv_files import read_csv
+from lib.core.csv_files import from_no_formula, read_csv
 from lib.core.errors import DataSetError, Problem
-from lib.core.files import from_no_formula
 from lib.evaluation.units import shortened
 from lib.results.results_store import AGAIN, ResultsStore
 from lib.sound.classes import LABEL_FIELDS, ClassList

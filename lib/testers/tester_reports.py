@@ -19,7 +19,8 @@ import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
-from lib.core.files import write_table, write_text
+from lib.core.csv_files import write_table
+from lib.core.files import write_text
 from lib.evaluation import metrics_plots as plots
 from lib.evaluation.metrics import thin
 from lib.evaluation.units import joined_names

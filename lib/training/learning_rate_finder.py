@@ -71,7 +71,7 @@ def find_learning_rate(windows: StoredWindows, settings: TrainSettings, num_batc
         raise EarshotError(f"num_batches = {num_batches!r}", f"must be a whole number, at least {FEWEST}") from None
     if num_batches < FEWEST:
         raise EarshotError(f"num_batches = {num_batches}", f"must be a whole number, at least {FEWEST}")
-    with reproducible(settings.threads):
+    with reproducible(settings.threads, settings.device):
         return _range_test(windows, settings, num_batches)
 
 

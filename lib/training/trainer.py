@@ -118,7 +118,7 @@ def train_models(
 
     Raises EarshotError if the data cannot train a model, or the training diverges.
     """
-    with reproducible(settings.threads):
+    with reproducible(settings.threads, settings.device):
         return _train_models(windows, settings, state_file, fingerprint, on_epoch)
 
 

@@ -21,7 +21,7 @@ from lib.config.load import get_config
 from lib.config.schema import Settings
 from lib.core.csv_files import read_csv
 from lib.core.digests import digest_known_file
-from lib.core.errors import AudioError, EarshotError, Problem, SettingsError
+from lib.core.errors import AudioError, EarshotError, Problem, SettingsError, reading
 from lib.core.files import atomic, printable
 from lib.core.parallel import map_streams, n_workers
 from lib.core.progress import progress
@@ -210,7 +210,8 @@ class Extractor:
         else:
             duration = reader.probe(task.source).seconds  # since reading stops after the last window
             batches = recording_windows_at(task.source, self.audio, task.offsets, WINDOWS_AT_ONCE)
-        content = digest_known_file(task.source)
+        with reading(task.source):
+            content = digest_known_file(task.source)
         for starts, spectrograms, seconds in batches:
             for start, spectrogram in zip(starts.tolist(), spectrograms, strict=True):
                 value = encode(spectrogram) if 0 <= start < seconds else None

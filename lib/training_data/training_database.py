@@ -27,8 +27,8 @@ class TrainingDatabase(Database):
         create: make it if it is missing, with a category, a source and a spectrogram group called `default`.
 
     Each change is on disk when its method returns, or not made at all; many changes are much faster together, in a
-    `with db.transaction():` block. The extract stage does not touch recordings that are inserted here. Raises
-    EarshotError if the file cannot be opened.
+    `with db.transaction():` block. The extract stage does not touch recordings that are inserted here, but it numbers
+    rows anew: look IDs up again after it. Raises EarshotError if the file cannot be opened.
     """
 
     def __init__(self, db_path: str | Path = "data/training.db", create: bool = True) -> None:

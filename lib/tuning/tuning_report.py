@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from lib.config.schema import Parameter
 from lib.core.console import table_text
-from lib.core.files import write_table
+from lib.core.csv_files import write_table
 from lib.tuning.search_space import Values, setting_key, shown, values_of
 from lib.tuning.studies import Trial
 from lib.tuning.tuning_metrics import AREAS, area_title

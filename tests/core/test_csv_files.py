@@ -1,8 +1,12 @@
+import re
 from pathlib import Path
 
+import pandas as pd
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from lib.core.csv_files import read_csv
+from lib.core.csv_files import from_no_formula, no_formula, read_csv, write_csv, write_table
 from lib.core.errors import DataSetError
 
 COLUMNS = ["recording", "class", "start_time", "end_time"]
@@ -68,3 +72,25 @@ def test_a_table_that_cannot_be_read_is_an_error_of_one_line(write, tmp_path, co
     with pytest.raises(DataSetError) as error:
         read_csv(path, COLUMNS)
     assert str(error.value).startswith(str(path)) and fault in str(error.value) and "\n" not in str(error.value)
+
+
+@given(st.text(st.characters(exclude_categories=("Cs",)), max_size=6) | st.sampled_from(["=cmd()", "'=x", "-5", "@a"]))
+def test_a_text_that_looks_like_a_formula_is_none_in_a_csv_file_and_comes_back(text):
+    cell = no_formula(text)
+    assert from_no_formula(cell) == text
+    is_number = re.fullmatch(r"[+-]?[\d.eE_infaty+-]+", text.strip(), re.IGNORECASE)
+    assert cell[:1] not in {"=", "+", "-", "@", "\t", "\r"} or is_number
+
+
+def test_tables_hold_no_formulas_and_are_read_back(tmp_path):
+    names = ["=cmd()", "+1+1", "@x", "'=y", "Wren", "-3"]
+    write_csv(tmp_path / "rows.csv", ["name", "value"], [[name, -1.5] for name in names])
+    write_table(tmp_path / "table.csv", pd.DataFrame({"name": names, "value": -1.5}))
+    write_table(tmp_path / "classes.csv", pd.DataFrame({"name": ["Wren"], "=class()": [1]}))
+    assert (tmp_path / "classes.csv").read_text() == "name,'=class()\nWren,1\n"
+    for file in ("rows.csv", "table.csv"):
+        assert list(read_csv(tmp_path / file, ["name"])["name"]) == names
+        lines = (tmp_path / file).read_text().splitlines()
+        assert lines[1] == "'=cmd(),-1.5" and lines[-1] == "-3,-1.5"
+    write_csv(tmp_path / "raw.csv", ["name"], [["=cmd()"]], escape_formulas=False)
+    assert (tmp_path / "raw.csv").read_text() == "name\n=cmd()\n"

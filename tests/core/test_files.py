@@ -1,26 +1,12 @@
 import errno
 import json
 import os
-import re
 from concurrent.futures import ThreadPoolExecutor
 
-import pandas as pd
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
-from lib.core.csv_files import read_csv
 from lib.core.digests import digest_file, digest_of
-from lib.core.files import (
-    atomic,
-    from_no_formula,
-    no_formula,
-    printable,
-    write_csv,
-    write_json,
-    write_table,
-    write_text,
-)
+from lib.core.files import atomic, printable, write_json, write_text
 
 
 def test_a_file_appears_whole_with_its_folders(tmp_path):
@@ -101,23 +87,3 @@ def test_a_digest_of_content_does_not_depend_on_the_order_of_keys():
 def test_a_file_name_is_shown_as_valid_text(name, shown):
     assert printable(os.fsdecode(name)) == shown
     assert printable(os.fsdecode(name)).encode("utf-8")
-
-
-@given(st.text(st.characters(exclude_categories=("Cs",)), max_size=6) | st.sampled_from(["=cmd()", "'=x", "-5", "@a"]))
-def test_a_text_that_looks_like_a_formula_is_none_in_a_csv_file_and_comes_back(text):
-    cell = no_formula(text)
-    assert from_no_formula(cell) == text
-    is_number = re.fullmatch(r"[+-]?[\d.eE_infaty+-]+", text.strip(), re.IGNORECASE)
-    assert cell[:1] not in {"=", "+", "-", "@", "\t", "\r"} or is_number
-
-
-def test_tables_hold_no_formulas_and_are_read_back(tmp_path):
-    names = ["=cmd()", "+1+1", "@x", "'=y", "Wren", "-3"]
-    write_csv(tmp_path / "rows.csv", ["name", "value"], [[name, -1.5] for name in names])
-    write_table(tmp_path / "table.csv", pd.DataFrame({"name": names, "value": -1.5}))
-    for file in ("rows.csv", "table.csv"):
-        assert list(read_csv(tmp_path / file, ["name"])["name"]) == names
-        lines = (tmp_path / file).read_text().splitlines()
-        assert lines[1] == "'=cmd(),-1.5" and lines[-1] == "-3,-1.5"
-    write_csv(tmp_path / "raw.csv", ["name"], [["=cmd()"]], escape_formulas=False)
-    assert (tmp_path / "raw.csv").read_text() == "name\n=cmd()\n"

@@ -7,7 +7,6 @@ from pathlib import Path
 import numpy as np
 
 from lib.config.load import load_settings
-from lib.config.schema import Settings
 from lib.core.errors import Problem
 from lib.curation.embedding_store import EmbeddingStore
 from lib.models.checkpoints import load_checkpoint
@@ -194,4 +193,3 @@ CHECKPOINT = Target(checkpoints, read_checkpoint, BINARY_WORDS)
 TRAINING_DATABASE = Target(training_databases, read_training_database, BINARY_WORDS)
 RESULTS = Target(results_stores, read_results, BINARY_WORDS)
 EMBEDDINGS = Target(embeddings, read_embeddings, BINARY_WORDS)
-assert Settings()

@@ -1,5 +1,4 @@
 import csv
-import gc
 import json
 import os
 import random
@@ -7,13 +6,11 @@ import shutil
 import subprocess
 import sys
 import tracemalloc
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
 import pytest
 import soundfile
-import torch
 import yaml
 
 from lib import Analyzer
@@ -37,8 +34,7 @@ from lib.sound.recordings import recordings_of
 from stages.infer import infer
 from tests.models.builders import save_random_model
 from tests.recordings import noise
-from tests.rights import ordinary_user
-from tests.training_data.builders import AUDIO, PITCHES, RATE, extract_folder, tones, write_data_set, write_params
+from tests.training_data.builders import AUDIO, PITCHES, RATE, tones, write_data_set, write_params
 
 SETTINGS = InferSettings(overlap=0.25, csv_min_score=0.0, workers=1, batch_size=8, device="cpu", precision="32")
 FPS = 16.0
@@ -756,48 +752,3 @@ def test_memory_does_not_grow_with_the_length_of_the_recording(tmp_path, monkeyp
         tracemalloc.stop()
     assert (results[0].n_labels == 3 * 120 * len(names)) == all_of_it
     assert peaks[2] < 1.3 * peaks[1]  # the first run imports, too
-
-
-def test_files_that_are_no_recordings_fail_alone_and_odd_names_are_known_next_time(folder, field, whole, tmp_path):
-    model = shutil.copytree(folder / "pool", tmp_path / "pool")
-    long_names = [field / f"{(length - 4) * 'n'}.wav" for length in range(248, 256)]
-    for file in (*long_names, field / "a\rb.wav", field / "=cmd().wav"):
-        shutil.copy(field / "short.wav", file)
-    os.mkfifo(field / "pipe.wav")
-    (field / "endless.wav").symlink_to("/dev/zero")
-    (field / "gone.wav").symlink_to("nowhere.wav")
-    (field / "folder.wav").mkdir()
-    shutil.copy(field / "short.wav", field / "cut.wav")
-    os.truncate(field / "cut.wav", 44)
-    shutil.copy(field / "short.wav", field / "secret.wav")
-    (field / "secret.wav").chmod(0)
-    formats = [name for name, writer in WRITERS.items() if writer.each]
-    with ordinary_user(tmp_path):
-        first = run(field, model, tmp_path / "out", formats=formats)
-        second = run(field, model, tmp_path / "out", formats=formats)
-    failed = {result.name: result.reason for result in first.results if not result.is_ok}
-    assert failed == {
-        "cut": "holds no sound (no samples)",
-        "endless": "cannot be read (it is no regular file)",
-        "gone": "cannot be read (No such file or directory)",
-        "pipe": "cannot be read (it is no regular file)",
-        "secret": "cannot be read (Permission denied)",
-    }
-    assert (first.n_new, second.n_new) == (len(long_names) + 2 + len(SECONDS), 0)
-    assert len(list((tmp_path / "out/raven").iterdir())) == len(first.results) - len(failed)
-
-
-def test_analyzing_and_extracting_leave_the_process_as_it_was(folder, tmp_path):
-    def state():
-        generator = torch.get_rng_state().tolist()
-        settings = (gc.get_threshold(), gc.isenabled(), sys.getswitchinterval(), torch.get_num_threads(), os.getcwd())
-        return settings, dict(os.environ), generator, np.random.get_state()[1].tolist()
-
-    before = state()
-    with ThreadPoolExecutor(4) as pool:
-        done = [pool.submit(run, folder / "field", folder / "pool", tmp_path / str(k)) for k in range(4)]
-        assert all(each.result().n_new == len(SECONDS) for each in done)
-    extract_folder(write_data_set(tmp_path / "set", 2), tmp_path / "training.db")
-    assert state() == before
-    stores = [(tmp_path / str(k) / RESULTS_FILE).read_bytes() for k in range(4)]
-    assert stores == 4 * stores[:1]

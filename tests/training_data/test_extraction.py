@@ -178,6 +178,17 @@ def test_bytes_of_the_database_follow_from_its_content_and_not_from_its_history(
     assert database.read_bytes() == fresh  # the first one was removed and added again
 
 
+def test_what_an_open_session_inserts_while_the_stage_runs_is_kept(folder, database):
+    extract_folder(folder, database)
+    with TrainingDatabase(database) as session:
+        assert session.get_recording_count() == 5  # it has the file open
+        extract_folder(folder, database, overlap=0.0)
+        session.insert_recording(session.get_source()[0].id, "x.wav", "x.wav", 1.0)
+    extract_folder(folder, database)
+    with TrainingDatabase(database) as session:
+        assert [row.filename for row in session.get_recording({"Key": None})] == ["x.wav"]
+
+
 def test_an_interrupted_extraction_cannot_be_trained_with(folder, tmp_path, database):
     extract_folder(folder, database)
     code = f"""
