@@ -10,7 +10,7 @@ run: $(READY) ## rebuild what changed, from recordings to an evaluated recognize
 	@$(IN_VENV) python -m stages.summary
 
 test: $(READY)
-	@$(IN_VENV) python -m pytest
+	@$(IN_VENV) python -m pytest -n 2 --dist loadfile
 
 lint: $(READY)
 	@$(IN_VENV) ruff check .
@@ -21,8 +21,9 @@ lint: $(READY)
 faults: $(READY) ## kill the pipeline at random moments (KILLS=40 for forty), fill the disk, run all of it twice at a time, damage its files
 	@$(IN_VENV) python -m pytest -m faults tests/test_faults.py tests/fuzz
 
-fuzz: $(READY) ## 100,000 damaged files of each kind: hours
+fuzz: $(READY) ## 100,000 damaged files of each kind, and requests to the server: hours
 	@$(IN_VENV) python -m tests.fuzz all
+	@$(IN_VENV) EXAMPLES=100 python -m pytest -m "faults or not faults" tests/server/test_fuzz.py
 
 benchmark: $(READY)
 	@$(IN_VENV) python -m pytest -m benchmark -s tests/benchmarks

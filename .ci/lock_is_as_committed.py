@@ -1,7 +1,7 @@
 """Compare dvc.lock, as `make run` left it, with the committed one.
 
-Code, settings and what follows from them on any processor must be the same. A model is not, in its last digits, where
-the processor has other instructions, and neither is what is made with it: that is told.
+Commands, settings, code and inputs must be the same. Outputs follow from them, but for last digits where the processor
+has other instructions: such differences are printed.
 """
 
 import subprocess
@@ -10,26 +10,35 @@ import sys
 import yaml
 
 EXACT = ("lib/", "stages/", "data/sample", "data/occurrence", "data/inputs")
+"""Paths whose content is the same on any processor."""
 
 
 def entries(text: str) -> dict[tuple[str, str, str], str]:
-    stages = yaml.safe_load(text)["stages"]
-    return {
-        (name, kind, entry["path"]): entry.get("md5", "")
-        for name, stage in stages.items()
-        for kind in ("deps", "outs")
-        for entry in stage.get(kind, ())
-    }
+    """By stage, kind and path or setting: what dvc.lock holds."""
+    found: dict[tuple[str, str, str], str] = {}
+    for name, stage in yaml.safe_load(text)["stages"].items():
+        found[name, "cmd", ""] = stage["cmd"]
+        for kind in ("deps", "outs"):
+            found |= {(name, kind, entry["path"]): entry.get("md5", "") for entry in stage.get(kind, ())}
+        for file, settings in stage.get("params", {}).items():
+            found |= {(name, "params", f"{file}:{key}"): str(value) for key, value in settings.items()}
+    return found
 
 
-committed = entries(subprocess.run(["git", "show", "HEAD:dvc.lock"], capture_output=True, text=True, check=True).stdout)
-with open("dvc.lock", encoding="utf-8") as file:
-    made = entries(file.read())
-different = sorted(key for key in committed.keys() | made.keys() if committed.get(key) != made.get(key))
-wrong = [key for key in different if key[2].startswith(EXACT)]
-for name, kind, path in different:
-    print(f"{name}: {path} ({kind}) is not as committed")
-if wrong:
-    sys.exit("error: dvc.lock does not come from this code; run `make run` in a fresh clone, and commit it")
-if different:
-    print("another processor than that of the committed run: its models differ in their last digits")
+def main() -> None:
+    committed = entries(
+        subprocess.run(["git", "show", "HEAD:dvc.lock"], capture_output=True, text=True, check=True).stdout
+    )
+    with open("dvc.lock", encoding="utf-8") as file:
+        made = entries(file.read())
+    different = sorted(key for key in committed.keys() | made.keys() if committed.get(key) != made.get(key))
+    for name, kind, path in different:
+        print(f"{name}: {path} ({kind}) is not as committed")
+    if any(kind in ("cmd", "params") or path.startswith(EXACT) for _, kind, path in different):
+        sys.exit("error: dvc.lock does not come from this code; run `make run` in a fresh clone, and commit it")
+    if different:
+        print("another processor than that of the committed run: its models differ in their last digits")
+
+
+if __name__ == "__main__":
+    main()

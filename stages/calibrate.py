@@ -2,7 +2,7 @@
 
 from lib.config.command_line import run_stage, stage
 from lib.config.schema import Settings
-from lib.core.console import show_problems
+from lib.core.console import show_problems, table_text
 from lib.core.errors import EarshotError, SettingsError
 
 
@@ -23,6 +23,11 @@ def calibrate(
     A scaling that infer has already applied is undone first. Run infer without a place, which changes scores for good.
     The output folder gets calibration.json and a plot. Several models together are not scaled: each stores thresholds
     for the mean of their unscaled scores.
+
+    Examples:
+        python -m stages.calibrate                        on data/labels and data.test: how, but nothing stored
+        python -m stages.calibrate --model data/copy      store it with a copy of data/models
+        python -m stages.calibrate --labels data/heard --annotations checked.csv --precision 0.95
 
     Args:
         labels: folder that the infer stage wrote, or one of unmerged Audacity label files with all scores.
@@ -63,7 +68,7 @@ def calibrate(
     calibrations = {path: for_model(fitted, description) for path, description in checkpoints.items()}
     write_calibration(output, calibrated, units)
     table = calibrated.classes[["class", "threshold", "precision", "recall", "positives"]]
-    print(table.rename(columns={"positives": "n"}).to_string(index=False, float_format="%.3f", na_rep="-"))
+    print(table_text(table.rename(columns={"positives": "windows with it"}).to_dict("list")))
     scaling = f"coefficient {fitted.coefficient:.4f}, intercept {fitted.intercept:.4f}"
     single = f"{scaling}; thresholds are of scaled scores"
     print(f"\n{single if is_single else 'several models: thresholds are of the mean of unscaled scores'} -> {output}")

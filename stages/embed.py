@@ -4,6 +4,7 @@ from lib.config.command_line import run_stage, stage
 from lib.config.schema import Settings
 from lib.core.console import show_problems
 from lib.core.errors import EarshotError, SettingsError
+from lib.core.wording import counted
 
 
 @stage("infer")
@@ -21,8 +22,14 @@ def embed(
 
     Recordings whose embeddings are in the store already cost nothing; an interrupted run resumes.
 
+    Examples:
+        python -m stages.embed --recordings /media/field
+        python -m stages.embed --recordings /media/field --table embeddings.parquet
+        python -m stages.embed --database data/copy.db    of the training windows, for search --database
+
     Args:
-        recordings: a recording, a folder of them, or a text file (.txt) with one of these a line.
+        recordings: a recording, a folder of them, or a list of these: a text file (.txt), or
+            a table (.csv) with the column file.
         output: store to write (SQLite); what it holds of other recordings stays in it.
         model: checkpoint, or folder of checkpoints whose embeddings are averaged.
         database: instead of recordings, a training database, whose spectrograms get their embeddings; give it a copy
@@ -41,19 +48,23 @@ def embed(
     from lib.sound.recordings import recordings_of
 
     if recordings is None:
-        print(f"{embed_database(str(database), model, settings, spec_group, class_name)} spectrograms -> {database}")
+        n = embed_database(str(database), model, settings, spec_group, class_name)
+        print(f"{counted(n, 'spectrogram')} -> {database}")
         return
     files, problems = recordings_of(recordings)
+    show_problems(problems)
+    if settings.infer.strict and any(problem.lost for problem in problems):
+        raise EarshotError("", "stopped because infer.strict is set", "see the lines above")
     outcome = embed_recordings(files, model, settings, Path(output))
-    show_problems([*problems, *outcome.problems])
+    show_problems(outcome.problems)
     n, n_failed = len(files), len(outcome.failed)
     with EmbeddingStore(output, files) as store:
-        windows = f"{store.count()} windows of {store.seconds:g} s, {store.dim} dimensions"
-    print(f"{n - n_failed} of {n} recordings ({len(outcome.new)} new), {windows} -> {output}")
+        windows = f"{counted(store.count(), 'window')} of {store.seconds:g} s, {store.dim} dimensions"
+    print(f"{n - n_failed:,} of {counted(n, 'recording')} ({len(outcome.new)} new), {windows} -> {output}")
     if table is not None:
-        print(f"{write_parquet(output, table)} rows -> {table}")
+        print(f"{counted(write_parquet(output, table), 'row')} -> {table}")
     if n_failed == n or (settings.infer.strict and n_failed):
-        raise EarshotError(output, f"{n_failed} of {n} recordings could not be read", "see above")
+        raise EarshotError(output, f"{n_failed} of {counted(n, 'recording')} could not be read", "see the lines above")
 
 
 if __name__ == "__main__":

@@ -4,6 +4,7 @@ from lib.config.command_line import run_stage, stage
 from lib.config.schema import Settings
 from lib.core.console import show_problems
 from lib.core.errors import SettingsError
+from lib.core.wording import counted
 
 
 @stage("evaluate", "data.test")
@@ -12,7 +13,7 @@ def ensemble(
     models: str = "data/models",
     size: int = 3,
     smaller: bool = False,
-    metric: str = "macro_pr_auc",
+    metric: str = "macro_pr",
     trials: int = 200,
     recordings: str | None = None,
     annotations: str | None = None,
@@ -26,11 +27,15 @@ def ensemble(
     What is chosen on the test set looks better on it than it is: keep recordings apart to choose by, give them with
     --recordings and --annotations, and test what comes of it on others.
 
+    Examples:
+        python -m stages.ensemble --models data/models,data/others --size 3
+        python -m stages.ensemble --size 2 --smaller --recordings held-out --annotations held-out.csv --output data/best
+
     Args:
         models: folder of checkpoints, or several, separated by commas.
         size: how many checkpoints the ensemble has.
         smaller: also try all smaller sizes.
-        metric: what is compared, for example macro_pr_auc or best_f1; the message about an unknown name lists all.
+        metric: what is compared, for example macro_pr or best_f1; the message about an unknown name lists all.
         trials: how many ensembles of a size to try; if there are no more, all are tried.
         recordings: folder of recordings to compare ensembles by, with --annotations; default: data.test.
         annotations: CSV file that says what is in them (recording, class, start_time, end_time).
@@ -58,7 +63,8 @@ def ensemble(
     sources = [Path(part) for part in (scores or models).split(",")]
     files = sources if scores else [file for source in sources for file in model_files(source)]
     if len(files) < size:
-        raise SettingsError(f"size = {size}", f"only {len(files)} models are there", "give more or a smaller size")
+        fault = f"there are only {counted(len(files), 'model')}"
+        raise SettingsError(f"size = {size}", fault, "give more, or a smaller size")
 
     test = evaluation_data_set(settings.data.test, recordings, annotations)
     scored, problems = (read_scores if scores else score_models)(files, test, settings, keep)
@@ -70,7 +76,7 @@ def ensemble(
     best = tried[0]
     if output:
         ensembles.copy_models([files[index] for index in best.models], Path(output))
-    print(f"{len(tried)} ensembles of {len(files)} models -> {report}")
+    print(f"{counted(len(tried), 'ensemble')} of {counted(len(files), 'model')} -> {report}")
     interval = f"({best.low:.3f} to {best.high:.3f})"
     print(f"best {metric}: {best.score:.4f} {interval}" + (f" -> {output}" if output else ""))
     for index in best.models:

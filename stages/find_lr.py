@@ -10,6 +10,10 @@ def find_lr(
 ) -> None:
     """Suggest a learning rate for these settings, by a short training at growing rates.
 
+    Examples:
+        python -m stages.find_lr
+        python -m stages.find_lr --backbone efficientnet_b0 --num_batches 200
+
     Args:
         database: SQLite file that the extract stage wrote.
         num_batches: number of rates to try, each on a batch.

@@ -11,10 +11,15 @@ def pickle_occurrences(
 ) -> None:
     """Rebuild the occurrence database and its pickle.
 
+    Examples:
+        python -m stages.pickle_occurrences --occurrences.path data/sample/occurrences
+        python -m stages.pickle_occurrences --path barchart.txt
+
     Args:
         database: SQLite file to write.
         output: pickle file to write.
     """
+    from lib.core.locks import sole_writer
     from lib.occurrence.occurrence_database import write_database
     from lib.occurrence.occurrence_pickler import OccurrencePickler
     from lib.occurrence.occurrence_table import read_occurrences
@@ -22,10 +27,11 @@ def pickle_occurrences(
     path = settings.occurrences.path
     rows, problems = read_occurrences(path)
     show_problems(problems)
-    write_database(rows, database)
-    OccurrencePickler(database, output).pickle(quiet=not rows)
+    with sole_writer(database):
+        write_database(rows, database)
+        OccurrencePickler(database, output).pickle(quiet=not rows)
     if not rows:
-        print(f"occurrences.path = {path or 'null'}: no occurrences in it; {database} and {output} are empty")
+        print(f"occurrences.path = {path or ''!r}: holds no occurrences, so no class is filtered by place")
 
 
 if __name__ == "__main__":

@@ -5,6 +5,9 @@ from lib.config.schema import Settings
 from lib.core.console import show_problems
 from lib.core.errors import Problem, SettingsError
 from lib.core.progress import progress
+from lib.core.wording import counted
+
+ERRORS = "metrics/report/errors.csv"
 
 
 @stage("audio", **{"class": "class_name", "recording": "recordings"})
@@ -19,7 +22,7 @@ def plot(
     class_name: str | None = None,
     database: str = "data/training.db",
     spec_group: str = "default",
-    errors: str | None = None,
+    errors: str | bool | None = None,
     context: float = 3.0,
     max: int = 0,
     power: float = 1.0,
@@ -27,8 +30,14 @@ def plot(
 ) -> None:
     """Draw spectrograms. Give one of --recordings, --class and --errors.
 
+    Examples:
+        python -m stages.plot --recordings dawn.wav --whole
+        python -m stages.plot --recordings data/sample/test/recordings --labels data/labels --max 20
+        python -m stages.plot --class "Silver Whistler" --max 20
+        python -m stages.plot --errors                    what the evaluation found to be wrong
+
     Args:
-        recordings: a recording (also --recording), a folder of them, or a list (.txt); each window becomes
+        recordings: a recording (also --recording), a folder of them, or a list (.txt, .csv); each window becomes
             `<recording>-<start>.png`.
         output: folder for the pictures.
         whole: draw each recording in one picture.
@@ -63,7 +72,7 @@ def plot(
     style, folder, limit = sound_pictures.Style(settings.audio, power, bare), Path(output), max or None
     with ResultsStore(labels) if labels else nullcontext() as results:
         if errors:
-            table = sound_pictures.read_errors("metrics/report/errors.csv" if errors == "True" else errors, limit)
+            table = sound_pictures.read_errors(ERRORS if str(errors) == "True" else str(errors), limit)
             test_set = read_data_set(settings.data.test)
             total, drawn = len(table), sound_pictures.draw_errors(table, test_set, context, style, folder, problems)
         elif class_name:
@@ -80,7 +89,7 @@ def plot(
             total, drawn = min(total, max or total), islice(drawn, limit)
         n = sum(1 for _ in progress(drawn, "plot", total, "pictures"))
     show_problems(problems)
-    print(f"{n} pictures -> {output}")
+    print(f"{counted(n, 'picture')} -> {output}")
 
 
 if __name__ == "__main__":

@@ -15,6 +15,10 @@ def report(
     Of a database: recordings and segments of each class, also by recording, and spectrogram groups. Of annotations:
     events, recordings and seconds of each class, also by recording, and which classes occur together.
 
+    Examples:
+        python -m stages.report                           of data/training.db
+        python -m stages.report --annotations data/birds
+
     Args:
         database: training database; data/training.db if neither this nor annotations is given.
         annotations: folder of a data set (or the annotation file in it).

@@ -3,6 +3,7 @@
 from lib.config.command_line import run_stage, stage
 from lib.core.errors import SettingsError
 from lib.core.progress import progress
+from lib.core.wording import counted
 
 
 @stage()
@@ -15,6 +16,10 @@ def sample(
     workers: int = 0,
 ) -> None:
     """Synthesize soundscapes of invented species with exact annotations, and where and when the species occur.
+
+    Examples:
+        python -m stages.sample
+        python -m stages.sample --output data/more --seed 2 --train 100 --seconds 300
 
     Args:
         output: folder to write; what an earlier run wrote there is replaced.
@@ -34,7 +39,7 @@ def sample(
 
     written = write_sample(str(output), seed, train, test, seconds, n_workers(workers))
     counts = [n for _, n in progress(written, "sample", total=train + test)]
-    print(f"{train} + {test} recordings of {seconds:g} s, {sum(counts)} annotated songs -> {output}")
+    print(f"{train} + {test} recordings of {seconds:g} s, {counted(sum(counts), 'annotated song')} -> {output}")
 
 
 if __name__ == "__main__":

@@ -5,6 +5,7 @@ from lib.config.load import read_seconds
 from lib.config.schema import Settings
 from lib.core.console import show_problems
 from lib.core.errors import SettingsError
+from lib.core.wording import counted
 
 
 @stage("infer")
@@ -28,12 +29,17 @@ def search(
 
     The query itself is not among them, and a sound that several overlapping windows show is listed once.
 
+    Examples:
+        python -m stages.search call.wav --recordings /media/field --plot
+        python -m stages.search dawn --start 1:05 --max 50 --distinct
+
     Args:
         query: a recording with the sound, or the name of a recording in the store.
         start: where the sound begins in it, seconds or m:ss; default: at the loudest window.
         end: where it ends; default: a window after the start.
         store: embeddings to search, written by the embed stage.
-        recordings: search only these: a recording, folder or list (.txt); the store first gets those that it lacks.
+        recordings: search only these: a recording, folder or list (.txt, .csv); the store first gets those that it
+            lacks.
         database: search a training database instead, whose spectrograms have embeddings (embed --database).
         class_name: only spectrograms of that class of the database (any of its names or codes).
         spec_group: only spectrograms of that group of the database.
@@ -73,7 +79,7 @@ def search(
         show_problems(write_matches(result.matches, embeddings, Path(output), plot))
     print(show_matches(result.matches))
     speed = f"{result.seconds:.2f} s ({result.windows / result.seconds:,.0f} windows/s)"
-    print(f"{len(result.matches)} of {result.windows:,} windows, in {speed} -> {output}")
+    print(f"{len(result.matches)} of {counted(result.windows, 'window')}, in {speed} -> {output}")
 
 
 if __name__ == "__main__":

@@ -11,11 +11,13 @@ from lib.core.errors import EarshotError
 def summary(settings: Settings, report: str = "metrics/report") -> None:
     """Print the evaluation's summary.
 
+    Examples:
+        python -m stages.summary
+
     Args:
         report: folder that the evaluate stage wrote.
     """
-    from lib.core.files import without_password
-    from lib.tracking.mlflow_store import store_uri
+    from lib.tracking.mlflow_store import runs_page
 
     try:
         text = (Path(report) / "summary.txt").read_text(encoding="utf-8")
@@ -23,8 +25,9 @@ def summary(settings: Settings, report: str = "metrics/report") -> None:
         raise EarshotError(report, "holds no summary.txt", "run `dvc repro` to evaluate") from None
     print(text)
     print(f"Tables and pictures:  {report}")
-    uri = without_password(store_uri(settings.tracking))
-    print(f"Compare runs:         .venv/bin/mlflow ui --backend-store-uri {uri}")
+    command, address = runs_page(settings.tracking)
+    print(f"Compare runs:         {f'{command}, then open' if command else 'open'}")
+    print(f"                      {address}")
 
 
 if __name__ == "__main__":

@@ -3,6 +3,7 @@
 from lib.config.command_line import run_stage, stage
 from lib.config.schema import Settings
 from lib.core.console import show_problems
+from lib.core.wording import counted
 
 
 @stage("tune")
@@ -26,6 +27,11 @@ def tune(
     An interrupted search resumes. The same command on several machines shares the work, if tune.storage is a database
     that all of them reach; what a machine leaves when it dies, another takes over after a minute. A combination whose
     process died three times is left out.
+
+    Examples:
+        python -m stages.tune --space space.yaml          which names settings and their values, like tune.space
+        python -m stages.tune --space space.yaml --trials 20 --runs 3
+        python -m stages.tune --model data/models --space thresholds.yaml
 
     Args:
         recordings: folder of recordings to compare models by, with --annotations; default: data.test.
@@ -62,7 +68,7 @@ def tune(
     best = arguments(tuning.best.values)
     print(f"\nbest {metric}: {tuning.best.score(metric):.4f}" + (f"; use it with: dvc exp run {best}" if best else ""))
     storage = without_password(settings.tune.storage)
-    print(f"{len(tuning.trials)} trials of study {tuning.study!r} in {storage} -> {output}")
+    print(f"{counted(len(tuning.trials), 'trial')} of study {tuning.study!r} in {storage} -> {output}")
 
 
 if __name__ == "__main__":

@@ -1,5 +1,8 @@
 import gc
 import os
+
+os.environ.setdefault("GOMP_SPINCOUNT", "0")  # tests share the processors: threads that wait give them away at once
+
 import subprocess
 import sys
 from pathlib import Path

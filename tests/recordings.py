@@ -35,6 +35,13 @@ def write(path: Path, samples: np.ndarray, rate: int, subtype: str | None = None
     return path
 
 
+def wav_header(seconds: float, rate: int = 48000) -> bytes:
+    """The header of a WAV file that long, mono in 16 bits."""
+    n = 2 * round(seconds * rate)
+    chunks = b"RIFF", n + 36, b"WAVE", b"fmt ", 16, 1, 1, rate, 2 * rate, 2, 16, b"data", n
+    return struct.pack("<4sI4s4sIHHIIHH4sI", *chunks)
+
+
 def truncate(path: Path, keep: float) -> Path:
     """Keep that part of a file's bytes."""
     content = path.read_bytes()

@@ -5,17 +5,18 @@ from pathlib import Path
 
 import pytest
 
+from lib.config.schema import TrainSettings
 from lib.core import code_digest
 from lib.core.code_digest import digest_code
 from lib.curation.recording_embeddings import EMBEDDING_CODE, embed_batches
 from lib.inference.analyzer import INFERENCE_CODE
-from lib.training.training_state import TRAINING_CODE
+from lib.training.training_state import training_code
 from lib.training_data.extraction import EXTRACTION_CODE
 
 PROJECT = Path(__file__).parents[1]
 RESULTS = {
     "extraction": EXTRACTION_CODE,
-    "training": TRAINING_CODE,
+    "training": training_code(TrainSettings()),
     "inference": INFERENCE_CODE,
     "embedding": (*EMBEDDING_CODE, embed_batches),
 }
@@ -70,11 +71,17 @@ def forget() -> None:
         ("audio/spectrograms.py", "FRAMES_AT_ONCE = 200", "FRAMES_AT_ONCE = 100", WINDOWS),
         ("sound/grid/presence.py", "+ TOLERANCE", "- TOLERANCE", {"extraction"}),
         ("audio/augment/mixup.py", "torch.where(hit[:, None], targets, y)", "y", {"training"}),
-        ("audio/augment/spec_augment.py", "def spec_augment(", "def spec_augment(*_, ", {"training"}),
-        ("training/learning_rate_schedule.py", "WARM_UP = 0.15", "WARM_UP = 0.2", {"training"}),
+        ("audio/augment/tensors/mixing.py", "wanted > SILENCE", "wanted < SILENCE", {"training"}),
+        ("audio/augment/tensors/masking.py", "kept.view(n, width) == 0", "kept.view(n, width) == 1", {"training"}),
+        ("training/learning_rate_schedule.py", "math.cos(math.pi * share)", "math.cos(3 * share)", {"training"}),
         ("training/optimizer.py", '"weight_decay": 0.0', '"weight_decay": 0.1', {"training"}),
         ("models/losses.py", "(1 - frame_loss_weight) * loss", "loss", {"training"}),
         ("models/heads.py", "frames.mean(dim=2) + ", "", NETWORK),
+        ("models/frontends/mfcc.py", "self.dct @ levels", "levels", NETWORK),
+        ("models/frontends/multi_spectrogram.py", "FAINTEST = 1e-18", "FAINTEST = 1e-9", NETWORK),
+        ("models/frontends/scalogram.py", "OMEGA = 6.0", "OMEGA = 5.0", NETWORK),
+        ("models/frontends/ast_filter_bank.py", "PREEMPHASIS = 0.97", "PREEMPHASIS = 0.9", NETWORK),
+        ("models/frontends/raw_waveform.py", "VARIANCE_FLOOR = 1e-7", "VARIANCE_FLOOR = 1e-5", NETWORK),
         ("models/precision.py", 'precision == "bf16"', "True", NETWORK),
         ("models/platt_scaling.py", "def apply_platt(", "def apply_platt(*_, ", {"inference"}),
         ("inference/findings.py", "np.float32(0), factors", "np.float32(1), factors", {"inference"}),
@@ -92,6 +99,8 @@ def test_a_changed_formula_changes_what_is_computed_with_it_and_nothing_else(cha
     ("file", "old", "new"),
     [
         ("config/schema.py", "passes over the data", "how often the data are shown"),
+        ("audio/augment/mixup.py", "that a window is mixed with another", "how often windows are mixed"),
+        ("audio/augment/pitch.py", "/ 12), batch)", "/ 13), batch)"),  # which the default does not list
         ("training/trainer.py", "infer.min_score holds for it", "it has no threshold"),
         ("audio/spectrograms.py", "import numpy as np", "import numpy as np  # arrays"),
         ("formats/audacity.py", "{score:.3f}", "{score:.2f}"),

@@ -5,6 +5,7 @@ Kept out of the usual run: `make faults`, with KILLS=40 for forty moments instea
 
 import os
 import random
+import re
 import resource
 import shutil
 import signal
@@ -14,6 +15,7 @@ import time
 
 import pytest
 
+from lib.models.description import read_description
 from tests.pipeline_copy import COMMAND, PipelineCopy
 
 KILLS = int(os.environ.get("KILLS", "6"))
@@ -23,10 +25,10 @@ OUTPUTS = {
     "pickle_occurrences": ("data/occurrence.db", "data/occurrences.pkl"),
     "train": ("data/models", "metrics/train.json", "metrics/train.csv"),
     "infer": ("data/labels",),
-    "evaluate": ("metrics/report", "metrics/evaluation.json"),
+    "evaluate": ("metrics/report", "metrics/evaluation.json", "data/labels.matches"),
 }
 STAGES = tuple(OUTPUTS)
-KEPT = (".cache", ".dvc/cache", "site", "data/.training-state", "dvc.lock")
+KEPT = (".cache", ".dvc/cache", "site", "data/.models-model-state", "dvc.lock")
 
 pytestmark = pytest.mark.faults
 
@@ -79,7 +81,55 @@ def test_a_pipeline_that_is_killed_ends_with_the_same_bytes_when_it_is_run_again
             os.killpg(process.pid, chosen)
         process.wait()
     wait_for_group(process.pid)
+    restore_lock(project)
     assert project.repro()[1] == md5s, f"{chosen.name} after {after:.2f} s, {is_dvc_alone=}"
+
+
+def test_a_pipeline_whose_training_is_stopped_goes_on_with_its_best_epoch_until_the_training_is_resumed(
+    tmp_path, mlflow_uri
+):
+    project = PipelineCopy(tmp_path / "project", mlflow_uri)
+    params, model = project.folder / "params.yaml", project.folder / "data/models/model.pt"
+    text = re.sub(r"\b(epochs): 1\b", r"\1: 3", params.read_text())
+    params.write_text(re.sub(r"\b(epoch_windows): \d+", r"\1: 1000", text))
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT, "text": True, "start_new_session": True}
+    with subprocess.Popen(COMMAND, cwd=project.folder, env=project.environment, **pipes) as process:
+        for line in process.stdout:
+            if line.startswith("epoch 1:"):
+                break
+        os.killpg(process.pid, signal.SIGINT)  # as a terminal does
+        printed, _ = process.communicate()
+    assert process.returncode == 0 and "of 3 (`dvc repro -f -s train` resumes): " in printed
+    assert read_description(model).training["interrupted"]
+    assert "its training was stopped; this is epoch" in printed
+    assert (project.folder / "metrics/evaluation.json").is_file()
+    assert "resumed after" in project.call("dvc", "repro", "-f", "-s", "train")
+    assert "interrupted" not in read_description(model).training
+    assert "Running stage 'infer'" in project.repro()[0]
+
+
+def restore_lock(project: PipelineCopy) -> None:
+    """As the README's trouble table says: DVC writes dvc.lock in place, and a kill meanwhile leaves a part of it.
+
+    Here no dvc.lock was committed, so that restoring it removes it.
+    """
+    status = subprocess.run(
+        ["dvc", "status"], cwd=project.folder, env=project.environment, capture_output=True, text=True
+    )
+    if re.search("dvc.lock' (is invalid|validation failed)", status.stderr):
+        (project.folder / "dvc.lock").unlink()
+
+
+def test_a_lock_that_dvc_was_killed_while_writing_costs_no_training(project, undisturbed):
+    md5s = project.repro()[1]
+    lock = project.folder / "dvc.lock"
+    text = lock.read_text()
+    for share in (0.4, 0.7, 0.99):
+        lock.write_text(text[: int(share * len(text))])
+        restore_lock(project)
+        printed, again = project.repro()
+        assert again == md5s == undisturbed[0]
+        assert "epoch 1" not in printed
 
 
 def run_stage(project: PipelineCopy, name: str, largest_file: int | None = None) -> tuple[int, str]:
@@ -91,10 +141,16 @@ def run_stage(project: PipelineCopy, name: str, largest_file: int | None = None)
             resource.setrlimit(resource.RLIMIT_FSIZE, (largest_file, largest_file))
 
     command = [sys.executable, "-m", f"stages.{name}"]
+    environment = environment_of(project, name)
     done = subprocess.run(
-        command, cwd=project.folder, env=project.environment, preexec_fn=limit, capture_output=True, text=True
+        command, cwd=project.folder, env=environment, preexec_fn=limit, capture_output=True, text=True
     )
     return done.returncode, done.stderr
+
+
+def environment_of(project: PipelineCopy, name: str) -> dict[str, str]:
+    """That of a stage's process. By hand, the layout of a results store depends on when it was written to."""
+    return project.environment | ({"DVC_STAGE": name} if name == "infer" else {})
 
 
 def finish(project: PipelineCopy, first: str) -> dict[str, bytes]:
@@ -129,7 +185,9 @@ def test_the_same_stage_twice_at_a_time_gives_what_one_gives_or_a_line(project, 
     start_over(project, name)
     command = [sys.executable, "-m", f"stages.{name}"]
     both = [
-        subprocess.Popen(command, cwd=project.folder, env=project.environment, stderr=subprocess.PIPE, text=True)
+        subprocess.Popen(
+            command, cwd=project.folder, env=environment_of(project, name), stderr=subprocess.PIPE, text=True
+        )
         for _ in range(2)
     ]
     errors = [process.communicate()[1] for process in both]

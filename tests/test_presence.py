@@ -57,7 +57,7 @@ def evaluated(
     )
     with ResultsStore(folder, manifest) as store:
         store.write(name, str(source.item.path), "", results, [], [])
-        units, _ = segment_units(data_set, store, min_seconds)
+        units = segment_units(data_set, store, min_seconds)[0].whole()
     present = {
         round(start, 6): {label for label, is_present in zip(names, row, strict=True) if is_present}
         for start, row in zip(units.start_time.tolist(), units.truth, strict=True)

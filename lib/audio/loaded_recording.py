@@ -14,7 +14,8 @@ import torch
 from torch import Tensor
 
 from lib.audio import reader
-from lib.audio.spectrograms import filterbank, frame_at, hann, normalize, silence, whole_frames, windows_at
+from lib.audio.spectrogram_tensors import filtered_power, levels_of
+from lib.audio.spectrograms import filterbank, frame_at, hann, normalize, whole_frames, windows_at
 from lib.config.load import get_config
 from lib.config.schema import AudioSettings, Settings
 from lib.core.devices import choose_device
@@ -215,10 +216,10 @@ class Audio:
 def torch_frames(samples: np.ndarray, audio: AudioSettings, device: str) -> np.ndarray:
     """What lib.audio.spectrograms.whole_frames returns, to 1e-4 once normalized, computed by torch on a device."""
     window, bank = (torch.from_numpy(values).to(device) for values in (hann(audio.win_length), filterbank(audio)))
-    frames = torch.from_numpy(samples).to(device).unfold(0, audio.win_length, audio.hop_length)
-    pieces = [bank @ torch.fft.rfft(piece * window).abs().square().T for piece in frames.split(FRAMES_AT_ONCE)]
-    power = torch.cat(pieces, dim=1)
-    if not audio.decibels:
-        return power.sqrt().cpu().numpy()
-    quietest = 10 ** (silence(audio) / 10)
-    return (10 * power.clamp_min(quietest).log10()).cpu().numpy()
+    whole, hop = torch.from_numpy(samples).to(device), audio.hop_length
+    n_frames, pieces = 1 + (len(samples) - audio.win_length) // hop, list[Tensor]()
+    for first in range(0, n_frames, FRAMES_AT_ONCE):
+        last = min(first + FRAMES_AT_ONCE, n_frames) - 1
+        heard = whole[first * hop : last * hop + audio.win_length]
+        pieces.append(levels_of(filtered_power(heard, window, bank, hop), audio))
+    return torch.cat(pieces, dim=1).cpu().numpy()

@@ -1,4 +1,4 @@
-"""Spectrograms of streamed sound on a CPU.
+"""Spectrograms of streamed sound on a CPU, and the windows that networks take.
 
 A recording is transformed once, frame by frame on one grid (frame k is centred on sample k * hop_length), and windows
 are cut out of the frames, so that windows that overlap share their transforms. The levels equal those of torchaudio's
@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import lru_cache
 from itertools import chain
 from pathlib import Path
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 import numpy as np
 import scipy.fft
@@ -17,6 +17,7 @@ import scipy.sparse
 from numpy.typing import ArrayLike
 
 from lib.audio import reader
+from lib.audio.window_sounds import LastSamples, samples_from, with_ends
 from lib.config.schema import AudioSettings
 from lib.core.parallel import ahead
 from lib.sound.grid import n_windows, window_starts
@@ -27,6 +28,9 @@ FRAMES_AT_ONCE = 200
 """Frames whose transforms fit into a processor's cache together."""
 BLOCKS_AHEAD = 4
 """Decoded blocks that wait for their transform: decoding and transforming run side by side."""
+
+Takes = Literal["spectrograms", "waveforms"]
+"""What a network takes of a window."""
 
 SCALES: dict[str, tuple[Callable, Callable]] = {
     "mel": (lambda f: 2595 * np.log10(1 + f / 700), lambda m: 700 * (10 ** (m / 2595) - 1)),
@@ -145,21 +149,24 @@ def windows_at(frames: np.ndarray, first: int, starts: np.ndarray, audio: AudioS
 
 
 class Windows(NamedTuple):
-    """A batch of windows of a recording.
+    """A batch of windows of a recording, as networks take them.
 
     Args:
         starts: float64 (n,), s.
-        spectrograms: float32 (n, spec_height, spec_width) in 0..1.
+        inputs: spectrograms, float32 (n, spec_height, spec_width) in 0..1, or waveforms, see lib.audio.window_sounds.
         seconds: of sound read so far; in a recording's last batch, its duration.
     """
 
     starts: np.ndarray
-    spectrograms: np.ndarray
+    inputs: np.ndarray
     seconds: float
 
 
 class _LastFrames:
-    """The last frames of a stream, from which windows are cut: levels (spec_height, end - first)."""
+    """The last frames of a stream, from which windows are cut: levels (spec_height, end - first).
+
+    Windows whose last frame comes before `end` are complete; the others are silent from there on.
+    """
 
     def __init__(self, audio: AudioSettings) -> None:
         self._audio, self._levels, self._first = audio, np.empty((audio.spec_height, 0), np.float32), 0
@@ -168,62 +175,104 @@ class _LastFrames:
     def end(self) -> int:
         return self._first + self._levels.shape[1]
 
-    @property
-    def seconds(self) -> float:
-        """Of sound read so far."""
-        return max(self.end - 1, 1) / self._audio.frame_rate
-
     def append(self, levels: np.ndarray) -> None:
         self._levels = np.concatenate([self._levels, levels], axis=1)
+
+    def finish(self) -> None:
+        pass
 
     def drop_before(self, frame: int) -> None:
         first = min(max(frame, self._first), self.end)
         self._levels, self._first = self._levels[:, first - self._first :], first
 
+    def windows(self, frames: np.ndarray) -> np.ndarray:
+        """Normalized spectrograms, float32 (n, height, width), of the windows that begin at those frames, int (n,)."""
+        return normalize(windows_at(self._levels, self._first, frames, self._audio), self._audio)
+
+
+def window_pieces(blocks: Iterable[np.ndarray], audio: AudioSettings, takes: Takes) -> Iterator[np.ndarray]:
+    """Waveform blocks, float32 (samples,), as what windows of that kind are cut from."""
+    return with_ends(blocks, audio) if takes == "waveforms" else level_frames(blocks, audio)
+
+
+def pieces_from(pieces: Iterable[np.ndarray], audio: AudioSettings, takes: Takes, n: int) -> Iterator[np.ndarray]:
+    """What window_pieces gave, from frame n on; before frame 0, there is silence."""
+    return samples_from(pieces, audio, n) if takes == "waveforms" else _frames_from(pieces, audio, n)
+
+
+def _frames_from(pieces: Iterable[np.ndarray], audio: AudioSettings, n: int) -> Iterator[np.ndarray]:
+    if n < 0:
+        yield np.full((audio.spec_height, -n), silence(audio), np.float32)
+    for piece in pieces:
+        n = max(0, n)
+        if piece.shape[1] > n:
+            yield piece[:, n:]
+        n -= piece.shape[1]
+
+
+class _Cutter:
+    """Cuts windows out of what was added last."""
+
+    def __init__(self, audio: AudioSettings, takes: Takes) -> None:
+        self._audio = audio
+        self.last: _LastFrames | LastSamples = (LastSamples if takes == "waveforms" else _LastFrames)(audio)
+
+    @property
+    def seconds(self) -> float:
+        """Of sound read so far."""
+        return max(self.last.end - 1, 1) / self._audio.frame_rate
+
     def windows(self, starts: np.ndarray) -> Windows:
-        """The windows at these times (s); beyond the frames they are silent."""
-        levels = windows_at(self._levels, self._first, frame_at(starts, self._audio), self._audio)
-        return Windows(starts, normalize(levels, self._audio), self.seconds)
+        """The windows at these times (s); beyond the sound they are silent."""
+        return Windows(starts, self.last.windows(frame_at(starts, self._audio)), self.seconds)
 
 
-def cut_windows(frames: Iterable[np.ndarray], audio: AudioSettings, hop: float, batch: int) -> Iterator[Windows]:
-    """Cut streamed level frames into normalized windows, one every `hop` seconds, at most `batch` at a time.
+def cut_windows(
+    pieces: Iterable[np.ndarray], audio: AudioSettings, hop: float, batch: int, takes: Takes = "spectrograms"
+) -> Iterator[Windows]:
+    """Cut what window_pieces gives into windows, one every `hop` seconds, at most `batch` at a time.
 
-    The last window is filled up with silence. Holds a batch of frames in memory, whatever the recording's length.
+    The last window is filled up with silence. Holds a batch of windows in memory, whatever the recording's length.
     """
-    last_frames, k = _LastFrames(audio), 0  # k: index of the next window
-    for piece in frames:
-        last_frames.append(piece)
-        while n_windows(last_frames.seconds, audio.spec_duration, hop) > k + batch:  # another follows: these are whole
-            yield last_frames.windows(np.arange(k, k + batch) * hop)
+    cutter, k = _Cutter(audio, takes), 0  # k: index of the next window
+    for piece in pieces:
+        cutter.last.append(piece)
+        while n_windows(cutter.seconds, audio.spec_duration, hop) > k + batch:  # another follows: these are whole
+            yield cutter.windows(np.arange(k, k + batch) * hop)
             k += batch
-            last_frames.drop_before(int(frame_at(k * hop, audio)))
-    starts = window_starts(last_frames.seconds, audio.spec_duration, hop)
+            cutter.last.drop_before(int(frame_at(k * hop, audio)))
+    cutter.last.finish()
+    starts = window_starts(cutter.seconds, audio.spec_duration, hop)
     for i in range(k, len(starts), batch):
-        yield last_frames.windows(starts[i : i + batch])
+        yield cutter.windows(starts[i : i + batch])
 
 
 def cut_at(
-    frames: Iterable[np.ndarray], audio: AudioSettings, starts: Sequence[float], batch: int
+    pieces: Iterable[np.ndarray],
+    audio: AudioSettings,
+    starts: Sequence[float],
+    batch: int,
+    takes: Takes = "spectrograms",
 ) -> Iterator[Windows]:
-    """Cut streamed level frames into normalized windows at the given times (s, ascending), at most `batch` at a time.
+    """Cut what window_pieces gives into windows at the given times (s, ascending), at most `batch` at a time.
 
-    Beyond the start and the end of the sound, windows are silent. No frames are read after the last window, so
+    Beyond the start and the end of the sound, windows are silent. No pieces are read after the last window, so
     `seconds` falls short of the recording's duration where all windows lie before the end.
     """
     times, offsets = np.asarray(starts, float), frame_at(starts, audio)
-    last_frames, k = _LastFrames(audio), 0  # k: index of the next window
-    for piece in frames:
-        last_frames.append(piece)
-        n_whole = int(np.searchsorted(offsets, last_frames.end - audio.spec_width, side="right"))
+    cutter, k = _Cutter(audio, takes), 0  # k: index of the next window
+    for piece in pieces:
+        cutter.last.append(piece)
+        n_whole = int(np.searchsorted(offsets, cutter.last.end - audio.spec_width, side="right"))
         for i in range(k, n_whole, batch):
-            yield last_frames.windows(times[i : min(i + batch, n_whole)])
+            yield cutter.windows(times[i : min(i + batch, n_whole)])
         k = max(k, n_whole)
         if k == len(offsets):
             return
-        last_frames.drop_before(int(offsets[k]))
+        cutter.last.drop_before(int(offsets[k]))
+    cutter.last.finish()
     for i in range(k, len(offsets), batch):
-        yield last_frames.windows(times[i : i + batch])
+        yield cutter.windows(times[i : i + batch])
 
 
 def recording_windows(
@@ -233,21 +282,14 @@ def recording_windows(
     batch: int,
     start: float = 0.0,
     note: reader.Note = lambda problem: None,
+    takes: Takes = "spectrograms",
 ) -> Iterator[Windows]:
-    """A recording's normalized windows, as cut_windows gives them; times count from `start` (s). Raises AudioError."""
-    return cut_windows(_recording_frames(path, audio, start, note), audio, hop, batch)
+    """A recording's windows, as cut_windows gives them; times count from `start` (s). Raises AudioError."""
+    return cut_windows(window_pieces(decoded(path, audio, start, note), audio, takes), audio, hop, batch, takes)
 
 
-def recording_windows_at(
-    path: str | Path, audio: AudioSettings, starts: Sequence[float], batch: int
-) -> Iterator[Windows]:
-    """A recording's normalized windows at the given start times, as cut_at gives them. Raises AudioError."""
-    return cut_at(_recording_frames(path, audio), audio, starts, batch)
-
-
-def _recording_frames(
+def decoded(
     path: str | Path, audio: AudioSettings, start: float = 0.0, note: reader.Note = lambda problem: None
 ) -> Iterator[np.ndarray]:
-    """A recording's levels, as level_frames gives them, decoded in another thread; see lib.audio.reader.stream."""
-    blocks = ahead(reader.stream(path, audio.sampling_rate, audio.channel, start, note), BLOCKS_AHEAD)
-    return level_frames(blocks, audio)
+    """A recording's blocks at the settings' rate, decoded in another thread; see lib.audio.reader.stream."""
+    return ahead(reader.stream(path, audio.sampling_rate, audio.channel, start, note, audio.needed_rate), BLOCKS_AHEAD)

@@ -250,6 +250,7 @@ class _Computing(ast.NodeTransformer):
 
     def visit_Call(self, node: ast.Call) -> ast.AST:
         name = node.func.attr if isinstance(node.func, ast.Attribute) else getattr(node.func, "id", "")
+        node.keywords = [each for each in node.keywords if (name, each.arg) != ("Field", "description")]
         if SAID.search(name):
             values = [*node.args, *(keyword.value for keyword in node.keywords)]
             node.args, node.keywords = [value for value in values if not _is_text(value)], []

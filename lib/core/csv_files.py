@@ -1,28 +1,35 @@
 """CSV files: those that people write, read as text with the line of each row; and those that they open."""
 
+import codecs
 import csv
+import io
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from lib.core.errors import DataSetError
-from lib.core.files import atomic_text, write_text
+from lib.core.files import atomic_text, read_bytes, write_text
 
 if TYPE_CHECKING:
     import pandas as pd
 
+DELIMITERS = ",;\t"
+DECIMAL_COMMA = re.compile(r"[+-]?\d+,\d+")
 FORMULA = r"'*[=+\-@\t\r]"
 FORMULA_STARTS = frozenset("=+-@\t\r'")
 """How text begins that a spreadsheet takes for a formula, or that no_formula has made of such a text."""
 
 
 def read_csv(
-    path: str | Path, columns: Sequence[str], synonyms: Mapping[str, tuple[str, ...]] | None = None
+    path: str | Path,
+    columns: Sequence[str],
+    synonyms: Mapping[str, tuple[str, ...]] | None = None,
 ) -> "pd.DataFrame":
     """A CSV file as text, whose index is the line of each row.
 
-    Blank lines are skipped. What a row lacks is empty, what it has beyond the header is dropped.
+    Columns are separated by commas, semicolons or tabs. Blank lines are skipped. What a row lacks is empty, what it has
+    beyond the header is dropped. Numbers may have decimal commas: read them with number_in or numbers_in.
 
     Args:
         path: the file.
@@ -36,17 +43,20 @@ def read_csv(
     path = Path(path)
     header = f"its first line must be {','.join(columns)}" if columns else "its first line must name the columns"
     try:
-        with path.open(encoding="utf-8-sig", newline="") as file:
-            reader = csv.reader(file, strict=True)
-            rows = [
-                (reader.line_num, [from_no_formula(value.strip()) for value in row])
-                for row in reader
-                if "".join(row).strip()
-            ]
+        text = text_of(read_bytes(path))
+        delimiter = delimiter_of(text, columns, synonyms)
+        reader = csv.reader(io.StringIO(text, newline=""), strict=True, delimiter=delimiter)
+        rows = [
+            (reader.line_num, [from_no_formula(value.strip()) for value in row])
+            for row in reader
+            if "".join(row).strip() and not (reader.line_num == 1 and "".join(row).startswith("sep="))
+        ]
     except FileNotFoundError:
         raise DataSetError(path, "no such file", f"add it, {header}") from None
+    except OSError as error:
+        raise DataSetError(path, f"cannot be read ({error.strerror})", "check the file and its permissions") from None
     except UnicodeDecodeError as error:
-        raise DataSetError(path, f"is not UTF-8 ({error.reason})", "save it as comma-separated UTF-8 text") from None
+        raise DataSetError(path, f"is not UTF-8 ({error.reason})", "save it as CSV UTF-8") from None
     except csv.Error as error:
         raise DataSetError(f"{path}:{reader.line_num}", str(error), "mend the quotes there, or save it again") from None
     if not rows:
@@ -58,6 +68,55 @@ def read_csv(
     lines, values = [line for line, _ in rows], [(row + len(names) * [""])[: len(names)] for _, row in rows]
     table = pd.DataFrame(values, index=lines, columns=names, dtype=str)
     return table.loc[:, ~table.columns.duplicated()]
+
+
+def text_of(content: bytes) -> str:
+    """Text in UTF-8, or in UTF-16 with a byte order mark, as spreadsheets save it. Raises UnicodeDecodeError."""
+    is_utf16 = content.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE))
+    return content.decode("utf-16" if is_utf16 else "utf-8").removeprefix("\ufeff")
+
+
+def delimiter_of(text: str, columns: Sequence[str], synonyms: Mapping[str, tuple[str, ...]] | None = None) -> str:
+    """What separates the columns of a table: the comma, semicolon or tab by which its header has most of `columns`, or
+    most columns at all.
+    """
+    header = next((line for line in text.splitlines() if line.strip() and not line.startswith("sep=")), "")
+
+    def n_columns(delimiter: str) -> tuple[int, int]:
+        names = next(csv.reader([header], delimiter=delimiter), [])
+        translated = _translated([name.strip() for name in names], synonyms or {})
+        return len(set(columns) & set(translated)), len(names)
+
+    return max(DELIMITERS, key=n_columns)
+
+
+def decimal_point(text: str) -> str:
+    """A number with a decimal comma as one with a point; any other text as it is.
+
+    >>> decimal_point("-3,5"), decimal_point("Owl, great")
+    ('-3.5', 'Owl, great')
+    """
+    return text.replace(",", ".") if DECIMAL_COMMA.fullmatch(text) else text
+
+
+def number_in(text: str) -> float:
+    """A text as a number, which may have a decimal comma; NaN if it is not one.
+
+    >>> number_in("0,25"), number_in("owl")
+    (0.25, nan)
+    """
+    try:
+        return float(decimal_point(text.strip()))
+    except ValueError:
+        return float("nan")
+
+
+def numbers_in(column: "pd.Series") -> "pd.Series":
+    """A column of texts or numbers as float64, NaN where it is not one; texts may have decimal commas."""
+    import pandas as pd
+
+    points = column.map(lambda cell: decimal_point(cell.strip()) if isinstance(cell, str) else cell)
+    return pd.to_numeric(points, errors="coerce").astype(float)
 
 
 def _translated(names: list[str], synonyms: Mapping[str, tuple[str, ...]]) -> list[str]:

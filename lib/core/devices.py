@@ -1,18 +1,30 @@
 """Device and threads of computations."""
 
+import os
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import NamedTuple
 
 import torch
 
 from lib.core.errors import SettingsError
 from lib.core.parallel import n_processors
 
+_GENERATORS = threading.RLock()
+
+
+class _Block(NamedTuple):
+    """A block of compute_threads: the thread in it, its number of threads and the number before."""
+
+    thread: int
+    n: int
+    before: int
+
+
 _LOCK = threading.Lock()
-_WANTED: list[int] = []
-_BEFORE: list[int] = []
-"""Numbers of threads: of the blocks of compute_threads that have been entered, and before the first of them."""
+_BLOCKS: list[_Block] = []
+"""Those that are open now."""
 
 
 def choose_device(name: str) -> torch.device:
@@ -38,24 +50,36 @@ def leave_room_for_reading() -> Iterator[None]:
 
 @contextmanager
 def compute_threads(n: int) -> Iterator[None]:
-    """Compute with n threads within the block, and as before behind it, also where blocks of threads overlap."""
+    """Compute with n threads in this thread; afterwards its number of threads is what it was. Others have their own."""
+    thread = threading.get_ident()
     with _LOCK:
-        if not _WANTED:
-            _BEFORE[:] = [torch.get_num_threads()]
-        _WANTED.append(n)
+        before = torch.get_num_threads()
+        if all(block.thread != thread for block in _BLOCKS):
+            # A thread that did not compute yet has the number of a block that another one is in.
+            before = next((block.before for block in _BLOCKS if block.n == before), before)
+        block = _Block(thread, n, before)
+        _BLOCKS.append(block)
         torch.set_num_threads(n)
     try:
         yield
     finally:
         with _LOCK:
-            _WANTED.remove(n)
-            torch.set_num_threads(_WANTED[-1] if _WANTED else _BEFORE[0])
+            _BLOCKS.remove(block)
+            torch.set_num_threads(before)
 
 
 @contextmanager
 def reproducible(threads: int, device: str = "cpu") -> Iterator[None]:
     """Compute on a device with that many threads of the processor, on which sums depend in their last digits, and leave
-    torch's generators as they were."""
+    torch's generators as they were. Threads of this process take turns, since they share the generators.
+
+    Raises SettingsError if torch cannot use the device, or the environment allows fewer threads: torch would wait for
+    them without end.
+    """
+    limit = os.environ.get("OMP_THREAD_LIMIT", "")
+    if limit.isdigit() and int(limit) < threads:
+        fault = f"the environment variable OMP_THREAD_LIMIT allows only {limit}"
+        raise SettingsError(f"train.threads = {threads}", fault, "unset it, or set train.threads to that")
     gpus = [torch.cuda.current_device()] if choose_device(device).type == "cuda" else []
-    with compute_threads(threads), torch.random.fork_rng(devices=gpus):
+    with _GENERATORS, compute_threads(threads), torch.random.fork_rng(devices=gpus):
         yield

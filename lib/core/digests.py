@@ -3,7 +3,6 @@
 import hashlib
 import json
 import os
-import re
 import sqlite3
 import threading
 from collections.abc import Callable
@@ -15,8 +14,7 @@ from lib.core.files import open_regular, project_root
 
 READ_AT_ONCE = 2**22
 """Bytes; after each chunk the thread waits for its turn, so small ones are slow beside a busy thread."""
-DIGEST = re.compile("[0-9a-f]{32}")
-CACHE = Path(".cache/digests.db")
+CACHE = Path(".cache/file_digests.db")
 """Digests of files that were read once, so that terabytes are not read again to see that they are the same; in the
 project's folder."""
 
@@ -104,19 +102,20 @@ class _DigestCache:
     def get(self, file: bytes, state: str) -> str | None:
         with self._lock:
             try:
-                query = "SELECT Digest FROM Digest WHERE Path = ? AND State = ?"
+                query = "SELECT Digest, Sum FROM Digest WHERE Path = ? AND State = ?"
                 row = self._connection.execute(query, (file, state)).fetchone() if self._connection else None
             except sqlite3.OperationalError:
                 row = self._connection = None
             except (sqlite3.DatabaseError, UnicodeDecodeError):
                 row, self._connection = None, self._replaced()
-        return row[0] if row and isinstance(row[0], str) and DIGEST.fullmatch(row[0]) else None
+        return row[0] if row and row[1] == _sum(file, state, row[0]) else None
 
     def put(self, file: bytes, state: str, digest: str) -> None:
         with self._lock:
             try:
                 if self._connection and self._takes_more:
-                    self._connection.execute("INSERT OR REPLACE INTO Digest VALUES (?, ?, ?)", (file, state, digest))
+                    row = (file, state, digest, _sum(file, state, digest))
+                    self._connection.execute("INSERT OR REPLACE INTO Digest VALUES (?, ?, ?, ?)", row)
             except (sqlite3.Error, UnicodeDecodeError):
                 self._takes_more = False
 
@@ -125,6 +124,11 @@ def _open(path: Path) -> sqlite3.Connection:
     connection = sqlite3.connect(path, timeout=1.0, isolation_level=None, check_same_thread=False)
     connection.execute("PRAGMA journal_mode = MEMORY")
     connection.execute("PRAGMA synchronous = OFF")
-    columns = "Path BLOB PRIMARY KEY, State TEXT NOT NULL, Digest TEXT NOT NULL"
+    columns = "Path BLOB PRIMARY KEY, State TEXT NOT NULL, Digest TEXT NOT NULL, Sum TEXT NOT NULL"
     connection.execute(f"CREATE TABLE IF NOT EXISTS Digest ({columns}) WITHOUT ROWID")
     return connection
+
+
+def _sum(file: bytes, state: str, digest: object) -> str:
+    """What a row must add up to: a digest that the disk has changed is not noticed otherwise."""
+    return hashlib.blake2b(repr((file, state, digest)).encode(), digest_size=8).hexdigest()

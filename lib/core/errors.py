@@ -1,11 +1,14 @@
 """What can go wrong with a user's input, in fields: what it is about, what is wrong, what to do."""
 
+import errno
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from typing import NamedTuple
 
-from lib.core.files import printable
+from lib.core.files import printable, without_password
 
+LASTING = frozenset({errno.ENOENT, errno.EACCES, errno.EPERM, errno.EINVAL, errno.EISDIR, errno.ENOTDIR, errno.ELOOP})
+"""Errors of the operating system that are there the next time, too."""
 LONGEST_LINE = 1500
 """Characters of an error: what is wrong may be a value of any length."""
 
@@ -59,7 +62,19 @@ class SettingsError(EarshotError):
 
 
 class AudioError(EarshotError):
-    """A recording cannot be read."""
+    """A recording cannot be read.
+
+    again: whether it may be read another time, as after a fault of the disk or the network.
+    """
+
+    def __init__(
+        self, subject: object, fault: str, remedy: str = "", causes: Iterable[object] = (), again: bool = False
+    ) -> None:
+        super().__init__(subject, fault, remedy, causes)
+        self.again = again
+
+    def problem(self, lost: bool = True) -> Problem:
+        return super().problem(lost)._replace(again=self.again)
 
 
 class DataSetError(EarshotError):
@@ -68,7 +83,20 @@ class DataSetError(EarshotError):
 
 def unreadable(path: object, error: OSError) -> AudioError:
     """The AudioError for a recording that the operating system does not let us read."""
-    return AudioError(path, f"cannot be read ({error.strerror or error})", "check the file and its permissions")
+    if error.errno in LASTING:
+        return AudioError(path, f"cannot be read ({error.strerror})", "check the file and its permissions")
+    return failed_for_a_moment(path, f"cannot be read ({error.strerror or error})")
+
+
+def failed_for_a_moment(path: object, fault: str = "reading it failed for a moment") -> AudioError:
+    """The AudioError for a recording that a disk or a network does not give us now."""
+    return AudioError(path, fault, "check the disk, and run the same command again", again=True)
+
+
+def store_error(error: Exception) -> EarshotError:
+    """What MLflow says about its store, as an error of the user: its first line, without passwords."""
+    reason = without_password(str(error).strip().partition("\n")[0])[:300].rstrip(". ")
+    return EarshotError("MLflow store", reason, "check that tracking.uri can be reached")
 
 
 @contextmanager

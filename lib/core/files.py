@@ -6,10 +6,12 @@ import hashlib
 import json
 import os
 import re
+import shutil
 import stat
-from collections.abc import Callable, Iterator
+import uuid
+from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager, suppress
-from io import FileIO
+from io import BufferedReader, FileIO, TextIOWrapper
 from pathlib import Path
 from typing import Any, TextIO
 
@@ -17,20 +19,25 @@ CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")
 """Characters that end a line or have no shape."""
 
 
+NO_BYTE = re.compile("[\ud800-\udc7f\udd00-\udfff]")
+"""Surrogates that do not stand for a byte of a file name, as Python decodes names that are not UTF-8."""
 LONGEST_NAME = 255
 """Bytes of a file name, on the usual file systems."""
+LONGEST_HEADER = 2**20
+"""Bytes; a binary file may have no line break."""
 
 
 @contextmanager
 def atomic(path: str | Path) -> Iterator[Path]:
-    """Yield a path beside `path` to write to, which takes its place when the block ends without an error.
+    """Yield a file beside `path` to write to, which takes its place when the block ends without an error.
 
-    Others that write the same file at the same time wait. An OSError names the file.
+    Others that write the same file at the same time wait for its lock, so it must not be removed and made again. It is
+    not empty if an earlier writer was killed. An OSError names the file.
     """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     part = path.with_name(fitting_name(f".{path.name}", ".part"))
-    with _sole_writer(part):
+    with _locked(part):
         try:
             yield part
             os.replace(part, path)
@@ -42,7 +49,25 @@ def atomic(path: str | Path) -> Iterator[Path]:
 
 
 @contextmanager
-def _sole_writer(part: Path) -> Iterator[None]:
+def new_folder(path: str | Path) -> Iterator[Path]:
+    """Yield a folder beside `path` to fill, which takes its place when the block ends without an error.
+
+    Raises OSError if there is something at the place by then, other than an empty folder.
+    """
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    part = path.with_name(fitting_name(f".{path.name}", f".{uuid.uuid4().hex}.part"))
+    part.mkdir()
+    try:
+        yield part
+        part.rename(path)
+    except BaseException:
+        shutil.rmtree(part, ignore_errors=True)
+        raise
+
+
+@contextmanager
+def _locked(part: Path) -> Iterator[None]:
     """Make a file, and lock it against other threads and processes that do the same."""
     while True:
         descriptor = os.open(part, os.O_RDWR | os.O_CREAT, 0o666)
@@ -95,6 +120,30 @@ def open_regular(path: str | Path) -> FileIO:
     return open(descriptor, "rb", buffering=0)
 
 
+def read_text(path: str | Path, errors: str = "strict") -> str:
+    """The text of a UTF-8 file, without a byte order mark, and with \\n between its lines.
+
+    Raises OSError, also for a pipe or a device, and UnicodeDecodeError unless errors (see bytes.decode) says otherwise.
+    """
+    with TextIOWrapper(BufferedReader(open_regular(path)), encoding="utf-8-sig", errors=errors) as file:
+        return file.read()
+
+
+def header_line(path: str | Path) -> str:
+    """The first line of a text file, at most LONGEST_HEADER bytes of it, stripped, without a byte order mark.
+
+    Raises OSError, also for a pipe or a device.
+    """
+    with BufferedReader(open_regular(path)) as file:
+        return file.readline(LONGEST_HEADER).decode("utf-8-sig", "replace").strip()
+
+
+def read_bytes(path: str | Path) -> bytes:
+    """The content of a file. Raises OSError, also for a pipe or a device."""
+    with open_regular(path) as file:
+        return file.readall()
+
+
 def write_text(path: str | Path, text: str) -> None:
     with atomic(path) as part:
         part.write_text(text, encoding="utf-8")
@@ -127,6 +176,17 @@ def walk_files(
         yield from (Path(folder, name) for name in sorted(files) if not name.startswith("."))
 
 
+def remove_other_files(folder: str | Path, kept: Collection[Path]) -> None:
+    """Remove the files of a folder that are not among these, unless a person may have put them there.
+
+    In the pipeline, an output folder belongs to its stage, so what an earlier version wrote goes; by hand, all stays.
+    """
+    if "DVC_STAGE" in os.environ:
+        for path in Path(folder).rglob("*"):
+            if path.is_file() and path not in kept and not path.name.startswith("."):
+                path.unlink()
+
+
 def project_root() -> Path:
     """The main project's folder, also inside a queued or temporary experiment, which runs in a copy of the project."""
     if root := os.environ.get("DVC_ROOT"):
@@ -144,11 +204,20 @@ def without_password(url: str) -> str:
     return re.sub(r"(://[^/:@\s]*:)[^@\s]*@", r"\1***@", url)
 
 
+def valid_text(text: str) -> str:
+    r"""Text without lone surrogates, which JSON may hold and UTF-8 cannot: they become \uNNNN.
+
+    >>> print(valid_text("Wren \ud800"))
+    Wren \ud800
+    """
+    return text.encode("utf-8", "backslashreplace").decode()
+
+
 def printable(name: str) -> str:
     r"""A file name as valid Unicode on one line: bytes that are not UTF-8, and control characters, become \xNN.
 
     >>> printable("a\rb.wav")
     'a\\x0db.wav'
     """
-    text = os.fsencode(name).decode("utf-8", "backslashreplace")
+    text = os.fsencode(NO_BYTE.sub(lambda match: valid_text(match[0]), name)).decode("utf-8", "backslashreplace")
     return CONTROL.sub(lambda match: f"\\x{ord(match[0]):02x}", text)

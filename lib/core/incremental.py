@@ -3,9 +3,11 @@
 Each item has a key, a digest of the file's content, of what else is known of it, of the settings and of the code. A
 store keeps results with their keys: what stands there under the same key costs nothing but a look at the file. Files
 are read by several workers, ahead of the store, which takes what they yield in the order of the items, so results do
-not depend on the number of workers. The store commits every few seconds: a run that is killed resumes there.
+not depend on the number of workers. The store commits every few seconds: a run that is killed resumes there. What the
+disk or the network did not give is tried once more at the end.
 """
 
+import os
 import time
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
@@ -13,9 +15,10 @@ from pathlib import Path
 from typing import Any, Generic, NamedTuple, Protocol, TypeVar
 
 from lib.core.digests import digest_known_file, digest_of, remembered_digest, state_of
-from lib.core.errors import AudioError, Problem, reading
+from lib.core.errors import AudioError, EarshotError, Problem, failed_for_a_moment, reading
 from lib.core.parallel import map_streams
 from lib.core.progress import progress_of_sound
+from lib.core.wording import counted
 
 COMMIT_SECONDS = 2.0
 AGAIN = " again"
@@ -132,18 +135,12 @@ def run(items: list[Item], job: Job[Piece], store: Store[Piece], backend: Backen
             if keys.get(item.name) != job.key_of(source):
                 yield from job.read(source)
                 if state_of(item.path) != before:  # such as one that is still being copied
-                    raise AudioError(item.path, "changed while it was read", "run the same command again")
+                    raise failed_for_a_moment(item.path, "changed while it was read")
 
-    with progress_of_sound(job.what, len(items)) as advance:
-        to_be_read = []
-        for item in items:  # most are known, as a rule, and worth no thread of their own
-            if _is_known(item, job, keys):
-                problems[item.name] = store.keep(item)
-                advance(1, 0.0)
-            else:
-                to_be_read.append(item)
-        streams = backend(read, to_be_read, job.workers)
-        if any(item.name not in keys for item in to_be_read):
+    def process(items: list[Item], advance: Callable[[float, float], None]) -> None:
+        nonlocal committed
+        streams = backend(read, items, job.workers)
+        if any(item.name not in keys for item in items):
             store.prepare()
         for item, stream in streams:
             done, noted = _Advance(advance), list[Problem]()
@@ -157,6 +154,7 @@ def run(items: list[Item], job: Job[Piece], store: Store[Piece], backend: Backen
                     outcome.new.append(item.name)
             except AudioError as error:
                 store.fail(item, error)
+                keys.pop(item.name, None)  # what is read again at the end is to be written again, too
                 outcome.failed[item.name] = error
                 noted = [error.problem()]
             problems[item.name] = noted
@@ -164,9 +162,35 @@ def run(items: list[Item], job: Job[Piece], store: Store[Piece], backend: Backen
             if time.monotonic() - committed > COMMIT_SECONDS:
                 store.commit()
                 committed = time.monotonic()
+
+    with progress_of_sound(job.what, len(items)) as advance:
+        to_be_read = []
+        for item in items:  # most are known, as a rule, and worth no thread of their own
+            if _is_known(item, job, keys):
+                problems[item.name] = store.keep(item)
+                advance(1, 0.0)
+            else:
+                to_be_read.append(item)
+        process(to_be_read, advance)
+        once_more = [name for name, error in outcome.failed.items() if error.again]
+        for name in once_more:
+            del outcome.failed[name]
+        process([item for item in to_be_read if item.name in once_more], lambda share, seconds: None)
     store.commit()
     outcome.problems.extend(problem for item in items for problem in problems[item.name])
     return outcome
+
+
+def check_that_all_was_read(problems: Iterable[Problem]) -> None:
+    """Where DVC started this process, raise EarshotError if files are missing that may be read the next time.
+
+    DVC would take the results for complete, and not run the stage again as long as the files stay the same.
+    Callers must show the problems first.
+    """
+    n_missing = sum(problem.again and problem.lost for problem in problems)
+    if n_missing and "DVC_STAGE" in os.environ:
+        fault = f"{counted(n_missing, 'recording')} could not be read now, see the lines above"
+        raise EarshotError("", fault, "run the same command again; what was read is kept")
 
 
 def _is_known(item: Item, job: Job, keys: dict[str, str]) -> bool:

@@ -1,7 +1,8 @@
 """Outputs of a stage, kept by what they are computed from: what was computed once is not computed again.
 
-DVC starts a stage whenever a file that it depends on has changed, be it a comment; and it removes its outputs first. A
-stage that finds its key here takes the outputs back instead. Experiments of a project share what is kept.
+DVC starts a stage whenever a file that it depends on has changed, be it a comment. A stage that finds its key here
+takes the outputs back instead. Experiments of a project share what is kept. It is only a cache: what is damaged in it,
+or cannot be reached, is computed again.
 """
 
 import json
@@ -9,19 +10,21 @@ import os
 import shutil
 import uuid
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import NamedTuple
 
 from filelock import FileLock
 
+from lib.core.digests import digest_file
 from lib.core.errors import Problem
 from lib.core.files import atomic, project_root, write_json
 
 FOLDER = Path(".cache/outputs")
 KEPT_KEYS = 10
 """Keys of a stage whose outputs are kept: those that were used last."""
-PROBLEMS = "problems.json"
+CONTENTS = "contents.json"
+"""Lists the kept files with their digests, `files`, and `problems`."""
 
 
 class Restored(NamedTuple):
@@ -49,13 +52,15 @@ def keep_outputs(
         with _locked(stage) as folder:
             part = folder / f".{uuid.uuid4().hex}"
             try:
+                digests = {}
                 for name, root in roots.items():
                     for file in files:
                         if file.is_relative_to(root):
-                            target = part / name / file.relative_to(root)
-                            target.parent.mkdir(parents=True, exist_ok=True)
-                            shutil.copyfile(file, target)
-                write_json(part / PROBLEMS, problems)
+                            place = Path(name, file.relative_to(root))
+                            (part / place).parent.mkdir(parents=True, exist_ok=True)
+                            shutil.copyfile(file, part / place)
+                            digests[place.as_posix()] = digest_file(part / place)
+                write_json(part / CONTENTS, {"files": digests, "problems": problems})
                 _remove(folder / key)
                 part.rename(folder / key)
             finally:
@@ -70,23 +75,30 @@ def keep_outputs(
 
 
 def restore_outputs(stage: str, key: str, roots: Mapping[str, Path]) -> Restored | None:
-    """Put kept files back to where they were written, or to other roots; None if none are kept here."""
-    with suppress(PermissionError), _locked(stage) as folder:
-        kept = folder / key
-        if not kept.is_dir():
+    """Put kept files back to where they were written, or to other roots; None if none are kept here, or not whole."""
+    with ExitStack() as stack:
+        try:
+            kept = stack.enter_context(_locked(stage)) / key
+            files, problems = _contents(kept)
+            os.utime(kept)
+        except (OSError, ValueError, KeyError, TypeError, AttributeError):
             return None
-        os.utime(kept)
         written = []
-        for name, root in roots.items():
-            kept_root = kept / name
-            files = [kept_root] if kept_root.is_file() else filter(Path.is_file, kept_root.rglob("*"))
-            for file in sorted(files):
-                target = root / file.relative_to(kept_root)
-                with atomic(target) as part:
-                    shutil.copyfile(file, part)
-                written.append(target)
-        return Restored(written, [Problem(*each) for each in json.loads((kept / PROBLEMS).read_text(encoding="utf-8"))])
-    return None
+        for file in files:
+            name, *rest = file.relative_to(kept).parts
+            written.append(roots[name].joinpath(*rest))
+            with atomic(written[-1]) as part:
+                shutil.copyfile(file, part)
+        return Restored(written, problems)
+
+
+def _contents(kept: Path) -> tuple[list[Path], list[Problem]]:
+    """The files that are kept under a key, and the problems. Raises OSError and others if they are not whole."""
+    content = json.loads((kept / CONTENTS).read_text(encoding="utf-8"))
+    files = {kept / place: digest for place, digest in content["files"].items()}
+    if any(digest_file(file) != digest for file, digest in files.items()):
+        raise ValueError("damaged")
+    return list(files), [Problem(*each) for each in content["problems"]]
 
 
 @contextmanager

@@ -31,7 +31,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.exc import IntegrityError, OperationalError, SQLAlchemyError
 
-from lib.core.databases import WRITING
+from lib.core.databases import WRITING, numbering
 from lib.core.errors import EarshotError
 
 Filters = dict[str, Any] | None
@@ -155,6 +155,9 @@ class Database:
 
     Several threads may use it: each change is made by itself, and a transaction makes the others wait.
 
+    IDs hold as long as the database is open: if another process renumbers the rows meanwhile, nothing is read or
+    written any more.
+
     db_path: SQLite file, which `engine` opens. Methods raise EarshotError.
     """
 
@@ -164,6 +167,8 @@ class Database:
         self._connection = engine.connect()
         self._together = False
         self._lock = threading.RLock()  # held throughout a transaction, which belongs to one thread
+        with self._errors():
+            self._numbering = numbering(self._connection)
 
     def __enter__(self) -> Self:
         return self
@@ -200,12 +205,15 @@ class Database:
     def change(self, work: Callable[[Connection], None]) -> None:
         """Do some work with the connection, as one change."""
         with self.transaction(), self._errors():
+            self._begin()
             work(self._connection)
 
     def optimize(self) -> None:
         """Gather the statistics by which SQLite plans queries; worth it after many changes."""
-        for statement in ("ANALYZE", "PRAGMA optimize"):
-            self._write(text(statement))
+        with self.transaction():
+            for statement in ("ANALYZE", "PRAGMA optimize"):
+                self._write(text(statement))
+            self._numbering = numbering(self._connection)
 
     def _rows(self, table: Table, filters: Filters, *columns: Any, order: str = "ID") -> Rows:
         query = select(*(columns or (table,))).where(*self._conditions(table, filters))
@@ -242,10 +250,21 @@ class Database:
     def _write(self, statement: Any, rows: list[dict] | None = None) -> Any:
         """Run a statement that changes something. rows: values to run it with, once for each."""
         with self._lock, self._errors():
+            self._begin()
             result = self._connection.execute(statement, rows)
             if not self._together:
                 self._commit()
             return result
+
+    def _begin(self) -> None:
+        """Begin a transaction, unless one is open. Raises EarshotError if the rows were renumbered meanwhile."""
+        if self._connection.connection.dbapi_connection.in_transaction:  # type: ignore[union-attr]
+            return
+        self._connection.execute(text("BEGIN"))
+        if numbering(self._connection) != self._numbering:
+            self._rollback()
+            remedy = "open it again, and look IDs up anew"
+            raise EarshotError(self.db_path, "another process has renumbered its rows since it was opened", remedy)
 
     def _commit(self) -> None:
         with self._errors():
@@ -254,7 +273,11 @@ class Database:
     def _run(self, query: Any) -> list:
         """The rows that a query gives."""
         with self._lock, self._errors():
-            return list(self._connection.execute(query))
+            self._begin()
+            rows = list(self._connection.execute(query))
+            if not self._together:
+                self._commit()
+            return rows
 
     @contextmanager
     def _errors(self) -> Iterator[None]:

@@ -12,6 +12,7 @@ from lib.config.schema import DataSetSettings
 from lib.core.console import table_text
 from lib.core.errors import AudioError, Problem
 from lib.core.files import printable
+from lib.core.wording import counted
 from lib.formats.data_sets import DataSet, read_data_set
 from lib.training_data.training_data_provider import TrainingDataProvider
 from lib.training_data.training_database import TrainingDatabase
@@ -32,8 +33,8 @@ def database_overview(path: str) -> tuple[str, Tables]:
         n_segments, n_labelled = db.get_segment_count(), len(provider.segment_class_dict())
     hours = sum(recording.seconds for recording in recordings) / 3600
     lines = [
-        f"{path}: {len(recordings)} recordings, {hours:.2f} h",
-        f"{n_segments} segments, {n_segments - n_labelled} of them background, without any class\n",
+        f"{path}: {counted(len(recordings), 'recording')}, {hours:.2f} h",
+        f"{counted(n_segments, 'segment')}, {n_segments - n_labelled} of them background, without any class\n",
         f"{_shown(summary)}\n",
         _shown(groups),
     ]
@@ -51,9 +52,10 @@ def annotations_overview(path: str, format: str = "auto") -> tuple[str, Tables, 
     duration, annotated = summary.recordings[["duration", "annotated"]].sum()
     without = int((summary.recordings["events"] == 0).sum())
     n_events = summary.classes["events"].sum()
+    recordings = counted(len(summary.recordings), "recording")
     lines = [
-        f"{folder}: {len(summary.recordings)} recordings, {duration / 60:.1f} min, {without} without any event",
-        f"{n_events} events, {annotated / 60:.1f} min in which at least one class sounds\n",
+        f"{folder}: {recordings}, {duration / 60:.1f} min, {without} without any event",
+        f"{counted(n_events, 'event')}, {annotated / 60:.1f} min in which at least one class sounds\n",
         _shown(summary.classes),
     ]
     if len(summary.together):

@@ -1,4 +1,4 @@
-"""Embeddings of a training database's spectrograms, in its column `Embedding`.
+"""Embeddings of a training database's windows, in the column `Embedding` of their spectrograms.
 
 A vector is stored as compressed float32, so that `np.frombuffer(zlib.decompress(value), np.float32)` gives it back.
 """
@@ -8,23 +8,29 @@ import os
 import time
 import zlib
 from collections.abc import Iterator
+from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
-from sqlalchemy import ColumnElement, Connection, func, select, update
+from sqlalchemy import ColumnElement, Connection, func, select, text, update
 
 from lib.config.schema import AudioSettings, Settings
-from lib.core.databases import sole_writer, usable
+from lib.core.databases import usable
 from lib.core.errors import EarshotError
 from lib.core.files import printable
 from lib.core.incremental import COMMIT_SECONDS
+from lib.core.locks import sole_writer
 from lib.core.progress import progress
+from lib.core.wording import counted
 from lib.curation.embedding_store import WINDOWS_A_PIECE, EmbeddedRecording, EmbeddingPiece, Embeddings
 from lib.curation.recording_embeddings import made_by
+from lib.models.model_files import check_digests
 from lib.sound.classes import LABEL_FIELDS, ClassList
 from lib.training_data import training_tables as schema
+from lib.training_data.sound_codec import decode_sound
 from lib.training_data.spectrogram_codec import decode
+from lib.training_data.stored_windows import StoredWindows
 
 if TYPE_CHECKING:
     from lib.inference.predictor import Predictor
@@ -43,8 +49,8 @@ def embed_database(
 
     class_name: a name or code; only spectrograms of that class. Known embeddings cost nothing, so an interrupted run
     resumes; those of another model in the group are removed first. Raises EarshotError if there are no such
-    spectrograms, if they were made with other audio settings than the model was trained with, or if another process
-    writes to the database.
+    spectrograms, if they were made with other audio settings than the model was trained with, if the model takes sound
+    that the database does not hold, or if another process writes to the database.
     """
     database = Path(database)
     engine = schema.open_training_tables(database)
@@ -55,12 +61,16 @@ def embed_database(
             raise EarshotError(database, "holds no such spectrograms", "run the extract stage, or name another class")
         from lib.inference.predictor import Predictor
 
+        made = made_by(model, settings)
         predictor = Predictor(model, settings.infer.device, settings)
+        check_digests(model, made["models"])
         audio = _audio_settings(connection, spec_group)
         if audio is not None and audio != predictor.description.audio:
             fault = f"its spectrograms (group {spec_group}) have other audio settings than the model {model}"
             raise EarshotError(database, fault, "give the model that was trained with it")
-        if _claim(connection, spec_group, json.dumps(made_by(model, settings), sort_keys=True)):
+        if predictor.description.takes == "waveforms":
+            StoredWindows(database, spec_group).check_sound()
+        if _claim(connection, spec_group, json.dumps(made, sort_keys=True)):
             n_embedded = 0
         windows = _embed(connection, chosen & _value.Embedding.is_(None), predictor, settings.infer.batch_size)
         for _ in progress(windows, "embed", n, unit="windows", done=n_embedded):
@@ -80,13 +90,17 @@ def _claim(connection: Connection, spec_group: str, made: str) -> bool:
 
 
 def _embed(connection: Connection, chosen: ColumnElement, predictor: "Predictor", batch: int) -> Iterator[int]:
-    """Embed the chosen spectrograms, a batch at a time; yields the ID of each when it is done."""
+    """Embed the windows of the chosen spectrograms, a batch at a time; yields the ID of each when it is done."""
     last, committed = -1, time.monotonic()
-    height = predictor.description.audio.spec_height
-    query = select(_value.ID, _value.Value).where(chosen).order_by(_value.ID).limit(batch)
+    audio, of_sound = predictor.description.audio, predictor.description.takes == "waveforms"
+    query = select(_value.ID, (_segment.Audio if of_sound else _value.Value).label("Value"))
+    query = query.join_from(schema.spec_value, schema.segment).where(chosen).order_by(_value.ID).limit(batch)
     while rows := connection.execute(query.where(last < _value.ID)).all():
-        spectrograms = np.stack([_spectrogram(row.Value, height) for row in rows])
-        for row, vector in zip(rows, predictor.get_embeddings(spectrograms), strict=True):
+        if of_sound:
+            windows = np.stack([decode_sound(row.Value, audio.window_samples + 2 * audio.margin) for row in rows])
+        else:
+            windows = np.stack([_spectrogram(row.Value, audio.spec_height) for row in rows])
+        for row, vector in zip(rows, predictor.get_embeddings(windows), strict=True):
             packed = zlib.compress(np.ascontiguousarray(vector, "<f4").tobytes())
             connection.execute(update(schema.spec_value).where(row.ID == _value.ID).values(Embedding=packed))
             yield row.ID
@@ -107,19 +121,21 @@ class DatabaseEmbeddings(Embeddings):
 
     def __init__(self, database: str | Path, spec_group: str = schema.DEFAULT, class_name: str | None = None) -> None:
         path = Path(database)
-        connection = schema.open_training_tables(path).connect()
-        with usable(path, schema.FILE):
+        with ExitStack() as on_fault, usable(path, schema.FILE):
+            connection = on_fault.enter_context(schema.open_training_tables(path).connect())
+            connection.execute(text("BEGIN"))  # until it is closed, nobody renumbers the rows
             self._chosen = _chosen(connection, path, spec_group, class_name)
             self._n, n_embedded = _counts(connection, self._chosen)
             audio = _audio_settings(connection, spec_group)
             made = connection.execute(select(schema.spec_group.c.EmbeddedBy).filter_by(Name=spec_group)).scalar_one()
-        if not self._n:
-            raise EarshotError(path, "holds no such spectrograms", "name another class or group")
-        if n_embedded < self._n:
-            fault = f"{self._n - n_embedded} of {self._n} spectrograms have no embedding"
-            raise EarshotError(path, fault, f"run the embed stage with --database {path}")
-        if audio is None:
-            raise EarshotError(path, f"the audio settings of group {spec_group} are not known", "extract it again")
+            if not self._n:
+                raise EarshotError(path, "holds no such spectrograms", "name another class or group")
+            if n_embedded < self._n:
+                fault = f"{self._n - n_embedded} of {counted(self._n, 'spectrogram')} without embedding"
+                raise EarshotError(path, fault, f"run the embed stage with --database {path}")
+            if audio is None:
+                raise EarshotError(path, f"the audio settings of group {spec_group} are not known", "extract it again")
+            on_fault.pop_all()
         super().__init__(path, connection, audio, json.loads(made)["models"])
 
     def count(self) -> int:

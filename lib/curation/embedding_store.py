@@ -233,7 +233,7 @@ class EmbeddingStore(Embeddings):
 
     def spectrogram(self, recording: EmbeddedRecording, start: float) -> np.ndarray:
         windows = recording_windows(recording.path, self.audio, self.seconds, 1, start)
-        return next(windows).spectrograms[0]
+        return next(windows).inputs[0]
 
     def recording_at(self, path: str | Path) -> EmbeddedRecording | None:
         real, name = printable(os.path.realpath(path)), printable(Path(path).name)

@@ -9,17 +9,17 @@ import numpy as np
 
 from lib.config.schema import Settings
 from lib.core.code_digest import digest_code
-from lib.core.databases import sole_writer
-from lib.core.digests import digest_file, digest_of
+from lib.core.digests import digest_of
 from lib.core.errors import AudioError, EarshotError, Problem
 from lib.core.files import atomic, printable
 from lib.core.incremental import Item, Job, Outcome, Source, run
+from lib.core.locks import sole_writer
 from lib.core.parallel import n_workers
 from lib.curation.embedding_store import Embeddings, EmbeddingStore, write_vectors
 from lib.inference.lazy_predictor import lazy_predictor
 from lib.inference.streams import Batch, WindowReader, hop_of, stream_windows
 from lib.models.description import read_description
-from lib.models.model_files import model_files
+from lib.models.model_files import model_digests, model_files
 from lib.sound.recordings import Recordings
 
 if TYPE_CHECKING:
@@ -36,15 +36,17 @@ def embed_recordings(recordings: Recordings, model: str | Path, settings: Settin
     the model cannot be used, if another process writes to the store, or if it holds embeddings of other recordings by
     another model or with other settings.
     """
-    infer, audio = settings.infer, read_description(model_files(model)[0]).audio
+    infer, description = settings.infer, read_description(model_files(model)[0])
+    audio = description.audio
     hop = hop_of(audio, infer.overlap)
-    manifest = {"hop": hop, "audio": audio.model_dump(), "code_of_windows": digest_code(*EMBEDDING_CODE)}
+    code = digest_code(*EMBEDDING_CODE)
+    manifest: dict[str, Any] = {"hop": hop, "audio": audio.model_dump(), "code_of_windows": code}
     manifest |= made_by(model, settings)
-    reader = WindowReader(audio, hop, infer.batch_size)
+    reader = WindowReader(audio, hop, infer.batch_size, takes=description.takes)
     items = [Item(name, path) for name, path in recordings.items()]
     job = Job("embed", reader.read, digest_of(manifest), "", n_workers(infer.workers))
     with sole_writer(output), EmbeddingStore(output, recordings, manifest) as store:
-        with lazy_predictor(model, settings) as predictor:
+        with lazy_predictor(model, settings, manifest["models"]) as predictor:
             outcome = run(items, job, _VectorStore(store, predictor))
         store.finish()
     return outcome
@@ -81,24 +83,20 @@ class _VectorStore:
 def embed_batches(batches: Iterable[Batch], predictor: "Predictor") -> Iterator[tuple[np.ndarray, float]]:
     """Embeddings, float32 (n, dim), of successive windows, and the seconds of sound read so far."""
     for batch in batches:
-        yield predictor.get_embeddings(batch.windows.spectrograms), batch.windows.seconds
+        yield predictor.get_embeddings(batch.windows.inputs), batch.windows.seconds
 
 
 def made_by(model: str | Path, settings: Settings) -> dict[str, Any]:
     """What makes embeddings of spectrograms: those that differ in it must not be mixed."""
     code = digest_code(embed_batches)
-    return {"models": _model_digests(model), "precision": settings.infer.precision, "code": code}
+    return {"models": sorted(model_digests(model).values()), "precision": settings.infer.precision, "code": code}
 
 
 def check_model(embeddings: Embeddings, model: str | Path) -> None:
     """Raise EarshotError if embeddings are not of that model."""
-    if embeddings.models != _model_digests(model):
+    if embeddings.models != sorted(model_digests(model).values()):
         fault = f"its embeddings were made by another model than {model}"
         raise EarshotError(embeddings.path, fault, "give that one by --model, or run the embed stage with this one")
-
-
-def _model_digests(model: str | Path) -> list[str]:
-    return sorted(digest_file(file) for file in model_files(model))
 
 
 def write_parquet(path: str | Path, output: str | Path) -> int:

@@ -8,7 +8,7 @@ from typing import NamedTuple
 import numpy as np
 
 from lib.audio import reader
-from lib.audio.spectrograms import recording_windows
+from lib.audio.spectrograms import Takes, recording_windows
 from lib.config.schema import AudioSettings, Settings
 from lib.core.errors import EarshotError
 from lib.core.progress import progress
@@ -42,7 +42,7 @@ def search_sound(
 ) -> SearchResult:
     """The n windows most like a sound; distinct: one of each recording.
 
-    sound: a file, or the name of a recording among the embeddings. start, end: see query_spectrograms. Raises
+    sound: a file, or the name of a recording among the embeddings. start, end: see query_windows. Raises
     EarshotError if there is no such sound, or if the embeddings were made by another model.
     """
     check_model(embeddings, model)
@@ -62,23 +62,28 @@ def _make_query(
         path = recording.path
     else:
         raise EarshotError(sound, "is neither a file nor the name of a recording there", "give one of these")
-    starts, spectrograms = query_spectrograms(path, predictor.description.audio, start, end)
+    starts, windows = query_windows(path, predictor.description.audio, start, end, predictor.description.takes)
     place = Stretch(recording.id, starts[0], starts[-1] + embeddings.seconds) if recording else None
-    return Query(predictor.get_embeddings(spectrograms), place)
+    return Query(predictor.get_embeddings(windows), place)
 
 
-def query_spectrograms(
-    path: str | Path, audio: AudioSettings, start: float | None = None, end: float | None = None
+def query_windows(
+    path: str | Path,
+    audio: AudioSettings,
+    start: float | None = None,
+    end: float | None = None,
+    takes: Takes = "spectrograms",
 ) -> tuple[np.ndarray, np.ndarray]:
-    """The windows of a sound to search for: starts (s) and spectrograms float32 (n, height, width).
+    """The windows of a sound to search for: starts (s), and what a model takes of them, float32 (n, ...).
 
     Silent ones are left out, since they would find all that is silent. A stretch shorter than a window is shown in its
     middle; a longer one is cut into windows that overlap by half.
 
     Args:
         path: a recording.
-        audio: settings of the spectrograms.
+        audio: settings of the model.
         start, end: of the stretch (s). Without an end, it is the window from the start on; without both, the loudest.
+        takes: what the model takes.
 
     Raises EarshotError if there is no sound, or too much.
     """
@@ -95,11 +100,11 @@ def query_spectrograms(
         longest = (MOST_QUERY_WINDOWS + 1) / 2 * length
         fault, remedy = "lies too far behind --start", f"choose a stretch of {longest:g} s at most"
         raise EarshotError(f"--end {end:g}", fault, remedy)
-    windows = next(recording_windows(path, audio, length / 2, n, first))
-    is_sound = windows.spectrograms.max(axis=(1, 2)) > 0
+    windows = next(recording_windows(path, audio, length / 2, n, first, takes=takes))
+    is_sound = windows.inputs.reshape(len(windows.starts), -1).any(axis=1)
     if not is_sound.any():
         raise EarshotError(path, "is silent there", "give another --start and --end")
-    return first + windows.starts[is_sound], windows.spectrograms[is_sound]
+    return first + windows.starts[is_sound], windows.inputs[is_sound]
 
 
 def _loudest_start(path: str | Path, audio: AudioSettings) -> float:

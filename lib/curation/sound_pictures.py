@@ -135,7 +135,7 @@ def draw_class(
         group: of spectrograms.
         style: its audio settings are replaced by those that the windows were made with.
         output: folder for the pictures.
-        limit: of pictures.
+        limit: of pictures, which are then spread evenly over the windows.
 
     Raises EarshotError if there are none.
     """
@@ -212,5 +212,5 @@ def draw_errors(
         file = output / error.kind.replace(" ", "-") / f"{stem}.png"
         spans = annotation_spans(data_set.annotations, error.recording)
         plot = _plot(style, round(seconds * SECOND), audio.spec_width)
-        plot.save(file, windows.spectrograms[0], begin, seconds, title, spans, (error.start_time, error.end_time))
+        plot.save(file, windows.inputs[0], begin, seconds, title, spans, (error.start_time, error.end_time))
         yield file

@@ -11,28 +11,24 @@ annotated event and a label of the same recording and class match
 Precision is the share of labels that match, recall that of annotated events. Micro averages pool all classes; macro
 averages are means over the classes with annotated events, in a bootstrap draw over those with any in the draw.
 
-Found events are the labels in the results store, not new ones made from scores: they are what a user gets, with the
-thresholds of classes, places, merging and, for models that score frames, the times that infer found. There is no
-average precision: labels end at a lowest score, and what is merged changes with it, so that no ranking of one set of
-events exists.
-
-An annotation without an end (of a whole file) tells a class, but no event: labels of its class in its recording count
-neither as right nor as wrong.
+Which events there are, lib.evaluation.event_tables tells. There is no average precision: labels end at a lowest score,
+and what is merged changes with it, so that no ranking of one set of events exists.
 """
 
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
 
 from lib.core.errors import Problem
+from lib.core.wording import counted
 from lib.evaluation import intervals
-from lib.evaluation.event_matching import OFFSET_FRACTION, Events, Pairs, events, match, onsets, overlaps
+from lib.evaluation.event_matching import OFFSET_FRACTION, Events, Pairs, match, onsets, overlaps
+from lib.evaluation.event_tables import annotated_events, as_events, read_events
 from lib.evaluation.metrics import Counts, group_sums, ratio
 from lib.results.results_store import ResultsStore
-from lib.sound.labels import Label
 
 if TYPE_CHECKING:
     from lib.formats.data_sets import DataSet
@@ -41,8 +37,6 @@ IOUS = np.arange(1, 10) / 10
 MAIN = 4
 """Index of IoU 0.5, which the figures are of."""
 EVENT_METRICS = ("precision", "recall", "f1")
-AT_ONCE = 500
-"""Recordings whose labels are read and matched together."""
 
 
 @dataclass(frozen=True)
@@ -61,21 +55,41 @@ class EventResults:
     classes: pd.DataFrame
 
 
-class _Tally(NamedTuple):
-    """Numbers of events of k pairs of a recording and a class. recording, column: int (k,). annotated, found: (k, 1).
-    tp: (k, criteria).
-    """
+class _Totals:
+    """Numbers of events by criterion, summed up over recordings: c classes, b draws of the recordings, k criteria."""
 
-    recording: np.ndarray
-    column: np.ndarray
-    annotated: np.ndarray
-    found: np.ndarray
-    tp: np.ndarray
+    def __init__(self, n_classes: int, weights: np.ndarray, n_criteria: int) -> None:
+        self._weights = weights
+        self.classes = _nothing(n_classes, n_criteria)
+        """Of each class."""
+        self.drawn = [_nothing(len(weights), n_criteria) for _ in range(n_classes)]
+        """Of each class, in each draw."""
 
-    def counts(self, group: np.ndarray, n_groups: int) -> Counts:
-        """Sums by group: the recording or the column."""
-        annotated, found, tp = (group_sums(each, group, n_groups) for each in (self.annotated, self.found, self.tp))
-        return Counts(tp, found - tp, annotated)
+    def add(self, recording: np.ndarray, column: np.ndarray, counts: Counts) -> None:
+        """Add counts (m, k) of m pairs of a recording and a class, int (m,) each."""
+        tables = (counts.tp, counts.fp, counts.positives)
+        self.classes += Counts(*(group_sums(table, column, len(self.drawn)) for table in tables))
+        order = np.argsort(column, kind="stable")
+        bounds = np.searchsorted(column[order], np.arange(len(self.drawn) + 1))
+        for index, (begin, end) in enumerate(pairwise(bounds)):
+            if rows := order[begin:end].tolist():
+                here = Counts(*(table[rows] for table in tables))
+                self.drawn[index] += here.drawn(self._weights[:, recording[rows]])
+
+    def micro(self) -> Counts:
+        """Of all classes together, (b, k)."""
+        return sum(self.drawn[1:], start=self.drawn[0])
+
+    def macro(self) -> dict[str, np.ndarray]:
+        """Means of each metric over the classes with annotated events, (b, k)."""
+        is_defined = np.array([each.positives > 0 for each in self.drawn])
+        values = {name: np.array([getattr(each, name) for each in self.drawn]) for name in EVENT_METRICS}
+        number = is_defined.sum(axis=0)
+        return {name: ratio(np.where(is_defined, each, 0).sum(axis=0), number) for name, each in values.items()}
+
+
+def _nothing(rows: int, n_criteria: int) -> Counts:
+    return Counts(np.zeros((rows, n_criteria)), np.zeros((rows, n_criteria)), np.zeros((rows, 1)))
 
 
 def measure_events(
@@ -95,52 +109,34 @@ def measure_events(
         collar: s.
         resamples, seed: of the recordings, for 95 % intervals.
     """
-    results, classes = store.recordings(), store.manifest.class_list
-    seconds = np.array([results[name].seconds for name in recordings], np.float64)
-    annotated = data_set.annotations.assign(
-        recording=pd.Index(recordings).get_indexer(data_set.annotations["recording"]),
-        column=classes.indices(data_set.annotations["class"]),
-    )
-    annotated = annotated[(annotated["recording"] >= 0) & (annotated["column"] >= 0)]
+    classes = store.manifest.class_list
+    annotated = annotated_events(data_set, recordings, classes)
+    annotated = annotated[annotated["column"] >= 0]
     endless = annotated[np.isinf(annotated["end_time"])]
     whole = np.unique(endless["recording"] * len(classes) + endless["column"])
-    tallies = []
-    for begin in range(0, len(recordings), AT_ONCE):
-        part = range(begin, min(begin + AT_ONCE, len(recordings)))
-        rows = [(index, *label) for index in part for label in store.labels(recordings[index])]
-        found = pd.DataFrame(rows, columns=["recording", *Label._fields])
-        found = found.astype({"recording": int, "start_time": float, "end_time": float})
-        found["column"] = classes.indices(found["name"])
-        here = annotated[annotated["recording"].isin(part)]
-        events_here, events_found = (_events(table, seconds, whole, len(classes)) for table in (here, found))
-        tallies.append(_tally(events_here, events_found, collar, len(classes)))
-    tally = _Tally(*map(np.concatenate, zip(*tallies, strict=True)))
+    weights = intervals.draw(len(recordings), resamples, seed)
+    totals = _Totals(len(classes), weights, len(IOUS) + 2)
+    for tables in read_events(annotated, store, recordings):
+        grouped = (table.assign(group=table["recording"] * len(classes) + table["column"]) for table in tables)
+        chosen = (table[~table["group"].isin(whole)] for table in grouped)
+        events_here, events_found = (as_events(table, table["group"]) for table in chosen)
+        _count(events_here, events_found, collar, len(classes), totals)
     criteria = pd.DataFrame({"criterion": ["iou"] * len(IOUS), "value": IOUS})
     criteria = pd.concat([criteria, pd.DataFrame({"criterion": ["onset", "onset and offset"], "value": collar})])
-    weights = intervals.draw(len(recordings), resamples, seed)
-    fault = f"annotations without an end: {len(endless)}, which are no events"
-    remedy = "event-based figures go without those classes of their recordings; give end times to have them"
-    problems = [Problem("test set", fault, remedy, lost=False)] if len(endless) else []
-    return _results(tally, criteria.reset_index(drop=True), weights, classes.names), problems
+    fault = f"{counted(len(endless), 'annotation')} of whole recordings among those of events"
+    remedy = "their classes take no part in the event figures of these recordings; give them end times"
+    problems = [Problem("test set", fault, remedy, lost=False)] if 0 < len(endless) < len(annotated) else []
+    return _results(totals, criteria.reset_index(drop=True), classes.names), problems
 
 
-def _events(table: pd.DataFrame, seconds: np.ndarray, whole: np.ndarray, n_classes: int) -> Events:
-    """Events of a table, cut at the ends of their recordings (a last window may reach beyond); groups that are in
-    `whole` are left out.
-    """
-    group, duration = table["recording"] * n_classes + table["column"], seconds[table["recording"]]
-    table = table.assign(group=group, end_time=np.minimum(table["end_time"], duration))
-    table = table[(table["start_time"] < duration) & ~group.isin(whole)]
-    return events(table["group"], table["start_time"], table["end_time"], table.get("low_freq"), table.get("high_freq"))
-
-
-def _tally(annotated: Events, found: Events, collar: float, n_classes: int) -> _Tally:
+def _count(annotated: Events, found: Events, collar: float, n_classes: int, totals: _Totals) -> None:
+    """Match events whose groups are recording * n_classes + class, and add their numbers to the totals."""
     groups, inverse = np.unique(np.concatenate([annotated.group, found.group]), return_inverse=True)
     of_annotated, of_found = np.split(inverse, [len(annotated)])
     matched = [of_annotated[pairs.annotated] for pairs in _matches(annotated, found, collar)]
     sizes = [np.bincount(each, minlength=len(groups)) for each in (of_annotated, of_found, *matched)]
     n_annotated, n_found, tp = np.split(np.stack(sizes, axis=1), [1, 2], axis=1)
-    return _Tally(groups // n_classes, groups % n_classes, n_annotated, n_found, tp)
+    totals.add(groups // n_classes, groups % n_classes, Counts(tp, n_found - tp, n_annotated))
 
 
 def _matches(annotated: Events, found: Events, collar: float) -> list[Pairs]:
@@ -151,8 +147,8 @@ def _matches(annotated: Events, found: Events, collar: float) -> list[Pairs]:
     return [*(match(candidates.at_least(iou)) for iou in IOUS), match(near), match(both)]
 
 
-def _results(tally: _Tally, criteria: pd.DataFrame, weights: np.ndarray, classes: list[str]) -> EventResults:
-    micro, macro = tally.counts(tally.recording, weights.shape[1]).drawn(weights), _macro(tally, weights, len(classes))
+def _results(totals: _Totals, criteria: pd.DataFrame, classes: list[str]) -> EventResults:
+    micro, macro, by_class = totals.micro(), totals.macro(), totals.classes
     samples = {name: getattr(micro, name) for name in EVENT_METRICS} | {
         f"macro_{name}": macro[name] for name in EVENT_METRICS
     }
@@ -160,10 +156,9 @@ def _results(tally: _Tally, criteria: pd.DataFrame, weights: np.ndarray, classes
     for name, values in samples.items():
         table[name] = values[0]
         table[[f"{name}_low", f"{name}_high"]] = intervals.bounds(values.T)
-    n_annotated = int(tally.annotated.sum())
-    table = table.assign(annotated=n_annotated, found=tally.found.sum(), tp=tally.tp.sum(axis=0))
+    n_annotated, n_found = int(by_class.positives.sum()), int((by_class.tp + by_class.fp)[:, 0].sum())
+    table = table.assign(annotated=n_annotated, found=n_found, tp=by_class.tp.sum(axis=0).astype(int))
 
-    by_class = tally.counts(tally.column, len(classes))
     class_table = pd.DataFrame({"class": classes}).merge(criteria, how="cross")
     numbers = {"annotated": by_class.positives, "found": by_class.tp + by_class.fp, "tp": by_class.tp}
     for name, values in numbers.items():
@@ -173,20 +168,3 @@ def _results(tally: _Tally, criteria: pd.DataFrame, weights: np.ndarray, classes
     figures = {f"event_{name}": getattr(micro, name)[:, MAIN] for name in EVENT_METRICS}
     figures = intervals.figures(figures | {"event_onset_f1": micro.f1[:, len(IOUS)]}) | {"n_events": n_annotated}
     return EventResults(figures if n_annotated else {}, table, class_table)
-
-
-def _macro(tally: _Tally, weights: np.ndarray, n_classes: int) -> dict[str, np.ndarray]:
-    """Means over classes, (draws, criteria) of each metric."""
-    total = {name: np.zeros((len(weights), tally.tp.shape[1])) for name in EVENT_METRICS}
-    number = np.zeros((len(weights), 1))
-    order = np.argsort(tally.column, kind="stable")
-    bounds = np.searchsorted(tally.column[order], np.arange(n_classes + 1))
-    for begin, end in pairwise(bounds):
-        rows = order[begin:end]
-        tp, annotated, found = tally.tp[rows], tally.annotated[rows], tally.found[rows]
-        drawn = Counts(tp, found - tp, annotated).drawn(weights[:, tally.recording[rows]])
-        defined = drawn.positives > 0
-        number += defined
-        for name in EVENT_METRICS:
-            total[name] += np.where(defined, getattr(drawn, name), 0)
-    return {name: ratio(values, number) for name, values in total.items()}

@@ -13,9 +13,11 @@ def draw(recordings: int, times: int, seed: int) -> np.ndarray:
 
     A single recording is not drawn from.
     """
-    rng = np.random.default_rng(seed)
-    drawn = rng.multinomial(recordings, np.full(recordings, 1 / recordings), size=times if recordings > 1 else 0)
-    return np.concatenate([np.ones((1, recordings)), drawn]).astype(np.float32)
+    rng, shares = np.random.default_rng(seed), np.full(recordings, 1 / recordings)
+    weights = np.ones((1 + (times if recordings > 1 else 0), recordings), np.float32)
+    for row in weights[1:]:
+        row[:] = rng.multinomial(recordings, shares)
+    return weights
 
 
 def bounds(samples: np.ndarray) -> np.ndarray:

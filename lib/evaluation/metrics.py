@@ -1,119 +1,13 @@
-"""Metrics of ranked scores and of decisions at a threshold, weighted by recording.
+"""Metrics of decisions at a threshold, weighted by recording.
 
-PR-AUC is the average precision of scikit-learn, sum over n of (R_n - R_{n-1}) P_n, without interpolation; ROC-AUC is
-the probability that a positive scores above a negative, ties counting one half (Fawcett, An introduction to ROC
-analysis, 2006). Tied scores are one point of a curve. Precision is 0 where nothing was found; what is undefined for
-want of positives or negatives is NaN.
-
-Functions take weights (b, r): b draws of the r recordings at once, each a number of times that a recording counts.
-scikit-learn would sort all pairs again for each draw; here they are ranked once, and a draw costs a cumulative sum.
+Precision is 0 where nothing was found; what is undefined for want of positives or negatives is NaN. Weights (b, r) are
+b bootstrap draws of r recordings: how often each recording counts. Areas under curves of more pairs than memory holds,
+and of draws, are in lib.evaluation.ranked_pairs.
 """
 
 from dataclasses import dataclass
 
 import numpy as np
-
-CELLS = 4_000_000
-"""Of an array (draws, entries) in memory."""
-
-
-@dataclass(frozen=True)
-class Ranking:
-    """Truth sorted by falling score, with what has the same effect on a curve counted together.
-
-    Args:
-        recording: of each entry, int (m,).
-        positives, negatives: how many pairs of it the entry counts, float (m,).
-        ends: the last entry of each point of the curve, int (g,).
-        thresholds: lowest score of each point, float32 (g,).
-    """
-
-    recording: np.ndarray
-    positives: np.ndarray
-    negatives: np.ndarray
-    ends: np.ndarray
-    thresholds: np.ndarray
-
-
-def rank(truth: np.ndarray, scores: np.ndarray, recording: np.ndarray) -> Ranking:
-    """Ranking of n pairs: truth bool (n,), scores (n,) at least 0, recording int (n,)."""
-    scored = scores > 0
-    order = np.flatnonzero(scored)
-    order = order[np.argsort(-scores[order], kind="stable")]
-    score, positive, owner = scores[order], truth[order], recording[order].astype(np.int64)
-    point = _points(score, positive)
-
-    n_recordings = int(recording.max(initial=0)) + 1
-    keys, inverse = np.unique(point * n_recordings + owner, return_inverse=True)
-    hits = np.bincount(inverse, weights=positive, minlength=len(keys))
-    sizes = np.bincount(inverse, minlength=len(keys)).astype(np.float64)
-
-    # Pairs without a score, most of them often, are the last point and need not be sorted.
-    rest, n_points = recording[~scored], point[-1] + 1 if len(point) else 0
-    rest_sizes = np.bincount(rest, minlength=n_recordings).astype(np.float64)
-    rest_hits = np.bincount(rest, weights=truth[~scored], minlength=n_recordings)
-    owners = np.flatnonzero(rest_sizes)
-    points = np.append(keys // n_recordings, np.full(len(owners), n_points))
-    positives, sizes = np.append(hits, rest_hits[owners]), np.append(sizes, rest_sizes[owners])
-    thresholds = score[np.flatnonzero(np.diff(point, append=n_points))]
-    return Ranking(
-        recording=np.append(keys % n_recordings, owners),
-        positives=positives,
-        negatives=sizes - positives,
-        ends=np.flatnonzero(np.diff(points, append=-1)),
-        thresholds=np.append(thresholds, np.zeros(min(1, len(owners)), np.float32)),
-    )
-
-
-def _points(score: np.ndarray, positive: np.ndarray) -> np.ndarray:
-    """Point of the curve of each of n pairs sorted by falling score.
-
-    Pairs with the same score share one. So do neighbouring scores without positives: nothing is gained between them,
-    and the curve runs straight through.
-    """
-    if len(score) == 0:
-        return np.zeros(0, dtype=np.int64)
-    tie = np.cumsum(np.diff(score, prepend=score[0]) != 0)
-    has_positive = np.bincount(tie, weights=positive) > 0
-    new = np.ones(len(has_positive), dtype=bool)
-    new[1:] = has_positive[1:] | has_positive[:-1]
-    return (np.cumsum(new) - 1)[tie]
-
-
-def curve(ranking: Ranking, weights: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """True and false positives, float (b, g), at each point of a ranking."""
-    drawn = weights[:, ranking.recording]
-    tp = np.cumsum(drawn * ranking.positives, axis=1)[:, ranking.ends]
-    fp = np.cumsum(drawn * ranking.negatives, axis=1)[:, ranking.ends]
-    return tp, fp
-
-
-def pr_auc(tp: np.ndarray, fp: np.ndarray) -> np.ndarray:
-    """Average precision (b,) of curves; NaN without positives."""
-    gained = np.diff(tp, axis=1, prepend=0)
-    return ratio((gained * ratio(tp, tp + fp, empty=0)).sum(axis=1), tp[:, -1])
-
-
-def roc_auc(tp: np.ndarray, fp: np.ndarray) -> np.ndarray:
-    """Area (b,) under ROC curves; NaN without positives or without negatives."""
-    passed = np.diff(fp, axis=1, prepend=0)
-    below = tp - np.diff(tp, axis=1, prepend=0) / 2
-    return ratio((passed * below).sum(axis=1), tp[:, -1] * fp[:, -1])
-
-
-def areas(ranking: Ranking, weights: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """PR-AUC and ROC-AUC, float (b,) each, in memory that does not grow with the number of draws.
-
-    PR-AUC is NaN, too, without negatives: such a class says nothing.
-    """
-    step = max(1, CELLS // max(1, len(ranking.recording)))
-    precision_recall, receiver = np.full(len(weights), np.nan), np.full(len(weights), np.nan)
-    for begin in range(0, len(weights) if len(ranking.ends) else 0, step):
-        part = slice(begin, begin + step)
-        tp, fp = curve(ranking, weights[part])
-        receiver[part] = roc_auc(tp, fp)
-        precision_recall[part] = np.where(np.isnan(receiver[part]), np.nan, pr_auc(tp, fp))
-    return precision_recall, receiver
 
 
 @dataclass(frozen=True)
@@ -143,6 +37,9 @@ class Counts:
     def drawn(self, weights: np.ndarray) -> "Counts":
         """Counts (b, t) of draws of the rows, weights (b, k)."""
         return Counts(weights @ self.tp, weights @ self.fp, weights @ self.positives)
+
+    def __add__(self, other: "Counts") -> "Counts":
+        return Counts(self.tp + other.tp, self.fp + other.fp, self.positives + other.positives)
 
 
 def count(
@@ -180,6 +77,15 @@ def _counts(hits: np.ndarray, alarms: np.ndarray) -> Counts:
 def reaching(levels: np.ndarray) -> np.ndarray:
     """Sums (k, t) of each level and all above it."""
     return np.cumsum(levels[:, ::-1], axis=1)[:, ::-1]
+
+
+def areas(truth: np.ndarray, scores: np.ndarray) -> tuple[float, float]:
+    """PR-AUC and ROC-AUC of n pairs in memory: truth bool (n,), scores (n,); NaN without positives or negatives."""
+    from sklearn.metrics import average_precision_score, roc_auc_score
+
+    if not truth.any() or truth.all():
+        return np.nan, np.nan
+    return float(average_precision_score(truth, scores)), float(roc_auc_score(truth, scores))
 
 
 def group_sums(values: np.ndarray, group: np.ndarray, n_groups: int) -> np.ndarray:

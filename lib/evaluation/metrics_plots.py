@@ -6,6 +6,7 @@ serves 2 as well as 60 classes: if there are too many to name in colour, the low
 
 from collections.abc import Iterable
 from pathlib import Path
+from typing import Any
 
 import librosa
 import librosa.display
@@ -16,9 +17,11 @@ from matplotlib.colors import PowerNorm
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, MaxNLocator, NullFormatter
 
-from lib.audio.reader import probe, stream
+from lib.audio.reader import stream
+from lib.config.schema import AudioSettings
 from lib.core.files import atomic
-from lib.evaluation.segment_metrics import Confusion, Curve, Results
+from lib.evaluation.segment_metrics import Curve, Results
+from lib.evaluation.segment_tallies import Confusion
 from lib.models.platt_scaling import apply_platt
 
 BLUE, ORANGE, GREEN, PINK, SKY, RED = "#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#D55E00"
@@ -29,13 +32,16 @@ NAMED = 5
 NAME_WIDTH = 24
 """Characters of a class name in a picture."""
 EXAMPLE_SECONDS = 60.0
+EXAMPLE_COLUMNS = 4000
 EXAMPLE_ROWS = 14
 LABELLED_COLUMNS = 16
-CONFUSED_CLASSES = 60
 """Up to that many columns, cells of a confusion have their numbers written in."""
+CONFUSED_CLASSES = 60
+"""Rows and columns of a confusion that are drawn, at most."""
 CONFUSION_LABELS = {
     "recording": ("Class with the highest mean score", "True class", " (recordings)"),
     "segment": ("Class found (beside the diagonal: though absent)", "Class present", " (% of the row's segments)"),
+    "clip": ("Class found (beside the diagonal: though absent)", "Class present", " (% of the row's clips)"),
 }
 DPI = 150
 
@@ -153,9 +159,9 @@ def plot_events(table: pd.DataFrame) -> Figure:
     left, right = figure.subplots(1, 2, sharey=True, width_ratios=[3, 1])
     ious, collars = table[table["criterion"] == "iou"], table[table["criterion"] != "iou"]
     position = np.arange(len(collars))
-    for shift, (name, label, color) in enumerate(
-        (("precision", "precision", SKY), ("recall", "recall", ORANGE), ("f1", "F1", BLUE)), start=-1
-    ):
+    annotated, found = table["annotated"].max(), table["found"].max()
+    curves = (("precision", "precision", SKY), ("recall", "recall", ORANGE), ("f1", "F1", BLUE)) if annotated else ()
+    for shift, (name, label, color) in enumerate(curves, start=-1):
         width = 2.4 if name == "f1" else 1.6
         left.fill_between(
             ious["value"], ious[f"{name}_low"], ious[f"{name}_high"], color=color, alpha=0.18, linewidth=0
@@ -167,9 +173,11 @@ def plot_events(table: pd.DataFrame) -> Figure:
     left.set(xlim=(0.08, 0.92), ylim=(-0.01, 1.01), xlabel="Least intersection over union of label and event")
     left.set_ylabel("Value (all classes pooled) with 95 % interval")
     left.set_xticks(ious["value"])
-    annotated, found = table["annotated"].max(), table["found"].max()
     left.set_title(f"Events: {annotated:,} annotated, {found:,} found")
-    left.legend(loc="upper right", frameon=True)
+    if annotated:
+        left.legend(loc="upper right", frameon=True)
+    else:
+        left.text(0.5, 0.5, "no events are annotated, only whole recordings", ha="center")
     right.set_xticks(position, [name.replace(" and ", "\nand ") for name in collars["criterion"]])
     right.set(xlim=(-0.6, len(collars) - 0.4), title=f"Within {collars['value'].max():g} s")
     for axes in (left, right):
@@ -180,7 +188,8 @@ def plot_events(table: pd.DataFrame) -> Figure:
 
 def plot_example(
     title: str,
-    audio: Path,
+    file: Path,
+    audio: AudioSettings,
     events: pd.DataFrame,
     start_time: np.ndarray,
     segment_len: float,
@@ -189,11 +198,12 @@ def plot_example(
 ) -> Figure:
     """One recording as a person and as the model sees it, at most its first 60 s.
 
-    Above, what is annotated; in the middle, a mel spectrogram; below, the model's scores of each segment.
+    Above, what is annotated; in the middle, the spectrogram; below, the model's scores of each segment.
 
     Args:
         title: above the picture.
-        audio: the recording's file.
+        file: the recording.
+        audio: how the model hears it.
         events: its annotations, a table.
         start_time: where its segments begin, float (n,), s.
         segment_len: s.
@@ -202,8 +212,8 @@ def plot_example(
 
     Raises AudioError if the file cannot be read.
     """
-    samples, rate = _beginning(audio)
-    seconds = len(samples) / rate
+    samples = _beginning(file, audio.sampling_rate)
+    seconds = len(samples) / audio.sampling_rate
     events, is_shown = events[events["start_time"] < seconds], start_time < seconds
     start_time, scores = start_time[is_shown], scores[is_shown]
     rows = _example_rows(events, scores, classes)
@@ -213,7 +223,7 @@ def plot_example(
     heights = [0.23 * lanes, 2.6, 0.23 * lanes]
     above, middle, below = figure.subplots(3, 1, sharex=True, height_ratios=heights)
     _draw_events(above, events, rows, seconds)
-    _draw_spectrogram(figure, middle, samples, rate)
+    _draw_spectrogram(figure, middle, samples, audio)
     _draw_scores(figure, below, start_time, segment_len, scores[:, [classes.index(name) for name in rows]])
     for axes in (above, below):
         axes.set_yticks(range(len(rows)), short(rows), fontsize=8)
@@ -229,16 +239,15 @@ def plot_example(
     return figure
 
 
-def _beginning(audio: Path) -> tuple[np.ndarray, int]:
-    """The first EXAMPLE_SECONDS of a recording, and its sampling rate."""
-    rate = probe(audio).sampling_rate
+def _beginning(file: Path, rate: int) -> np.ndarray:
+    """The first EXAMPLE_SECONDS of a recording at that sampling rate."""
     wanted = int(EXAMPLE_SECONDS * rate)
     samples = np.zeros(0, np.float32)
-    for block in stream(audio, rate):
+    for block in stream(file, rate):
         samples = np.concatenate([samples, block])
         if len(samples) >= wanted:
             break
-    return samples[:wanted], rate
+    return samples[:wanted]
 
 
 def _example_rows(events: pd.DataFrame, scores: np.ndarray, classes: list[str]) -> list[str]:
@@ -259,16 +268,27 @@ def _draw_events(axes: Axes, events: pd.DataFrame, rows: list[str], seconds: flo
     axes.set_axisbelow(True)
 
 
-def _draw_spectrogram(figure: Figure, axes: Axes, samples: np.ndarray, rate: int) -> None:
-    n_fft = 2 ** round(np.log2(0.06 * rate))
-    power = librosa.feature.melspectrogram(y=samples, sr=rate, n_fft=n_fft, hop_length=n_fft // 4, n_mels=128)
+def _draw_spectrogram(figure: Figure, axes: Axes, samples: np.ndarray, audio: AudioSettings) -> None:
+    """The band that the model hears, on its scale, as finely as its windows resolve it."""
+    hop = max(audio.hop_length, len(samples) // EXAMPLE_COLUMNS)
+    size: dict[str, Any] = {"n_fft": 2 * audio.win_length, "win_length": audio.win_length, "hop_length": hop}
+    limits: dict[str, Any] = {"fmin": audio.min_freq, "fmax": audio.max_freq}
+    if audio.freq_scale == "mel":
+        power = librosa.feature.melspectrogram(
+            y=samples, sr=audio.sampling_rate, n_mels=min(128, audio.win_length // 8), **size, **limits
+        )
+    else:
+        power = np.abs(librosa.stft(samples, **size)) ** 2
     levels = librosa.power_to_db(power, ref=np.max, top_db=70)
     image = librosa.display.specshow(
-        levels, sr=rate, n_fft=n_fft, hop_length=n_fft // 4, x_axis="s", y_axis="mel", cmap="magma", ax=axes,
-        rasterized=True,
+        levels, sr=audio.sampling_rate, x_axis="s", y_axis=audio.freq_scale, cmap="magma", ax=axes, rasterized=True,
+        **size, **limits,
     )  # fmt: skip
-    axes.set_xlabel("")
-    axes.set_yticks([hertz for hertz in 500 * 2.0 ** np.arange(12) if hertz <= rate / 2])
+    axes.set(xlabel="", ylim=(audio.min_freq, audio.max_freq))
+    if audio.freq_scale != "linear":
+        lowest = 0 if audio.freq_scale == "mel" and audio.max_freq > 1000 else -5  # mel is nearly linear below 1 kHz
+        octaves = 500 * 2.0 ** np.arange(lowest, 12)
+        axes.set_yticks([hertz for hertz in octaves if audio.min_freq <= hertz <= audio.max_freq])
     axes.yaxis.set_major_formatter(FuncFormatter(lambda hertz, _: f"{hertz / 1000:g}"))
     axes.yaxis.set_minor_formatter(NullFormatter())
     bar = figure.colorbar(image, ax=axes, pad=0.01, aspect=20)
@@ -312,7 +332,8 @@ def _draw_curves(axes: Axes, results: Results, fields: tuple[str, str], area: st
         axes.plot(x, y, color=color, label=label, drawstyle=drawstyle, linewidth=width, zorder=zorder)
 
     if results.micro:
-        draw(results.micro, BLUE, f"all pairs (micro)  {results.figures[f'micro_{area}']:.2f}", 2.5, 4)
+        micro = results.figures["micro_" + area.removesuffix("_auc")]
+        draw(results.micro, BLUE, f"all pairs (micro)  {micro:.2f}", 2.5, 4)
     for color, name in zip(COLORS, lowest_first[:n_named], strict=False):
         draw(results.curves[name], color, f"{short([name])[0]}  {areas[name]:.2f}", 1.2, 3)
     for index, name in enumerate(lowest_first[n_named:]):

@@ -1,50 +1,43 @@
-"""The report folder: tables for other programs, pictures and a summary for people."""
+"""The report folder: figures and tables for other programs, pictures and a summary for people."""
 
 from collections.abc import Mapping
 from dataclasses import fields
+from itertools import takewhile
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
 
+from lib.config.schema import AudioSettings
 from lib.core.csv_files import write_table
 from lib.core.errors import AudioError, Problem
-from lib.core.files import write_text
+from lib.core.files import write_json, write_text
+from lib.core.wording import counted
 from lib.evaluation import metrics_plots as plots
 from lib.evaluation.event_metrics import EventResults
-from lib.evaluation.metrics import group_sums
-from lib.evaluation.segment_metrics import Confusion, Curve, Results
-from lib.evaluation.units import Units
+from lib.evaluation.figures import COMPARED, FILE, MEASURED, interval
+from lib.evaluation.segment_metrics import Curve, Results
+from lib.evaluation.segment_tallies import Confusion
 from lib.results.results_store import ResultsStore
 
 if TYPE_CHECKING:
     from lib.formats.data_sets import DataSet
-
-FIGURES = (
-    *("macro_pr_auc", "micro_pr_auc", "macro_roc_auc", "micro_roc_auc"),
-    *("precision", "recall", "f1", "best_f1", "accuracy"),
-    *("event_precision", "event_recall", "event_f1", "event_onset_f1"),
-)
-"""Those that the summary lists."""
-SCORE_BINS = 50
 
 
 def write_report(
     folder: str | Path,
     results: Results,
     events: EventResults,
-    units: Units,
     data_set: "DataSet",
     store: ResultsStore,
     problems: list[Problem],
 ) -> tuple[list[Path], list[Problem]]:
-    """Write tables, pictures and a summary into a folder, over what is there; returns their paths.
+    """Write figures, tables, pictures and a summary into a folder, over what is there; returns their paths.
 
     Args:
         folder: metrics/report of the evaluate stage.
         results, events: what was measured.
-        units: on which segments.
         data_set: the test set.
         store: its results.
         problems: what the summary lists at its end.
@@ -69,7 +62,7 @@ def write_report(
         "pr_curves": plots.plot_pr_curves(results),
         "roc_curves": plots.plot_roc_curves(results),
         "confusion": plots.plot_confusion(results.confusion),
-        "scores": plots.plot_scores(*_score_counts(units), results.threshold),
+        "scores": plots.plot_scores(*results.scores, results.threshold),
         "classes": plots.plot_classes(results.classes),
         "events": plots.plot_events(events.table),
     }
@@ -79,26 +72,23 @@ def write_report(
         plots.save(figure, folder / f"{name}.png")
     summary = summary_text(results.figures, results.threshold)
     write_text(folder / "summary.txt", "\n".join([summary, *map(str, problems), ""]))
-    example_problems = _write_example(folder / "example.png", units, data_set, store)
+    example_problems = _write_example(folder / "example.png", results.example, data_set, store)
+    write_json(folder / FILE, results.figures)
     written = [folder / f"{name}.csv" for name in tables] + [folder / f"{name}.png" for name in pictures]
     example = [] if example_problems else [folder / "example.png"]
-    return [*written, *example, folder / "summary.txt"], example_problems
+    return [*written, *example, folder / "summary.txt", folder / FILE], example_problems
 
 
 def summary_text(figures: Mapping[str, float], threshold: float) -> str:
     """The main figures, of Results at that threshold, as a short text table."""
     lines = [
-        f"{figures['n_recordings']} recordings, {figures['n_segments']} segments, {figures['n_classes']} classes "
-        f"({figures['n_classes_tested']} of them in the test set)",
+        _size_text(figures),
         "",
         f"{'':<16}{'value':>7}   95 % interval",
     ]
-    for name in FIGURES:
+    for name in MEASURED:
         if name in figures:
-            label = name.replace("pr_auc", "PR-AUC").replace("roc_auc", "ROC-AUC").replace("f1", "F1").replace("_", " ")
-            low, high = figures.get(f"{name}_low"), figures.get(f"{name}_high")
-            bounds = f"{low:.3f} to {high:.3f}" if low is not None and high is not None else ""
-            lines.append(f"{label:<16}{figures[name]:>7.3f}   {bounds}".rstrip())
+            lines.append(f"{_label(name):<16}{figures[name]:>7.3f}   {interval(name, figures)}".rstrip())
     lines.append("")
     lines.append(f"Precision, recall and F1 at threshold {threshold:g}.")
     if "best_threshold" in figures:
@@ -106,6 +96,25 @@ def summary_text(figures: Mapping[str, float], threshold: float) -> str:
     if "event_f1" in figures:
         lines.append("Events: labels of infer matched one to one, IoU at least 0.5; onset: by their starts alone.")
     return "\n".join(lines) + "\n"
+
+
+def summary_line(figures: Mapping[str, float]) -> str:
+    """The main figure, and what it is about, in a line."""
+    name, value = COMPARED[0], figures.get(COMPARED[0], float("nan"))
+    shown = f"{value:.3f} ({interval(name, figures) or 'no interval'})" if value == value else "cannot be measured"
+    return f"{_size_text(figures)}: {_label(name)} {shown}"
+
+
+def _size_text(figures: Mapping[str, float]) -> str:
+    recordings, segments = int(figures["n_recordings"]), int(figures["n_segments"])
+    classes = f"{counted(int(figures['n_classes']), 'class', 'classes')} ({figures['n_classes_tested']} measured)"
+    return f"{counted(recordings, 'recording')}, {counted(segments, 'segment')}, {classes}"
+
+
+def _label(name: str) -> str:
+    """What a figure is called in text."""
+    label = name.replace("_pr", " PR-AUC").replace("_roc", " ROC-AUC") if name.startswith("m") else name
+    return label.replace("f1", "F1").replace("_", " ")
 
 
 def _recording_table(results: Results, store: ResultsStore, tested: list[str]) -> pd.DataFrame:
@@ -133,30 +142,24 @@ def _confusion_table(confusion: Confusion) -> pd.DataFrame:
     )
 
 
-def _write_example(path: Path, units: Units, data_set: "DataSet", store: ResultsStore) -> list[Problem]:
-    """Picture of the recording with the most classes; of equals, with the most positive pairs, then the first by name.
+def _write_example(path: Path, name: str, data_set: "DataSet", store: ResultsStore) -> list[Problem]:
+    """Picture of the beginning of a recording.
 
     Writes no picture, and returns a problem, if the recording cannot be read again.
     """
-    pairs = group_sums(units.truth, units.recording, len(units.recordings))
-    index = int(np.lexsort((-pairs.sum(axis=1), -(pairs > 0).sum(axis=1)))[0])
-    name, here, manifest = units.recordings[index], units.recording == index, store.manifest
+    manifest = store.manifest
     events = data_set.annotations[data_set.annotations["recording"] == name]
     events = events.assign(**{"class": events["class"].map(manifest.class_list.resolve)})
-    segments = units.start_time[here], manifest.segment_len, units.scores[here], units.classes
+    names = manifest.class_list.names
+    nothing = np.zeros(0), np.zeros((0, len(names)), np.float32)
+    beginning = takewhile(lambda block: block[0][0] < plots.EXAMPLE_SECONDS, store.windows(name))
+    start_time, scores = map(np.concatenate, zip(nothing, *beginning, strict=True))
+    segments = start_time, manifest.segment_len, scores, names
     try:
-        figure = plots.plot_example(name, data_set.recordings[name], events, *segments)
+        audio = AudioSettings.model_validate(manifest.audio)
+        figure = plots.plot_example(name, data_set.recordings[name], audio, events, *segments)
     except (AudioError, OSError) as error:
         path.unlink(missing_ok=True)
         return [Problem(name, f"no example picture ({error})", "see that the file can be read", lost=False)]
     plots.save(figure, path)
     return []
-
-
-def _score_counts(units: Units) -> tuple[np.ndarray, np.ndarray]:
-    """Numbers of scores in equal bins of 0..1 where a class is present, and where it is absent."""
-    present, absent = np.zeros(SCORE_BINS), np.zeros(SCORE_BINS)
-    for truth, scores in zip(units.truth.T, units.scores.T, strict=True):
-        present += np.histogram(scores[truth], SCORE_BINS, (0, 1))[0]
-        absent += np.histogram(scores[~truth], SCORE_BINS, (0, 1))[0]
-    return present, absent

@@ -8,8 +8,8 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
-from lib.core.errors import Problem
-from lib.core.registry import Registry
+from lib.core.errors import DataSetError, Problem
+from lib.core.part_registry import Registry
 from lib.sound.classes import ClassList
 from lib.sound.labels import RecordingLabels
 from lib.sound.recordings import Recordings
@@ -34,12 +34,14 @@ class Reader(NamedTuple):
         contents: what such a folder contains, in words.
         recognizes: whether a folder is of the format.
         read: a folder, and a glob that recordings' names must match or None. Raises DataSetError.
+        reads_table: whether `read` takes a table (a CSV file) in place of a folder, too.
     """
 
     precedence: int
     contents: str
     recognizes: Callable[[Path], bool]
     read: Callable[[Path, str | None], Annotated]
+    reads_table: bool = False
 
 
 class Writer(NamedTuple):
@@ -67,7 +69,7 @@ class LabelScheme:
         field: names, codes, alt_names or alt_codes.
         low_freq, high_freq: the analyzed band, Hz.
         window_seconds: length of a window, s.
-        escape_formulas: in CSV files, see lib.core.files.no_formula.
+        escape_formulas: in CSV files, see lib.core.csv_files.no_formula.
     """
 
     def __init__(
@@ -88,3 +90,31 @@ class LabelScheme:
 
 READERS: Registry[Reader] = Registry("data set format", __name__)
 WRITERS: Registry[Writer] = Registry("label format", __name__)
+
+
+def is_table(place: Path, name: str) -> bool:
+    """Whether a place is a table that the format of that name, if it is not auto, reads in place of a folder."""
+    return place.is_file() and name != "auto" and READERS[name].reads_table
+
+
+def reader_of(folder: Path, name: str) -> Reader:
+    """The reader of a format, or, if the name is auto, of the one that a folder has.
+
+    folder: may be a table, if it is_table of the format. Raises DataSetError, also if there is no such folder or table.
+    """
+    if not folder.exists():
+        raise DataSetError(folder, "no such folder or table", "check the path")
+    if not folder.is_dir() and not is_table(folder, name):
+        of_tables = " or ".join(sorted(name for name, reader in READERS.items() if reader.reads_table))
+        remedy = f"give a folder, or format {of_tables} if it is a table of clips"
+        raise DataSetError(
+            folder, "is a file" if name == "auto" else f"is a file, and format {name} needs a folder", remedy
+        )
+    if name != "auto":
+        return READERS[name]
+    readers = sorted(READERS.items(), key=lambda item: item[1].precedence)
+    for _, reader in readers:
+        if reader.recognizes(folder):
+            return reader
+    *others, last = (f"{reader.contents} ({name})" for name, reader in readers)
+    raise DataSetError(folder, "the format is not recognized", f"it needs {', '.join(others)}, or {last}")

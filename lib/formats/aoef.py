@@ -38,7 +38,7 @@ def _rows_of(file: Path, finder: RecordingFinder) -> list[AnnotationRow]:
 
     try:
         content: Any = soundevent.io.load(file, audio_dir=file.parent)
-    except (ValueError, KeyError, AttributeError, OSError) as error:  # ValueError: not JSON, or not of this schema
+    except (ValueError, KeyError, AttributeError, RecursionError, OSError) as error:  # ValueError: of another schema
         message = str(error).splitlines()[0]
         raise DataSetError(file, f"is not AOEF ({message})", "export it from Whombat again") from None
     rows = []

@@ -8,9 +8,10 @@ holds the low and the high frequency (Hz) of the label above it; Audacity writes
 from collections.abc import Iterable
 from pathlib import Path
 
+from lib.core.csv_files import number_in
 from lib.core.files import atomic_text
 from lib.formats import READERS, WRITERS, Annotated, LabelScheme, Reader, Writer
-from lib.formats.annotation_files import annotation_files, first_line, lines_of, number_in, read_annotation_files
+from lib.formats.annotation_files import first_line, lines_of, read_annotation_files, recognized_files
 from lib.formats.raven import is_selection_table
 from lib.sound.annotations import AnnotationRow
 from lib.sound.labels import RecordingLabels
@@ -18,19 +19,18 @@ from lib.sound.recordings import RecordingFinder, recording_files
 
 
 def _recognizes(folder: Path) -> bool:
-    files = [file for file in annotation_files(folder, ".txt") if _is_label(first_line(file))]
+    files = list(recognized_files(folder, ".txt", lambda file: _is_label(first_line(file))))
     return bool(files) and any(map(_finder(folder).annotated_by, files))
 
 
 def _read(folder: Path, include: str | None) -> Annotated:
     """Text files are skipped that neither are named after a recording nor begin with a label."""
     finder = _finder(folder)
-    files = (
-        file
-        for file in annotation_files(folder, ".txt")
-        if (_is_label(first_line(file)) or finder.annotated_by(file)) and not is_selection_table(file)
-    )
-    return read_annotation_files(folder, include, files, _rows_of)
+
+    def is_label_file(file: Path) -> bool:
+        return bool(_is_label(first_line(file)) or finder.annotated_by(file)) and not is_selection_table(file)
+
+    return read_annotation_files(folder, include, ".txt", is_label_file, _rows_of)
 
 
 def _finder(folder: Path) -> RecordingFinder:
@@ -56,7 +56,7 @@ def _rows_of(file: Path, finder: RecordingFinder) -> list[AnnotationRow]:
 
 
 def _is_label(line: str) -> bool:
-    start, end = map(number_in, [*line.split("\t"), "", ""][:2])
+    start, end = (number_in(text) for text in [*line.split("\t"), "", ""][:2])
     return start <= end
 
 

@@ -5,9 +5,11 @@ multiplied by it and frequencies divided. Files that are not marked as annotated
 """
 
 import json
+import math
 from pathlib import Path
 
 from lib.core.errors import DataSetError
+from lib.core.files import read_bytes
 from lib.formats import READERS
 from lib.formats.annotation_files import annotation_file_reader, head_of
 from lib.sound.annotations import AnnotationRow
@@ -22,10 +24,10 @@ def _is_annotation_file(file: Path) -> bool:
 def _rows_of(file: Path, finder: RecordingFinder) -> list[AnnotationRow]:
     """The annotations of a file. Raises DataSetError."""
     try:
-        content = json.loads(file.read_bytes())
+        content = json.loads(read_bytes(file))
         slowed = float(content.get("time_exp") or 1)
         annotations = list(map(dict, content["annotation"]))
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise DataSetError(file, f"is not as batdetect2 writes it ({error})", "export it again") from None
     if not content.get("annotated", True):
         raise DataSetError(file, "is not marked as annotated", "finish it, or remove it")
@@ -41,7 +43,10 @@ def _rows_of(file: Path, finder: RecordingFinder) -> list[AnnotationRow]:
 
 
 def _scaled(value: object, factor: float) -> object:
-    return value * factor if isinstance(value, int | float) else value
+    try:
+        return value * factor if isinstance(value, int | float) else value
+    except OverflowError:  # a number of hundreds of digits
+        return math.nan
 
 
 READERS.register("batdetect2", annotation_file_reader(6, "batdetect2 files", ".json", _is_annotation_file, _rows_of))

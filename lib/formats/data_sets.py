@@ -10,7 +10,7 @@ from lib.core.csv_files import read_csv
 from lib.core.digests import digest_known_file, digest_of
 from lib.core.errors import DataSetError, Problem, SettingsError
 from lib.core.files import printable
-from lib.formats import READERS, Annotated, Reader
+from lib.formats import Annotated, is_table, reader_of
 from lib.sound.annotations import ANNOTATION_COLUMNS, checked_annotations
 from lib.sound.classes import ClassList, read_class_table
 from lib.sound.recordings import Recordings, find_recordings
@@ -38,28 +38,38 @@ class DataSet:
     problems: list[Problem]
 
     @cached_property
-    def digest(self) -> str:
-        """Digest of the recordings' content, the annotations and the classes."""
-        files = {}
+    def contents(self) -> dict[str, str]:
+        """Digest of each recording's content, by name; of one that cannot be read, why."""
+        contents = {}
         for name, path in self.recordings.items():
             try:
-                files[name] = digest_known_file(path)
+                contents[name] = digest_known_file(path)
             except OSError as error:  # reported by whoever reads it
-                files[name] = str(error.strerror)
+                contents[name] = str(error.strerror)
+        return contents
+
+    @cached_property
+    def digest(self) -> str:
+        """Digest of the recordings' content, the annotations and the classes."""
         tables = [table.astype(str).to_numpy().tolist() for table in (self.annotations, self.classes)]
-        return digest_of([files, tables])
+        return digest_of([self.contents, tables])
+
+
+def folder_of(settings: DataSetSettings) -> Path:
+    """The folder that the recordings of a data set are in: itself, or that of its table."""
+    place = Path(settings.path)
+    return place.parent if is_table(place, settings.format) else place
 
 
 def read_data_set(settings: DataSetSettings) -> DataSet:
     """Read a data set. Raises DataSetError if the folder, its format or all of its recordings are missing."""
-    folder = Path(settings.path)
-    if not folder.is_dir():
-        raise DataSetError(folder, "no such folder", "set data.train.path or data.test.path to your recordings")
-    annotated = _reader_of(folder, settings.format).read(folder, settings.include)
+    folder, place = Path(settings.path), folder_of(settings)
+    annotated = reader_of(folder, settings.format).read(folder, settings.include)
     if not annotated.recordings:
+        fault = "holds no recordings" if place == folder else f"lists no recordings of {place}"
         chosen = f" that match {settings.include!r}" if settings.include else ""
-        raise DataSetError(folder, f"holds no recordings{chosen}", "add some, or change data.*.path or data.*.include")
-    return _data_set_of(folder, folder, annotated, settings.include)
+        raise DataSetError(folder, f"{fault}{chosen}", "add some, or change data.*.path or data.*.include")
+    return _data_set_of(place, place, annotated, settings.include)
 
 
 def read_annotated(recordings: str | Path, annotations: str | Path) -> DataSet:
@@ -83,17 +93,6 @@ def _data_set_of(folder: Path, class_folder: Path, annotated: Annotated, include
     class_list = ClassList(classes.to_dict("records"))  # type: ignore[arg-type]
     annotations, row_problems = checked_annotations(rows, recordings, class_list, include)
     return DataSet(folder, recordings, annotations, classes, [*problems, *class_problems, *row_problems])
-
-
-def _reader_of(folder: Path, name: str) -> Reader:
-    if name != "auto":
-        return READERS[name]
-    readers = sorted(READERS.items(), key=lambda item: item[1].precedence)
-    for _, reader in readers:
-        if reader.recognizes(folder):
-            return reader
-    *others, last = (f"{reader.contents} ({name})" for name, reader in readers)
-    raise DataSetError(folder, "the format is not recognized", f"it needs {', '.join(others)}, or {last}")
 
 
 def evaluation_data_set(settings: DataSetSettings, recordings: str | None, annotations: str | None) -> DataSet:

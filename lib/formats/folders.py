@@ -5,7 +5,7 @@ from pathlib import Path
 from lib.core.errors import Problem
 from lib.core.files import printable
 from lib.formats import READERS, Annotated, Reader
-from lib.sound.annotations import AnnotationRow, annotation_table
+from lib.sound.annotations import AnnotationRow, annotation_table, whole_recording
 from lib.sound.recordings import find_recordings
 
 
@@ -22,8 +22,7 @@ def _read(folder: Path, include: str | None) -> Annotated:
     for name, file in list(recordings.items()):
         class_name, *others = file.relative_to(folder).parts
         if others:
-            whole = {"start_time": 0.0, "end_time": float("inf")}
-            rows.append({"recording": name, "class": printable(class_name), "line": str(file)} | whole)
+            rows.append(whole_recording(name, printable(class_name), str(file)))
         else:
             del recordings[name]
             remedy = f"move it to {printable(str(folder))}/<class>/"

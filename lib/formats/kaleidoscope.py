@@ -9,11 +9,11 @@ import os
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
-from lib.core.csv_files import read_csv, write_csv
+from lib.core.csv_files import delimiter_of, number_in, read_csv, write_csv
 from lib.core.errors import DataSetError
 from lib.core.files import printable
 from lib.formats import READERS, WRITERS, LabelScheme, Writer
-from lib.formats.annotation_files import annotation_file_reader, first_line, first_of, number_in
+from lib.formats.annotation_files import annotation_file_reader, first_line, first_of
 from lib.sound.annotations import AnnotationRow
 from lib.sound.labels import RecordingLabels
 from lib.sound.recordings import RecordingFinder
@@ -22,7 +22,8 @@ CLASS = ("manual id", "top1match", "auto id", "common_name", "scientific_name")
 
 
 def _is_table(file: Path) -> bool:
-    return {"in file", "duration"} <= set(map(_column, first_line(file).split(",")))
+    line = first_line(file)
+    return {"in file", "duration"} <= set(map(_column, line.split(delimiter_of(line, []))))
 
 
 def _column(name: str) -> str:

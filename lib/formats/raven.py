@@ -12,10 +12,11 @@ from collections.abc import Iterable
 from math import isnan
 from pathlib import Path
 
+from lib.core.csv_files import number_in
 from lib.core.errors import DataSetError
 from lib.core.files import atomic_text, printable
 from lib.formats import READERS, WRITERS, LabelScheme, Writer
-from lib.formats.annotation_files import annotation_file_reader, first_line, first_of, lines_of, number_in
+from lib.formats.annotation_files import annotation_file_reader, first_line, first_of, lines_of
 from lib.sound.annotations import AnnotationRow
 from lib.sound.labels import RecordingLabels
 from lib.sound.recordings import RecordingFinder

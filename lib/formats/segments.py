@@ -1,4 +1,4 @@
-"""Format `segments`: a folder `recordings/` beside `annotations.csv` with recording, class, start_time, end_time.
+"""Format `segments`: `recordings/` beside `annotations.csv` (or .tsv) with recording, class, start_time, end_time.
 
 Columns may have other usual names, see SYNONYMS, and recordings may be given by their file names.
 """
@@ -11,6 +11,7 @@ from lib.formats import READERS, Annotated, Reader
 from lib.sound.annotations import ANNOTATION_COLUMNS
 from lib.sound.recordings import RecordingFinder, find_recordings
 
+TABLES = ("annotations.csv", "annotations.tsv")
 SYNONYMS = {
     "recording": ("file", "filename", "file_name", "begin file", "path", "filepath"),
     "class": ("label", "species", "annotation", "name", "common name", "common_name"),
@@ -23,15 +24,22 @@ SYNONYMS = {
 
 
 def _recognizes(folder: Path) -> bool:
-    return (folder / "annotations.csv").is_file()
+    return _table(folder).is_file()
+
+
+def _table(folder: Path) -> Path:
+    return next((file for file in map(folder.joinpath, TABLES) if file.is_file()), folder / TABLES[0])
 
 
 def _read(folder: Path, include: str | None) -> Annotated:
     recordings, problems = find_recordings(folder / "recordings", include)
-    path = folder / "annotations.csv"
+    path = _table(folder)
     rows = read_csv(path, ANNOTATION_COLUMNS, SYNONYMS)
     finder = RecordingFinder(recordings)
-    rows["recording"] = [name if name in recordings else finder.named(name, path) for name in rows["recording"]]
+    names = rows["recording"].unique()
+    rows["recording"] = rows["recording"].map(
+        {name: name if name in recordings else finder.named(name, path) for name in names}
+    )
     rows["line"] = [printable(f"{path}:{line}") for line in rows.index]
     return Annotated(recordings, rows, problems)
 

@@ -9,17 +9,17 @@ import numpy as np
 from lib.config.load import get_config, read_seconds
 from lib.config.schema import Settings
 from lib.core.code_digest import digest_code
-from lib.core.databases import sole_writer
 from lib.core.digests import digest_known_file
 from lib.core.errors import AudioError, EarshotError, Problem, SettingsError
 from lib.core.files import printable
 from lib.core.incremental import Item, Job, Source, run
+from lib.core.locks import sole_writer
 from lib.core.parallel import n_workers
-from lib.core.registry import one_of
+from lib.core.part_registry import one_of
 from lib.formats import WRITERS, LabelScheme
 from lib.inference.lazy_predictor import lazy_predictor
 from lib.inference.streams import Batch, hop_of, stream_windows, window_reader
-from lib.models.description import read_description
+from lib.models.description import Description, read_description
 from lib.models.model_files import model_files
 from lib.occurrence.occurrence_filter import OccurrenceFilter, Reason, occurrence_filter
 from lib.results.csv_results import remove_csv_results, with_csv_results
@@ -67,7 +67,8 @@ def analyze(
         settings: `infer` is used, and train.sed_fps as Predictor uses it.
         output: the folder.
         occurrences: lowers or drops classes by place and season.
-        keep_others: keep results in the folder of recordings that are not among these; else they are removed.
+        keep_others: keep results in the folder of recordings that are not among these, and label files of formats that
+            earlier runs wrote; else they are removed.
         pack: let the store's bytes follow from what it holds alone, see ResultsStore.finish.
 
     Raises EarshotError if the model cannot be used, another process writes to the folder, or the folder holds what must
@@ -79,33 +80,52 @@ def analyze(
     excluded, problems = read_excluded(infer.exclude, classes)
     place = occurrences.digest if occurrences else None
     problems += occurrences.unknown_classes(classes.names) if occurrences else []
+    problems += _stopped_trainings(files, descriptions)
     code = digest_code(*INFERENCE_CODE)
-    manifest = manifest_of(files, descriptions, settings, occurrences=place, excluded=sorted(excluded), code=code)
     length, escape = audio.spec_duration, infer.escape_formulas
     scheme = LabelScheme(classes, infer.label_field, audio.min_freq, audio.max_freq, length, escape)
-    windows = window_reader(audio, infer, len(files))
+    windows = window_reader(audio, infer, len(files), descriptions[0].takes)
     items = [Item(name, path, occurrences and occurrences.key(name, path)) for name, path in recordings.items()]
-    job = Job("infer", windows.read, manifest.key, "", n_workers(infer.workers))
     with sole_writer(output / RESULTS_FILE):
         earlier = with_csv_results(output, earlier_results(output))
+        if any(one.brought for one in earlier.manifests):
+            raise EarshotError(output, "holds predictions that were not made here", "give another --output")
         formats_before = {name for one in earlier.manifests for name in one.infer["formats"]} & set(WRITERS)
-        label_files = LabelFiles(output, infer.formats, formats_before, scheme)
+        if keep_others:  # formats that were asked for before stay, too
+            formats = [*infer.formats, *sorted(formats_before - set(infer.formats))]
+            settings = settings.model_copy(update={"infer": infer.model_copy(update={"formats": formats})})
+        manifest = manifest_of(files, descriptions, settings, occurrences=place, excluded=sorted(excluded), code=code)
+        job = Job("infer", windows.read, manifest.key, "", n_workers(infer.workers))
+        label_files = LabelFiles(output, manifest.infer["formats"], formats_before, scheme)
         label_files.check_free(recordings, earlier)
         others = _others(output, recordings, manifest, earlier) if keep_others else set()
         with ResultsStore(output, manifest) as store:
-            with lazy_predictor(model, settings) as predictor:
-                outcome = run(items, job, _AnalysisStore(store, label_files, predictor, classes, excluded, occurrences))
+            with lazy_predictor(model, settings, manifest.models.values()) as predictor:
+                analysis_store = _AnalysisStore(store, label_files, predictor, classes, excluded, occurrences)
+                outcome = run(items, job, analysis_store)
+            kept = analysis_store.kept
             for name in sorted(earlier.recordings.keys() - recordings.keys() - others):
-                label_files.remove(name)
+                kept += label_files.remove(store, name)
                 store.remove(name)
             store.commit()
             results = store.recordings()
-            label_files.update(store, results.values())
+            kept += label_files.update(store, results.values())
             remove_csv_results(output)
-            write_tables(store, results.values(), label_files)
+            kept += write_tables(store, results.values(), label_files)
             store.finish(pack)
     chosen = [result for name, result in results.items() if name in recordings]
-    return Analysis(chosen, len(outcome.new), [*problems, *outcome.problems])
+    return Analysis(chosen, len(outcome.new), [*problems, *outcome.problems, *dict.fromkeys(kept)])
+
+
+def _stopped_trainings(files: list[Path], descriptions: list[Description]) -> list[Problem]:
+    """A Problem for each checkpoint whose training was stopped before it was complete."""
+    trainings = {file: one.training for file, one in zip(files, descriptions, strict=True)}
+    stopped = {file: training["epochs"] for file, training in trainings.items() if training.get("interrupted")}
+    remedy = "train with the same settings to resume it"
+    return [
+        Problem(printable(str(file)), f"its training was stopped; this is epoch {epoch}", remedy, lost=False)
+        for file, epoch in stopped.items()
+    ]
 
 
 def _others(output: Path, recordings: Recordings, manifest: Manifest, earlier: EarlierResults) -> set[str]:
@@ -156,6 +176,8 @@ class _AnalysisStore:
         self._is_excluded = np.isin(self._class_names, list(excluded))
         self._occurrences = occurrences
         self._known, self._done = store.recordings(), list[RecordingResult]()
+        self.kept: list[Problem] = []
+        """Of label files that a person changed."""
 
     def keys(self) -> dict[str, str]:
         return self._store.keys()
@@ -187,7 +209,7 @@ class _AnalysisStore:
     def commit(self) -> None:
         if self._done:  # else the model may turn out not to be usable, and results by another one must stay
             self._store.commit()
-            self._label_files.update(self._store, self._done)
+            self.kept += self._label_files.update(self._store, self._done)
             self._done.clear()
 
 
@@ -217,7 +239,7 @@ class Analyzer:
         rtype: str = "audacity",
         start_seconds: float | str = 0,
         show: bool = False,
-    ) -> list[Problem]:
+    ) -> Analysis:
         """Find the sounds in a recording, or in those of a folder, and write label files into the output folder.
 
         Args:
@@ -227,32 +249,33 @@ class Analyzer:
             start_seconds: where to start in each recording, s or m:ss, whatever infer.start_seconds says.
             show: print the scores of the first recording's first window, and stop.
 
-        Returns a Problem for each recording that cannot be read or is unusual. Raises EarshotError if nothing can be
-        analyzed.
+        Returns what became of each recording, with a Problem for each that cannot be read or is unusual; with show,
+        the problems alone. Raises EarshotError if nothing can be analyzed.
         """
         changes = {"formats": _formats(rtype), "start_seconds": read_seconds("start_seconds", start_seconds)}
         settings = self.cfg.model_copy(update={"infer": self.cfg.infer.model_copy(update=changes).checked()})
         recordings, problems = recordings_of(input_path)
         if show:
             self._show(next(iter(recordings.values())), settings)
-            return problems
+            return Analysis([], 0, problems)
         place = occurrence_filter(settings.infer, self.occurrences)
         analysis = analyze(recordings, self.model, settings, Path(output_path), place, keep_others=True)
         if not any(result.is_ok for result in analysis.results):
             reasons = "; ".join(sorted({result.reason for result in analysis.results}))
             raise EarshotError(input_path, f"no recording could be analyzed ({reasons})")
-        return [*problems, *analysis.problems]
+        return analysis._replace(problems=[*problems, *analysis.problems])
 
     def _show(self, recording: Path, settings: Settings) -> None:
         from lib.inference.predictor import Predictor
 
         predictor, infer = Predictor(self.model, settings.infer.device, settings), settings.infer
         audio, start = predictor.description.audio, infer.start_seconds
-        first = next(stream_windows(recording, audio, hop_of(audio, infer.overlap), 1, start), None)
+        takes = predictor.description.takes
+        first = next(stream_windows(recording, audio, hop_of(audio, infer.overlap), 1, start, takes=takes), None)
         if first is None:
             raise EarshotError(recording, f"is over before {start:g} s", "start earlier")
         print(f"{recording}, from {start:g} s:")
-        predictor.show_scores(*predictor.get_block_scores(first.windows.spectrograms, [0.0]))
+        predictor.show_scores(*predictor.get_block_scores(first.windows.inputs, [0.0]))
 
 
 def _formats(rtype: str) -> list[str]:

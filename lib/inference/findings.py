@@ -9,6 +9,7 @@ from lib.inference.predictor import Predictor
 from lib.inference.streams import Batch
 from lib.results.results_store import PartialResult
 from lib.sound.grid import n_windows
+from lib.sound.labels import ending_with
 
 
 def find_sounds(
@@ -35,10 +36,10 @@ def _window_parts(
 ) -> Iterator[PartialResult]:
     length, seconds, nothing = predictor.description.audio.spec_duration, 0.0, np.zeros((0, len(factors)), np.float32)
     labeller = WindowLabeller(predictor.class_names, min_scores, length, predictor.cfg.infer.merge_labels)
-    for _, (starts, spectrograms, seconds), _ in batches:
-        scores = predictor.score_windows(spectrograms)[0] * factors
-        yield PartialResult(scores, labeller.add(starts, scores), seconds)
-    yield PartialResult(nothing, labeller.finish(), seconds)
+    for _, (starts, windows, seconds), _ in batches:
+        scores = predictor.score_windows(windows)[0] * factors
+        yield PartialResult(scores, ending_with(seconds, labeller.add(starts, scores)), seconds)
+    yield PartialResult(nothing, ending_with(seconds, labeller.finish()), seconds)
 
 
 def _frame_parts(
@@ -51,9 +52,9 @@ def _frame_parts(
     for scores, frames, seconds in predictor.stream_frames(batches, infer.initial_offsets, first):
         frames *= factors
         scores = maxima.add(frames) if infer.initial_offsets else scores * factors
-        yield PartialResult(scores, labeller.add(frames), seconds)
+        yield PartialResult(scores, ending_with(seconds, labeller.add(frames)), seconds)
     rest = maxima.finish(seconds) if infer.initial_offsets else np.zeros((0, len(factors)), np.float32)
-    yield PartialResult(rest, labeller.finish(), seconds)
+    yield PartialResult(rest, ending_with(seconds, labeller.finish()), seconds)
 
 
 class _WindowMaxima:

@@ -1,4 +1,4 @@
-"""Models that compute: spectrograms in, logits out. The Predictor makes scores of them, averages and labels."""
+"""Models that compute: windows in, logits out. The Predictor makes scores of them, averages and labels."""
 
 from pathlib import Path
 
@@ -25,18 +25,18 @@ class Network:
         self._model = fold_batch_norms(model.eval()).to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
         self._bf16 = use_bf16(precision, device)
 
-    def logits(self, spectrograms: Tensor) -> tuple[Tensor, Tensor | None]:
+    def logits(self, windows: Tensor) -> tuple[Tensor, Tensor | None]:
         """Logits (n, n_classes) and, if the head scores frames, (n, n_classes, n_frames), else None.
 
-        spectrograms: float32 (n, height, width) in 0..1, on the device.
+        windows: what the model takes, float32, on the device.
         """
-        with torch.autocast(spectrograms.device.type, torch.bfloat16, enabled=self._bf16):
-            return self._model.forward_frames(spectrograms)
+        with torch.autocast(windows.device.type, torch.bfloat16, enabled=self._bf16):
+            return self._model.forward_frames(windows)
 
-    def embed(self, spectrograms: Tensor) -> Tensor:
+    def embed(self, windows: Tensor) -> Tensor:
         """Embeddings, float32 (n, dim)."""
-        with torch.autocast(spectrograms.device.type, torch.bfloat16, enabled=self._bf16):
-            return self._model.embed(spectrograms).float()
+        with torch.autocast(windows.device.type, torch.bfloat16, enabled=self._bf16):
+            return self._model.embed(windows).float()
 
 
 def open_networks(files: list[Path], device: torch.device, precision: str) -> list[Network]:
@@ -44,8 +44,8 @@ def open_networks(files: list[Path], device: torch.device, precision: str) -> li
     networks = [Network(file, device, precision) for file in files]
     first = networks[0].description
     for file, network in zip(files, networks, strict=True):
-        if (network.description.classes, network.description.audio) != (first.classes, first.audio):
-            raise EarshotError(file, f"has other classes or audio settings than {files[0]}", "keep them apart")
+        if fault := network.description.misfit(first):
+            raise EarshotError(file, f"{fault} than {files[0]}", "keep them apart")
     rates = sorted({network.description.sed_fps for network in networks if network.description.sed_fps})
     if len(rates) > 1:
         listed = ", ".join(f"{rate:g}" for rate in rates)

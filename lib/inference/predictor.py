@@ -1,5 +1,6 @@
 """Scores and labels of recordings, from one model or an ensemble of them."""
 
+import math
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -23,7 +24,7 @@ from lib.models.platt_scaling import AS_IT_IS, END
 from lib.models.score_scaling import min_scores, scaling_of
 from lib.results.manifest import frame_rate, manifest_of
 from lib.sound.classes import ClassList
-from lib.sound.labels import Label
+from lib.sound.labels import Label, ending_with
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -34,6 +35,10 @@ N_SHOWN = 10
 
 class Predictor:
     """One or more recognizers of the same classes on one device, whose scores are averaged.
+
+    Windows are what the models take: spectrograms, (n, height, width) or (n, 1, height, width) in 0..1; or, where
+    description.takes is "waveforms", sound at audio.sampling_rate, (n, samples) in -1..1: the window's samples, or
+    these with audio.margin more on either side.
 
     Scores are float32 in 0..1, scaled by infer.scaling_coefficient and scaling_intercept, or else as each model's
     calibration says.
@@ -64,7 +69,7 @@ class Predictor:
         if quantile is not None and not 0 <= quantile <= 1:
             raise EarshotError(f"quantile = {quantile:g}", "must be in 0..1, or None for infer.quantile")
         cfg = (cfg or get_config()).checked()
-        self.device = choose_device(device or "auto")
+        self.device = choose_device("auto" if device is None else str(device))
         self.files = model_files(model_path)
         self._networks = open_networks(self.files, self.device, cfg.infer.precision)
         self.descriptions: list[Description] = [network.description for network in self._networks]
@@ -87,18 +92,18 @@ class Predictor:
     # Scores
 
     def score_windows(
-        self, specs: np.ndarray, members: Sequence[int] | None = None
+        self, windows: np.ndarray, members: Sequence[int] | None = None
     ) -> tuple[np.ndarray, np.ndarray | None]:
         """Scores of windows, (n, n_classes), and of their frames, (n, n_classes, n_frames).
 
         The latter are None if no model scores frames.
 
         Args:
-            specs: spectrograms (n, height, width) or (n, 1, height, width) in 0..1.
+            windows: spectrograms or waveforms.
             members: indices of the models to ask; None: all.
         """
         networks = self._networks if members is None else [self._networks[i] for i in members]
-        parts = [self._score(part, networks) for part in self._parts(specs)]
+        parts = [self._score(part, networks) for part in self._parts(windows)]
         if not parts:
             return self._no_scores(), None
         scores, frames = zip(*parts, strict=True)
@@ -115,22 +120,18 @@ class Predictor:
                 frames.append(_scores(frame_logits, multi_label, scaling))
         return _mean(scores), _mean(frames) if frames else None
 
-    def _parts(self, specs: np.ndarray) -> Iterator[Tensor]:
-        """Spectrograms as tensors on the device, infer.batch_size at a time."""
-        specs = np.asarray(specs, np.float32)
-        if specs.ndim == 4 and specs.shape[1] == 1:
-            specs = specs[:, 0]
-        if specs.ndim != 3 or specs.shape[1:] != self._size:
-            fault = f"the model takes (n, {self._size[0]}, {self._size[1]})"
-            raise EarshotError(f"spectrograms of shape {specs.shape}", fault, "make them with its settings")
+    def _parts(self, windows: np.ndarray) -> Iterator[Tensor]:
+        """Windows as tensors on the device, infer.batch_size at a time."""
+        windows, shapes = np.asarray(windows, np.float32), self.description.window_shapes
+        if windows.ndim == 4 and windows.shape[1] == 1:
+            windows = windows[:, 0]
+        if windows.shape[1:] not in shapes:
+            listed = " or ".join(f"(n, {', '.join(map(str, shape))})" for shape in shapes)
+            what, remedy = f"{self.description.takes} of shape {windows.shape}", "make them with its settings"
+            raise EarshotError(what, f"the model takes {listed}", remedy)
         n = self.cfg.infer.batch_size
-        for i in range(0, len(specs), n):
-            yield torch.from_numpy(np.ascontiguousarray(specs[i : i + n])).to(self.device)
-
-    @property
-    def _size(self) -> tuple[int, int]:
-        """Height and width of the models' spectrograms."""
-        return self.description.audio.spec_height, self.description.audio.spec_width
+        for i in range(0, len(windows), n):
+            yield torch.from_numpy(np.ascontiguousarray(windows[i : i + n])).to(self.device)
 
     def _no_scores(self) -> np.ndarray:
         return np.zeros((0, len(self.class_names)), np.float32)
@@ -138,20 +139,20 @@ class Predictor:
     def get_block_scores(
         self, specs: np.ndarray, start_times: Sequence[float] | None = None, audio_duration: float | None = None
     ) -> tuple[np.ndarray, np.ndarray | None]:
-        """Scores of spectrograms, (n, n_classes), and a frame map, (n_frames, n_classes).
+        """Scores of windows, (n, n_classes), and a frame map, (n_frames, n_classes).
 
         The frame map, with sed_fps frames a second, is None without start times, or if no model scores frames.
 
         Args:
-            specs: (n, height, width) or (n, 1, height, width) in 0..1.
-            start_times: of the spectrograms, s from the start of the recording.
-            audio_duration: of the recording, s; None: up to the end of the last spectrogram.
+            specs: spectrograms or waveforms.
+            start_times: of the windows, s from the start of the recording.
+            audio_duration: of the recording, s; None: up to the end of the last window.
         """
         scores, frames = self.score_windows(specs)
         if frames is None or start_times is None:
             return scores, None
         if len(start_times) != len(scores):
-            raise EarshotError("start_times", f"{len(start_times)} for {len(scores)} spectrograms", "give one for each")
+            raise EarshotError("start_times", f"{len(start_times)} for {len(scores)} windows", "give one for each")
         if audio_duration is None:
             audio_duration = max(start_times) + self.description.audio.spec_duration
         return scores, self.to_global_frames(frames, start_times, audio_duration)
@@ -167,7 +168,7 @@ class Predictor:
         hop, starts = hop_of(self.description.audio, self.cfg.infer.overlap), list[float]()
         batches = self._stream(recording_path, starts, hop, start_seconds)
         if not self.scores_frames:
-            scores = [self._no_scores(), *(self.score_windows(batch.windows.spectrograms)[0] for batch in batches)]
+            scores = [self._no_scores(), *(self.score_windows(batch.windows.inputs)[0] for batch in batches)]
             return np.concatenate(scores), None, starts
         scores, frames, _ = zip(*self.stream_frames(batches), strict=True)
         return np.concatenate(scores), np.concatenate(frames) if starts else None, starts
@@ -199,7 +200,8 @@ class Predictor:
         self, path: str | Path, starts: list[float], hop: float, start: float, offsets: list[float] | None = None
     ) -> Iterator[Batch]:
         """A recording's windows; notes their start times in `starts`, and for get_specs."""
-        for batch in stream_windows(path, self.description.audio, hop, self.cfg.infer.batch_size, start, offsets):
+        audio, takes = self.description.audio, self.description.takes
+        for batch in stream_windows(path, audio, hop, self.cfg.infer.batch_size, start, offsets, takes=takes):
             starts += batch.windows.starts.tolist()
             yield batch
         self._last = Path(path), sorted(set(starts))
@@ -223,16 +225,16 @@ class Predictor:
         grid, seconds = FrameGrid(self.sed_fps, len(self.class_names), first), 0.0
         for batch in batches:
             members = range(batch.group, len(self), len(offsets) if offsets else 1)
-            scores, frames = self.frames_of(batch.windows.spectrograms, members)
+            scores, frames = self.frames_of(batch.windows.inputs, members)
             grid.add(frames, batch.windows.starts, len(members))
             seconds = max(seconds, batch.windows.seconds)
             final = round(min(batch.final, batch.windows.seconds) * self.sed_fps - FRAME_SLACK)
             yield scores, grid.take(final), seconds
         yield self._no_scores(), grid.take(round(seconds * self.sed_fps)), seconds
 
-    def frames_of(self, specs: np.ndarray, members: Sequence[int] | None = None) -> tuple[np.ndarray, np.ndarray]:
+    def frames_of(self, windows: np.ndarray, members: Sequence[int] | None = None) -> tuple[np.ndarray, np.ndarray]:
         """The same as score_windows; if no model scores frames, a window's score counts for each of its frames."""
-        scores, frames = self.score_windows(specs, members)
+        scores, frames = self.score_windows(windows, members)
         if frames is None:
             n_frames = max(1, round(self.sed_fps * self.description.audio.spec_duration))
             frames = np.repeat(scores[:, :, None], n_frames, axis=2)
@@ -256,12 +258,14 @@ class Predictor:
         return to_global_frames(frame_scores, offsets_sec, recording_duration_sec, self.sed_fps)
 
     def get_embeddings(self, spec_array: np.ndarray) -> np.ndarray:
-        """Embeddings, float32 (n, dim), of spectrograms (n, height, width) or (n, 1, height, width) in 0..1.
+        """Embeddings, float32 (n, dim), of windows (spectrograms or waveforms).
 
         They are the mean of those of the models. Raises EarshotError if these differ in size.
         """
         parts = [self._embed(part) for part in self._parts(spec_array)]
-        return np.concatenate(parts) if parts else self._embed(torch.zeros(1, *self._size, device=self.device))[:0]
+        if parts:
+            return np.concatenate(parts)
+        return self._embed(torch.zeros(1, *self.description.window_shapes[0], device=self.device))[:0]
 
     @torch.inference_mode()
     def _embed(self, x: Tensor) -> np.ndarray:
@@ -272,7 +276,9 @@ class Predictor:
 
     # Labels
 
-    def get_segment_labels(self, scores: np.ndarray | None, start_times: Sequence[float]) -> dict[str, list[Label]]:
+    def get_segment_labels(
+        self, scores: np.ndarray | None, start_times: Sequence[float], seconds: float = math.inf
+    ) -> dict[str, list[Label]]:
         """Labels by name, one for each window and class that scores high enough; names without labels are left out.
 
         Classes are called as infer.label_field says. Labels are not merged: infer.merge_labels is about label files.
@@ -280,26 +286,29 @@ class Predictor:
         Args:
             scores: (n_windows, n_classes).
             start_times: of the windows, s.
+            seconds: duration of the recording, at which labels end; else the last one lasts as long as its window.
         """
         labels: dict[str, list[Label]] = {}
         if scores is None or not len(scores):
             return labels
         scores, starts = self._checked(scores, "scores"), np.asarray(start_times, float)
         order, length = np.argsort(starts, kind="stable"), self.description.audio.spec_duration
-        for label in window_labels(starts[order], scores[order], self.min_scores, length, self._names):
+        found = window_labels(starts[order], scores[order], self.min_scores, length, self._names)
+        for label in ending_with(seconds, found):
             labels.setdefault(label.name, []).append(label)
         return labels
 
-    def get_frame_labels(self, frame_map: np.ndarray) -> dict[str, list[Label]]:
+    def get_frame_labels(self, frame_map: np.ndarray, seconds: float = math.inf) -> dict[str, list[Label]]:
         """Labels by name of a frame map (n_frames, n_classes), with an entry for each class.
 
         If infer.segment_len is None, a label lasts as long as frames score high enough; its score is the highest of
         them. Else labels have that length, on a grid from 0 on, and score the maximum, or infer.quantile, of frames.
+        seconds: duration of the recording, at which labels end.
         """
         frame_map = self._checked(frame_map, "frame map")
         labeller = frame_labeller(self._names, self.min_scores, self.sed_fps, self.cfg.infer)
         labels: dict[str, list[Label]] = {name: [] for name in self._names}
-        for label in [*labeller.add(frame_map), *labeller.finish()]:
+        for label in ending_with(seconds, [*labeller.add(frame_map), *labeller.finish()]):
             labels[label.name].append(label)
         return labels
 
@@ -309,17 +318,19 @@ class Predictor:
         frame_map: np.ndarray | None,
         start_times: Sequence[float],
         recording_name: str,
+        seconds: float = math.inf,
     ) -> "pd.DataFrame":
         """Labels as a table: recording, name, start_time, end_time, score, sorted by name and start time.
 
-        Those of get_frame_labels if there is a frame map, else those of get_segment_labels.
+        Those of get_frame_labels if there is a frame map, else those of get_segment_labels. seconds: duration of the
+        recording, at which labels end.
         """
         import pandas as pd
 
         if frame_map is None:
-            labels = self.get_segment_labels(score_array, start_times)
+            labels = self.get_segment_labels(score_array, start_times, seconds)
         else:
-            labels = self.get_frame_labels(frame_map)
+            labels = self.get_frame_labels(frame_map, seconds)
         rows = [(recording_name, *label) for name in sorted(labels) for label in labels[name]]
         table = pd.DataFrame(rows, columns=["recording", *Label._fields])
         return table.astype({"start_time": float, "end_time": float, "score": float})

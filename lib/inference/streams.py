@@ -10,11 +10,10 @@ import numpy as np
 
 from lib.audio import reader
 from lib.audio.reader import unusual
-from lib.audio.spectrograms import BLOCKS_AHEAD, Windows, cut_windows, level_frames, silence
+from lib.audio.spectrograms import Takes, Windows, cut_windows, decoded, pieces_from, window_pieces
 from lib.config.schema import AudioSettings, InferSettings
 from lib.core.errors import EarshotError, Problem
 from lib.core.incremental import Progress, Source
-from lib.core.parallel import ahead
 
 
 class Batch(NamedTuple):
@@ -47,6 +46,7 @@ def stream_windows(
     start: float = 0.0,
     offsets: list[float] | None = None,
     note: reader.Note = lambda problem: None,
+    takes: Takes = "spectrograms",
 ) -> Iterator[Batch]:
     """A recording's windows from `start` on; none if it is over by then.
 
@@ -56,16 +56,19 @@ def stream_windows(
         offsets: the models of group g take windows of their own, from offsets[g] (s) on. Where that leaves the start of
             the recording uncovered, there is one more window before, filled up with silence. None: there is one group.
         note: called with a Problem for what was repaired on the way.
+        takes: what the models take of each window.
 
     Raises AudioError if the recording cannot be read.
     """
-    blocks = ahead(reader.stream(path, audio.sampling_rate, audio.channel, start, note), BLOCKS_AHEAD)
+    blocks = decoded(path, audio, start, note)
     first = next(blocks, None)
     if first is None:
         return
     offsets = offsets or [0.0]
-    copies = tee(level_frames(chain([first], blocks), audio), len(offsets))
-    streams = [_windows_from(pieces, audio, hop, offset, batch) for pieces, offset in zip(copies, offsets, strict=True)]
+    copies = tee(window_pieces(chain([first], blocks), audio, takes), len(offsets))
+    streams = [
+        _windows_from(pieces, audio, hop, offset, batch, takes) for pieces, offset in zip(copies, offsets, strict=True)
+    ]
     for group, windows, final in _in_turn(streams, hop):
         yield Batch(group, _later(windows, start), final + start)
 
@@ -79,32 +82,38 @@ class WindowReader:
     batch: int
     start: float = 0.0
     offsets: list[float] | None = None
+    takes: Takes = "spectrograms"
 
     def read(self, source: Source) -> Iterator[Batch | Progress | Problem]:
         """A recording's windows, how far it is read, and what is unusual about it. Raises AudioError."""
         path, audio, problems = source.item.path, self.audio, list[Problem]()
-        seconds, loudest = 0.0, 0.0
+        seconds, is_silent = 0.0, True
         total = reader.probe(path).seconds
-        for batch in stream_windows(path, audio, self.hop, self.batch, self.start, self.offsets, problems.append):
-            seconds, loudest = batch.windows.seconds, max(loudest, float(batch.windows.spectrograms.max()))
+        options = self.start, self.offsets, problems.append, self.takes
+        for batch in stream_windows(path, audio, self.hop, self.batch, *options):
+            seconds, is_silent = batch.windows.seconds, is_silent and not batch.windows.inputs.any()
             yield batch
             yield Progress(seconds - self.start, max(total - self.start, 0.0))
         if not seconds:
             problems.append(unusual(path, f"is over before infer.start_seconds ({self.start:g} s)"))
-            nothing = np.zeros((0, audio.spec_height, audio.spec_width), np.float32)
-            yield Batch(0, Windows(np.zeros(0), nothing, total), np.inf)  # tells the duration
-        elif loudest == 0:
+            shape = (
+                (0, audio.spec_height, audio.spec_width) if self.takes == "spectrograms" else (0, audio.window_samples)
+            )
+            yield Batch(0, Windows(np.zeros(0), np.zeros(shape, np.float32), total), np.inf)  # tells the duration
+        elif is_silent:
             problems.append(unusual(path, "is silent from start to end"))
         yield from problems
 
 
-def window_reader(audio: AudioSettings, infer: InferSettings, n_models: int) -> WindowReader:
+def window_reader(
+    audio: AudioSettings, infer: InferSettings, n_models: int, takes: Takes = "spectrograms"
+) -> WindowReader:
     """What reads recordings for an ensemble of that many models. Raises EarshotError as hop_of."""
     hop = hop_of(audio, infer.overlap)
     if not infer.initial_offsets:
-        return WindowReader(audio, hop, infer.batch_size, infer.start_seconds)
+        return WindowReader(audio, hop, infer.batch_size, infer.start_seconds, takes=takes)
     offsets = infer.initial_offsets[:n_models]
-    return WindowReader(audio, audio.spec_duration, infer.batch_size, infer.start_seconds, offsets)
+    return WindowReader(audio, audio.spec_duration, infer.batch_size, infer.start_seconds, offsets, takes)
 
 
 def _in_turn(streams: list[Iterator[Windows]], hop: float) -> Iterator[Batch]:
@@ -123,26 +132,15 @@ def _in_turn(streams: list[Iterator[Windows]], hop: float) -> Iterator[Batch]:
 
 
 def _windows_from(
-    pieces: Iterable[np.ndarray], audio: AudioSettings, hop: float, offset: float, batch: int
+    pieces: Iterable[np.ndarray], audio: AudioSettings, hop: float, offset: float, batch: int, takes: Takes
 ) -> Iterator[Windows]:
     """Windows every `hop` s, one of which starts at `offset`."""
     start = offset - hop if 0 < offset < hop < offset + audio.spec_duration else offset
-    frames = _frames_from(pieces, audio, round(start * audio.frame_rate))
-    first = next(frames, None)
+    rest = pieces_from(pieces, audio, takes, round(start * audio.frame_rate))
+    first = next(rest, None)
     if first is not None:
-        for windows in cut_windows(chain([first], frames), audio, hop, batch):
+        for windows in cut_windows(chain([first], rest), audio, hop, batch, takes):
             yield _later(windows, start)
-
-
-def _frames_from(pieces: Iterable[np.ndarray], audio: AudioSettings, n: int) -> Iterator[np.ndarray]:
-    """Frames from index n on; before the first, there is silence."""
-    if n < 0:
-        yield np.full((audio.spec_height, -n), silence(audio), np.float32)
-    for piece in pieces:
-        n = max(0, n)
-        if piece.shape[1] > n:
-            yield piece[:, n:]
-        n -= piece.shape[1]
 
 
 def _later(windows: Windows, seconds: float) -> Windows:

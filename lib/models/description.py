@@ -2,13 +2,17 @@
 
 import json
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, Self
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
+from lib.audio.spectrograms import Takes
 from lib.config.schema import AudioSettings, TrainSettings
+from lib.config.setting_values import Frontend, Head
 from lib.core.errors import EarshotError
-from lib.core.files import write_text
+from lib.core.files import read_bytes, write_text
+from lib.models.onnx_card import OnnxOrigin
+from lib.models.onnx_files import onnx_origin
 
 
 class Calibration(BaseModel):
@@ -31,9 +35,13 @@ class Description(BaseModel):
     model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
 
     classes: list[dict[str, str]]  # name, code, alt_name, alt_code of each, in the order of the scores
-    audio: AudioSettings  # of the spectrograms
-    backbone: str
-    head: Literal["pool", "sed"] = "pool"
+    audio: AudioSettings  # of the spectrograms, or of the waveforms
+    frontend: Frontend = "mel"
+    backbone: str  # "onnx" if it is an ONNX model
+    width_factor: float = 1.0  # of the backbone's channels
+    depth_factor: float = 1.0  # of its layers
+    onnx: OnnxOrigin | None = None  # what the ONNX model is; None if it is none
+    head: Head = "pool"
     sed_fps: float | None = None  # frames per second that the head scores; None: it scores windows only
     dropout: float
     multi_label: bool  # scores are sigmoids, else a softmax over the classes
@@ -44,14 +52,48 @@ class Description(BaseModel):
     def of(
         cls, classes: list[dict[str, str]], audio: AudioSettings, settings: TrainSettings, training: dict[str, Any]
     ) -> Self:
-        """The description of a model that is built as the settings say."""
-        sed_fps = None if settings.head == "pool" else settings.sed_fps
-        chosen = settings.model_dump(include={"backbone", "head", "dropout", "multi_label"})
-        return cls(classes=classes, audio=audio, sed_fps=sed_fps, training=training, **chosen)
+        """The description of a model that is built as the settings say.
+
+        Raises SettingsError if the backbone is an ONNX file that cannot be used.
+        """
+        sed_fps = settings.sed_fps if settings.head == "sed" else None
+        of_model = {"frontend", "width_factor", "depth_factor", "head", "dropout", "multi_label"}
+        chosen = settings.model_dump(include=of_model)
+        path = settings.onnx_file
+        backbone, onnx = (settings.backbone, None) if path is None else ("onnx", onnx_origin(path))
+        return cls(
+            classes=classes, audio=audio, backbone=backbone, onnx=onnx, sed_fps=sed_fps, training=training, **chosen
+        )
 
     @property
     def class_names(self) -> list[str]:
         return [entry["name"] for entry in self.classes]
+
+    @property
+    def backbone_name(self) -> str:
+        """The name of the backbone, of an ONNX model that of its file."""
+        return f"onnx:{self.onnx.name}" if self.onnx else self.backbone
+
+    @property
+    def takes(self) -> Takes:
+        """What the model takes of windows."""
+        return "spectrograms" if self.frontend == "mel" else "waveforms"
+
+    @property
+    def window_shapes(self) -> list[tuple[int, ...]]:
+        """The shapes that a window may have: of a spectrogram, or of a waveform with its margins or without."""
+        audio = self.audio
+        if self.takes == "spectrograms":
+            return [(audio.spec_height, audio.spec_width)]
+        return [(audio.window_samples + 2 * audio.margin,), (audio.window_samples,)]
+
+    def misfit(self, other: Self) -> str:
+        """Why models of both cannot be used together, as words before `than`; "" if they can."""
+        if (self.classes, self.audio) != (other.classes, other.audio):
+            return "has other classes or audio settings"
+        if self.takes != other.takes:
+            return f"takes other input ({self.takes}, for frontend {self.frontend})"
+        return ""
 
     @property
     def n_frames(self) -> int:
@@ -65,8 +107,14 @@ class Description(BaseModel):
 
     @model_validator(mode="after")
     def _frames_have_a_rate(self) -> Self:
-        if (self.head == "pool") != (self.sed_fps is None):
+        if (self.head == "sed") != (self.sed_fps is not None):
             raise ValueError("sed_fps belongs to a head that scores frames")
+        return self
+
+    @model_validator(mode="after")
+    def _onnx_is_known(self) -> Self:
+        if (self.backbone == "onnx") != (self.onnx is not None):
+            raise ValueError("onnx belongs to a backbone that is an ONNX model")
         return self
 
 
@@ -83,7 +131,7 @@ def read_description(checkpoint: str | Path) -> Description:
     """The description beside a checkpoint. Raises EarshotError if it is missing or not one."""
     path = description_file(checkpoint)
     try:
-        return Description.model_validate_json(path.read_bytes())
+        return Description.model_validate_json(read_bytes(path))
     except FileNotFoundError:
         raise EarshotError(path, "no such file", "a model needs its description beside it") from None
     except (ValidationError, UnicodeDecodeError):

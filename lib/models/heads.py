@@ -1,7 +1,8 @@
 """Heads: layers that turn a backbone's feature maps (n, channels, bands, frames) into logits of classes.
 
 A head returns logits of windows (n, n_classes), and logits of frames (n, n_classes, n_frames) or None. The modules that
-its `by_class` names have a row of weights for each class.
+its `by_class` names have a row of weights for each class. `in_time`: whether the last dimension of the features must be
+time.
 """
 
 import torch
@@ -22,7 +23,7 @@ def pool(features: Tensor) -> Tensor:
 class PoolHead(nn.Module):
     """A linear classifier of pooled features; it does not score frames."""
 
-    by_class = ("classifier",)
+    by_class, in_time = ("classifier",), False
 
     def __init__(self, n_features: int, n_classes: int, dropout: float) -> None:
         super().__init__()
@@ -35,6 +36,41 @@ class PoolHead(nn.Module):
             return self.classifier(embeddings), None
 
 
+class DeepHead(PoolHead):
+    """A classifier of pooled features with a hidden layer as wide as these."""
+
+    def __init__(self, n_features: int, n_classes: int, dropout: float) -> None:
+        super().__init__(n_features, n_classes, dropout)
+        self.hidden = nn.Linear(n_features, n_features)
+
+    def forward(self, features: Tensor, n_frames: int) -> tuple[Tensor, None]:
+        embeddings = self.dropout(pool(features))
+        with torch.autocast(embeddings.device.type, enabled=False):
+            return self.classifier(self.dropout(F.relu(self.hidden(embeddings)))), None
+
+
+class AttentionHead(nn.Module):
+    """A linear classifier of frames' features, averaged with weights that are learnt from these.
+
+    Ilse, Tomczak and Welling, Attention-based Deep Multiple Instance Learning, 2018, equation 8.
+    """
+
+    by_class, in_time = ("classifier",), True
+
+    def __init__(self, n_features: int, n_classes: int, dropout: float) -> None:
+        super().__init__()
+        self.dropout = nn.Dropout(dropout)
+        self.hidden = nn.Linear(n_features, max(1, n_features // 2))
+        self.attention = nn.Linear(max(1, n_features // 2), 1, bias=False)
+        self.classifier = nn.Linear(n_features, n_classes)
+
+    def forward(self, features: Tensor, n_frames: int) -> tuple[Tensor, None]:
+        frames = features.float().mean(dim=2).transpose(1, 2)
+        with torch.autocast(frames.device.type, enabled=False):
+            weights = torch.softmax(self.attention(torch.tanh(self.hidden(frames))), dim=1)
+            return self.classifier(self.dropout((weights * frames).sum(dim=1))), None
+
+
 class SedHead(nn.Module):
     """Sound event detection learnt from labels of windows: a classifier of frames, and attention over time.
 
@@ -43,7 +79,7 @@ class SedHead(nn.Module):
     backbone's frames, which are fewer than the spectrogram's, to n_frames.
     """
 
-    by_class = ("classifier", "attention")
+    by_class, in_time = ("classifier", "attention"), True
 
     def __init__(self, n_features: int, n_classes: int, dropout: float) -> None:
         super().__init__()
@@ -70,4 +106,9 @@ def mean_probability(logits: Tensor, log_weights: Tensor) -> Tensor:
     return present - absent
 
 
-HEADS: dict[str, type[PoolHead | SedHead]] = {"pool": PoolHead, "sed": SedHead}
+HEADS: dict[str, type[PoolHead | AttentionHead | SedHead]] = {
+    "pool": PoolHead,
+    "deep": DeepHead,
+    "attention": AttentionHead,
+    "sed": SedHead,
+}

@@ -1,10 +1,37 @@
-"""Losses: binary or categorical cross-entropy of windows, and of frames by way of their pooled logits."""
+"""Losses of windows, and of frames by way of their pooled logits; LOSSES registers them by name."""
+
+from collections.abc import Sequence
+from typing import Any, NamedTuple
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
 from lib.models.heads import mean_probability
+
+
+class LossKind(NamedTuple):
+    """What a loss does besides cross-entropy.
+
+    Args:
+        is_focal: whether it attends to what is hard.
+        has_pos_weights: whether windows with a rare class count more for it.
+        has_families: whether the families of classes are learnt, too.
+    """
+
+    is_focal: bool = False
+    has_pos_weights: bool = False
+    has_families: bool = False
+
+
+LOSSES = {
+    "cross_entropy": LossKind(),
+    "cross_entropy_pos_weight": LossKind(has_pos_weights=True),
+    "focal_loss": LossKind(is_focal=True),
+    "focal_loss_pos_weight": LossKind(is_focal=True, has_pos_weights=True),
+    "family_loss": LossKind(has_families=True),
+}
+"""By the name that train.loss has."""
 
 
 def classification_loss(
@@ -14,6 +41,9 @@ def classification_loss(
     pos_smoothing: float = 0.0,
     neg_smoothing: float = 0.0,
     class_weights: Tensor | None = None,
+    pos_weights: Tensor | None = None,
+    focal_gamma: float = 0.0,
+    families: Tensor | None = None,
 ) -> Tensor:
     """Mean loss of logits (n, n_classes) against targets in 0..1 of the same shape.
 
@@ -21,15 +51,62 @@ def classification_loss(
     the cross-entropy over the classes, the share pos of the target spread evenly over all of them (Szegedy et al.,
     Rethinking the Inception Architecture, 2016); neg is ignored, and windows without any class have no weight.
 
-    class_weights: (n_classes,), weight of each class; None: all are equal.
+    Args:
+        class_weights: (n_classes,), weight of each class; None: all are equal.
+        pos_weights: (n_classes,), weight of a class where it is present; None: 1.
+        focal_gamma: above 0, what is recognized with probability q counts (1 - q) ** focal_gamma as much (Lin et al.,
+            Focal Loss for Dense Object Detection, 2017).
+        families: 0 and 1 (n_classes, n_families), which class is of which family; the loss is then the mean of that of
+            the classes and that of the families, one of which is present where any of its classes is. The probability
+            of a family is that of any of its classes, taken as independent, 1 - prod(1 - p), or without multi_label
+            their sum.
     """
+    if families is not None:
+        options = pos_smoothing, neg_smoothing, class_weights, pos_weights, focal_gamma
+        of_classes = classification_loss(logits, targets, multi_label, *options)
+        return (of_classes + _family_loss(logits, targets, multi_label, families)) / 2
     if multi_label:
         smoothed = targets * (1 - pos_smoothing) + (1 - targets) * neg_smoothing
-        return F.binary_cross_entropy_with_logits(logits, smoothed, weight=class_weights)
-    weights = 1 if class_weights is None else class_weights
+        if not focal_gamma:
+            return F.binary_cross_entropy_with_logits(logits, smoothed, class_weights, pos_weight=pos_weights)
+        scores = logits.sigmoid()
+        missed = targets * (1 - scores) + (1 - targets) * scores
+        each = F.binary_cross_entropy_with_logits(
+            logits, smoothed, class_weights, pos_weight=pos_weights, reduction="none"
+        )
+        return (each * missed**focal_gamma).mean()
+    factors: Any = 1
+    for weights_of_classes in (class_weights, pos_weights):
+        factors = factors if weights_of_classes is None else factors * weights_of_classes
     share = targets.sum(dim=1, keepdim=True) * pos_smoothing / targets.shape[1]
-    smoothed = (targets * (1 - pos_smoothing) + share) * weights
-    return -(smoothed * F.log_softmax(logits, dim=1)).sum() / (targets * weights).sum().clamp_min(1e-6)
+    smoothed = (targets * (1 - pos_smoothing) + share) * factors
+    log_scores = F.log_softmax(logits, dim=1)
+    if focal_gamma:
+        smoothed = smoothed * (1 - log_scores.exp()) ** focal_gamma
+    return -(smoothed * log_scores).sum() / (targets * factors).sum().clamp_min(1e-6)
+
+
+def _family_loss(logits: Tensor, targets: Tensor, multi_label: bool, families: Tensor) -> Tensor:
+    """The cross-entropy of families, see classification_loss."""
+    members = families.bool()
+    if not multi_label:
+        log_scores = F.log_softmax(logits, dim=1)[:, :, None].masked_fill(~members, -torch.inf).logsumexp(dim=1)
+        return -(targets @ families * log_scores).sum() / targets.sum().clamp_min(1e-6)
+    present = (targets[:, :, None] * families).amax(dim=1)
+    log_absent = F.logsigmoid(-logits) @ families
+    log_present = torch.log(-torch.expm1(log_absent.clamp_max(-1e-6)))
+    return -(present * log_present + (1 - present) * log_absent).mean()
+
+
+def membership(categories: Sequence[str]) -> Tensor:
+    """Which class is of which family, float (n_classes, n_families), by the family of each class."""
+    names = sorted(set(categories))
+    return torch.tensor([[float(name == category) for name in names] for category in categories])
+
+
+def weigh_presence(counts: Tensor, n_windows: int) -> Tensor:
+    """Weight of each class where it is present: windows without it for each one with it, counts (n_classes,)."""
+    return (n_windows - counts).clamp_min(1) / counts.clamp_min(1)
 
 
 def recognition_loss(

@@ -9,6 +9,7 @@ from lib.core.devices import choose_device
 from lib.core.errors import EarshotError
 from lib.models.checkpoints import load_checkpoint
 from lib.models.description import Description
+from lib.models.onnx_files import read_onnx
 from lib.models.recognizer import Recognizer, build
 
 
@@ -52,4 +53,6 @@ def load_new_model(
     entries = zip(*columns, strict=True)
     classes = [{key: value or "" for key, value in zip(keys, entry, strict=True)} for entry in entries]
     description = Description.of(classes, cfg.audio.checked(), cfg.train, {"windows": num_train_specs})
-    return build(description, cfg.train.pretrained).train().to(choose_device("auto"))
+    path = cfg.train.onnx_file
+    onnx = None if path is None else read_onnx(path)
+    return build(description, cfg.train.pretrained, onnx=onnx).train().to(choose_device("auto"))

@@ -1,8 +1,8 @@
 """Recognizers as ONNX files, which run without torch and without this project: on field devices, in R, in JavaScript.
 
-The graph takes spectrograms and returns the scores of the infer stage, including a stored Platt scaling; metadata
-say in JSON what the classes are called and how spectrograms are made. A file is only kept if ONNX Runtime, running it,
-returns torch's scores.
+The graph takes what the model takes, spectrograms or waveforms, and returns the scores of the infer stage, including a
+stored Platt scaling; metadata say in JSON what the classes are called and how windows are made. A file is only kept if
+ONNX Runtime, running it, returns torch's scores.
 """
 
 import contextlib
@@ -20,22 +20,22 @@ import torch
 from torch import Tensor, nn
 
 from lib.audio.spectrograms import recording_windows
-from lib.config.schema import AudioSettings
 from lib.core.errors import AudioError, EarshotError
 from lib.core.files import atomic
 from lib.models.checkpoints import load_checkpoint
 from lib.models.description import Description, read_description
+from lib.models.onnx_backbone import OnnxBackbone
 from lib.models.platt_scaling import AS_IT_IS, END
+from lib.models.port_meanings import EMBEDDINGS, port_meanings
 from lib.models.recognizer import Recognizer
 
 FORMAT = "earshot-onnx-1"
 TOLERANCE = 1e-4
 """Largest difference between a score of the file and torch's."""
-INPUT, SCORES, FRAME_SCORES, EMBEDDINGS = "spectrograms", "scores", "frame_scores", "embeddings"
 LIMIT = math.log(1 - END) - math.log(END)
 """Logit of the highest score that is scaled, see lib.models.platt_scaling."""
 BATCHES = (1, 2, 7, 32)
-"""Numbers of random spectrograms to verify with: the first axis must take any."""
+"""Numbers of random windows to verify with: the first axis must take any."""
 
 
 class Port(NamedTuple):
@@ -48,7 +48,7 @@ class Port(NamedTuple):
 
 
 class Exported(NamedTuple):
-    """A file that was written, and the largest difference between its scores and torch's on so many spectrograms."""
+    """A file that was written, and the largest difference between its scores and torch's on so many windows."""
 
     path: Path
     ports: list[Port]
@@ -65,13 +65,16 @@ class Scorer(nn.Module):
         self.model, self.multi_label = model, description.multi_label
         self.scaling = description.stored_calibration.scaling
 
-    def forward(self, spectrograms: Tensor) -> tuple[Tensor, ...]:
-        """Scores (n, n_classes) of spectrograms (n, height, width), scores of frames (n, n_frames, n_classes) if the
+    def forward(self, windows: Tensor) -> tuple[Tensor, ...]:
+        """Scores (n, n_classes) of windows, scores of frames (n, n_frames, n_classes) if the
         head scores them, and embeddings (n, dim)."""
-        logits, frame_logits = self.model.forward_frames(spectrograms)
+        return self.of_features(self.model.features(windows))
+
+    def of_features(self, features: Tensor) -> tuple[Tensor, ...]:
+        """The same of the backbone's feature maps (n, num_features, bands, frames)."""
+        logits, frame_logits = self.model(features, frames=True, are_features=True)
         frames = () if frame_logits is None else (self._scores(frame_logits).transpose(1, 2),)
-        embeddings = self.model.embed(spectrograms)  # the exporter merges what is computed twice
-        return self._scores(logits), *frames, embeddings
+        return self._scores(logits), *frames, self.model.embedding_of(features)
 
     def _scores(self, logits: Tensor) -> Tensor:
         if self.scaling == AS_IT_IS:
@@ -82,26 +85,53 @@ class Scorer(nn.Module):
         return torch.sigmoid(coefficient * logits.clamp(-LIMIT, LIMIT) + intercept)
 
 
-def export_onnx(checkpoint: str | Path, output: str | Path, real: np.ndarray | None = None) -> Exported:
-    """Write a checkpoint as an ONNX file, verified with random spectrograms and with those given.
+class HeadScorer(nn.Module):
+    """The part of a scorer that follows the backbone."""
 
-    real: float32 (n, height, width) in 0..1. Raises EarshotError, and leaves no file, if the model cannot be exported
-    or if a score of the file differs from torch's by more than TOLERANCE.
+    def __init__(self, scorer: Scorer) -> None:
+        super().__init__()
+        self.scorer = scorer
+
+    def forward(self, features: Tensor) -> tuple[Tensor, ...]:
+        return self.scorer.of_features(features)
+
+
+def export_onnx(
+    checkpoint: str | Path,
+    output: str | Path,
+    real: np.ndarray | None = None,
+    metadata: dict[str, str] | None = None,
+) -> Exported:
+    """Write a checkpoint as an ONNX file, verified with random windows and with those given.
+
+    Args:
+        checkpoint: the model.
+        output: the file.
+        real: what the model takes, float32: spectrograms (n, height, width) in 0..1 or waveforms (n, samples).
+        metadata: more texts for the file, by name.
+
+    Raises EarshotError, and leaves no file, if the model cannot be exported or if a score of the file differs from
+    torch's by more than TOLERANCE.
     """
     import onnxruntime
 
     model, description = load_checkpoint(checkpoint)
+    if isinstance(model.backbone, OnnxBackbone) and (n := model.backbone.n_windows):
+        fault = f"its backbone {description.backbone_name!r} takes {n} windows at a time and no other number"
+        raise EarshotError(checkpoint, fault, "train with an ONNX file whose first axis may have any length")
     scorer = Scorer(model, description).eval()
-    batches = _random_spectrograms(description.audio)
+    shape = tuple(model.frontend.example.shape[1:])
+    batches = _random_windows(shape)
+    if real is not None and len(real):
+        batches.append(_fitting(real, shape))
     n_real = 0 if real is None else len(real)
-    if n_real:
-        batches.append(np.ascontiguousarray(real, np.float32))
     options = onnxruntime.SessionOptions()
     options.log_severity_level = 4  # errors are raised as well
     with atomic(output) as part:
         try:
-            part.write_bytes(_graph(scorer, description))
-            session = onnxruntime.InferenceSession(str(part), options, providers=["CPUExecutionProvider"])
+            graph = _graph(scorer, description, metadata or {})
+            part.write_bytes(graph)
+            session = onnxruntime.InferenceSession(graph, options, providers=["CPUExecutionProvider"])
             difference = float(np.max([_difference(scorer, session, batch) for batch in batches]))
         except OSError:
             raise
@@ -109,12 +139,13 @@ def export_onnx(checkpoint: str | Path, output: str | Path, real: np.ndarray | N
             while (inner := error.__cause__ or error.__context__) is not None:
                 error = inner  # type: ignore[assignment]
             reason = next((line.strip() for line in str(error).splitlines() if line.strip()), type(error).__name__)
-            fault = f"its backbone {description.backbone!r} cannot be exported ({reason})"
+            with_frontend = "" if description.frontend == "mel" else f" with frontend {description.frontend}"
+            fault = f"its backbone {description.backbone_name!r}{with_frontend} cannot be exported ({reason})"
             raise EarshotError(checkpoint, fault, "train with another") from None
         if not difference <= TOLERANCE:
             fault = f"outputs of the exported model differ from torch's by up to {difference:.2g}"
             raise EarshotError(checkpoint, f"{fault}, more than {TOLERANCE:g}", "train with another backbone")
-    meanings = _meanings(description)
+    meanings = port_meanings(description, shape)
     ports = [
         Port(direction, port.name, tuple(port.shape), meanings[port.name])
         for direction, ports in (("input", session.get_inputs()), ("output", session.get_outputs()))
@@ -123,42 +154,58 @@ def export_onnx(checkpoint: str | Path, output: str | Path, real: np.ndarray | N
     return Exported(Path(output), ports, difference, sum(BATCHES), n_real)
 
 
-def comparison_spectrograms(files: list[Path], checkpoint: Path, must_be_readable: bool) -> np.ndarray | None:
-    """Spectrograms of a recording to verify an exported checkpoint with, float32 (n, height, width).
+def comparison_windows(files: list[Path], checkpoint: Path, must_be_readable: bool) -> np.ndarray | None:
+    """Windows of a recording to verify an exported checkpoint with: what it takes, float32.
 
     The first of the files is taken; unless must_be_readable, the first that can be read, and None if there is none.
     Raises AudioError if it must be readable and is not.
     """
-    audio = read_description(checkpoint).audio
+    description = read_description(checkpoint)
+    audio = description.audio
     for file in files:
         try:
-            return next(recording_windows(file, audio, audio.spec_duration / 2, 32)).spectrograms
+            return next(recording_windows(file, audio, audio.spec_duration / 2, 32, takes=description.takes)).inputs
         except AudioError:
             if must_be_readable:
                 raise
     return None
 
 
-def _graph(scorer: Scorer, description: Description) -> bytes:
-    audio = description.audio
-    example = torch.zeros(2, audio.spec_height, audio.spec_width)  # with one, the graph would take no other number
-    meanings = _meanings(description)
-    with _quiet(), torch.no_grad():
-        program = torch.onnx.export(
-            scorer,
-            (example,),
-            dynamo=True,
-            input_names=[INPUT],
-            output_names=[name for name in meanings if name != INPUT],
-            dynamic_shapes={INPUT: {0: torch.export.Dim("n", min=1)}},
-        )
-    assert program is not None
-    proto = program.model_proto
+def _graph(scorer: Scorer, description: Description, metadata: dict[str, str]) -> bytes:
+    example = torch.cat([scorer.model.frontend.example] * 2)  # with one, the graph would take no other number
+    meanings = port_meanings(description, tuple(example.shape[1:]))
+    outputs = [name for name in meanings if name != description.takes]
+    backbone = scorer.model.backbone
+    if isinstance(backbone, OnnxBackbone):
+        from lib.models.onnx_merge import FEATURES, backbone_opset, merge_backbone
+
+        content, card = backbone.model.content, backbone.origin.card
+        features = scorer.model.features(example)
+        head = _exported(HeadScorer(scorer), features, FEATURES, outputs, backbone_opset(content))
+        proto = merge_backbone(content, card, head, description.takes, tuple(example.shape[1:]))
+    else:
+        proto = _exported(scorer, example, description.takes, outputs)
     _strip(proto)
     proto.producer_name, proto.producer_version = "earshot", ""
-    for key, value in (_metadata(description) | meanings).items():
+    for key, value in (_metadata(description) | meanings | metadata).items():
         proto.metadata_props.add(key=key, value=value)
     return proto.SerializeToString(deterministic=True)
+
+
+def _exported(module: nn.Module, example: Tensor, name: str, outputs: list[str], opset: int | None = None) -> Any:
+    """A module as torch exports it, for any number of inputs like the example."""
+    with _quiet(), torch.no_grad():
+        program = torch.onnx.export(
+            module,
+            (example,),
+            dynamo=True,
+            input_names=[name],
+            output_names=outputs,
+            opset_version=opset,
+            dynamic_shapes=({0: torch.export.Dim("n", min=1)},),
+        )
+    assert program is not None
+    return program.model_proto
 
 
 def _strip(proto: Any) -> None:
@@ -183,42 +230,32 @@ def _metadata(description: Description) -> dict[str, str]:
     return {"format": FORMAT} | {key: json.dumps(value, ensure_ascii=False) for key, value in content.items()}
 
 
-def _meanings(description: Description) -> dict[str, str]:
-    """What the graph's input and outputs are, by name, in their order."""
-    audio = description.audio
-    levels = "as amplitudes, 1 at the loudest point of the window"
-    if audio.decibels:
-        levels = f"in decibels, 1 at the loudest point of the window, 0 at {audio.top_db:g} dB below it"
-        levels += f", to the power of {audio.db_power:g}" if audio.db_power != 1 else ""
-    kind = "independent of each other" if description.multi_label else "that sum to 1"
-    if description.stored_calibration.scaling != AS_IT_IS:
-        kind = "Platt-scaled"
-    bands = f"{audio.spec_height} {audio.freq_scale} bands"
-    meanings = {
-        INPUT: f"windows of {audio.spec_duration:g} s at {audio.sampling_rate} Hz: {bands}, low frequency first, "
-        f"by {audio.spec_width} frames; levels {levels}",
-        SCORES: f"score in 0..1 of each class of class_names, {kind}",
-    }
-    if description.head == "sed":
-        meanings[FRAME_SCORES] = f"such scores of each frame, {description.sed_fps:g} frames a second"
-    meanings[EMBEDDINGS] = "vectors to compare windows by: similar sounds have similar directions"
-    return meanings
+def _random_windows(shape: tuple[int, ...]) -> list[np.ndarray]:
+    """Windows in batches of several sizes: spectrograms of each density, from almost empty to full, or noise of any
+    loudness."""
+    rng, batches = np.random.default_rng(1), list[np.ndarray]()
+    for n in BATCHES:
+        if len(shape) == 2:
+            batches.append(rng.random((n, *shape)) ** rng.uniform(0.2, 8, (n, 1, 1)))
+        else:
+            batches.append(rng.standard_normal((n, *shape)) * 10 ** rng.uniform(-4, -0.5, (n, 1)))
+    return [batch.astype(np.float32) for batch in batches]
 
 
-def _random_spectrograms(audio: AudioSettings) -> list[np.ndarray]:
-    """Spectrograms of each density, from almost empty to full, in batches of several sizes."""
-    rng = np.random.default_rng(1)
-    shapes = [(n, audio.spec_height, audio.spec_width) for n in BATCHES]
-    return [(rng.random(shape) ** rng.uniform(0.2, 8, (shape[0], 1, 1))).astype(np.float32) for shape in shapes]
+def _fitting(windows: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
+    """Windows of that shape: without the margins of waveforms, if the graph takes none."""
+    margin = (windows.shape[-1] - shape[-1]) // 2
+    return np.ascontiguousarray(windows[..., margin : margin + shape[-1]], np.float32)
 
 
 @torch.inference_mode()
-def _difference(scorer: Scorer, session: Any, spectrograms: np.ndarray) -> float:
+def _difference(scorer: Scorer, session: Any, windows: np.ndarray) -> float:
     """The largest difference of any output; that of embeddings, which have any scale, relative to the largest value."""
     differences = []
     outputs = [port.name for port in session.get_outputs()]
-    expected = scorer(torch.from_numpy(spectrograms))
-    for name, values, wanted in zip(outputs, session.run(outputs, {INPUT: spectrograms}), expected, strict=True):
+    expected = scorer(torch.from_numpy(windows))
+    inputs = {session.get_inputs()[0].name: windows}
+    for name, values, wanted in zip(outputs, session.run(outputs, inputs), expected, strict=True):
         scale = max(1.0, float(wanted.abs().max())) if name == EMBEDDINGS else 1.0
         differences.append(float(np.abs(values - wanted.numpy()).max()) / scale)
     return float(np.max(differences))  # NaN if any is

@@ -1,6 +1,7 @@
 """The occurrence database: counties, classes, and 48 weekly values for each pair of them, in SQLite."""
 
 import hashlib
+import os
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import NamedTuple
@@ -171,8 +172,8 @@ def write_database(rows: Iterable[OccurrenceRow], path: str | Path) -> None:
     The same rows give the same bytes, whatever the version of SQLite.
     """
     with atomic(path) as part:
-        for left_over in (part, part.with_name(f"{part.name}-journal")):  # of a run that was killed
-            left_over.unlink(missing_ok=True)
+        part.with_name(f"{part.name}-journal").unlink(missing_ok=True)  # of a run that was killed
+        os.truncate(part, 0)  # not removed: it is locked against others that write the same
         with OccurrenceDatabase(part) as database:
             database.insert_rows(rows)
         fix_header(part, hashlib.sha256(memoryview(part.read_bytes())[HEADER_BYTES:]).hexdigest())

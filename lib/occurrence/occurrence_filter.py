@@ -20,6 +20,7 @@ from lib.config.schema import InferSettings
 from lib.core.code_digest import digest_code
 from lib.core.digests import digest_file, digest_of
 from lib.core.errors import EarshotError, Problem
+from lib.core.wording import shortened
 from lib.occurrence.occurrence_pickle_provider import OccurrencePickleProvider
 from lib.occurrence.recordings_table import RecordingEntry, RecordingsTable
 from lib.occurrence.season import week_of
@@ -189,9 +190,8 @@ class OccurrenceFilter:
             return None
         elif self.provider.find_counties(region):
             return _Place(region, "setting")
-        codes = ", ".join(county.code for county in counties[:CODES_SHOWN])
-        more = ", ..." if len(counties) > CODES_SHOWN else ""
-        raise EarshotError(setting, UNKNOWN, f"known counties: {codes}{more}")
+        codes = shortened([county.code for county in counties], CODES_SHOWN)
+        raise EarshotError(setting, UNKNOWN, f"known counties: {codes}")
 
 
 def occurrence_filter(infer: InferSettings, pickle_path: str | Path | None) -> OccurrenceFilter | None:

@@ -9,6 +9,7 @@ from pickletools import genops
 import numpy as np
 
 from lib.core.errors import EarshotError
+from lib.core.files import read_bytes
 from lib.occurrence.counties import County, CountyMap, box_fault
 from lib.occurrence.season import WEEKS, smooth
 
@@ -126,7 +127,7 @@ def _checked(fields: list) -> County:
 def _load_plain(path: str | Path) -> dict:
     """Load a pickle that OccurrencePickler made. Raises EarshotError for any other, without running its code."""
     try:
-        data = Path(path).read_bytes()
+        data = read_bytes(path)
         if other := next((code.name for code, _, _ in genops(data) if code.name not in PLAIN), None):
             raise pickle.UnpicklingError(f"it asks for {other}; only plain data is admitted")
         content = _PlainUnpickler(BytesIO(data)).load()

@@ -7,6 +7,7 @@ import numpy as np
 
 from lib.core.errors import EarshotError
 from lib.core.files import atomic, printable
+from lib.core.wording import counted
 from lib.occurrence.occurrence_database import OccurrenceDatabase
 from lib.occurrence.occurrence_pickle_provider import FORMAT, REMEDY
 
@@ -35,9 +36,10 @@ class OccurrencePickler:
         with atomic(self.output_path) as part:
             part.write_bytes(pickle.dumps(content, protocol=4))
         if not quiet:
-            counties, classes, n_pairs = len(content["counties"]), len(content["classes"]), len(content["pairs"]) // 8
-            name = printable(str(self.output_path))
-            print(f"{name}: {counties} counties, {classes} classes, values for {n_pairs} pairs of them")
+            counties = counted(len(content["counties"]), "county", "counties")
+            classes = counted(len(content["classes"]), "class", "classes")
+            pairs = counted(len(content["pairs"]) // 8, "pair")
+            print(f"{printable(str(self.output_path))}: {counties}, {classes}, values for {pairs} of them")
 
     def _content(self) -> dict:
         with OccurrenceDatabase(self.db_path) as database:

@@ -17,8 +17,9 @@ from typing import NamedTuple
 
 import numpy as np
 
+from lib.core.csv_files import decimal_point, delimiter_of, text_of
 from lib.core.errors import EarshotError, Problem
-from lib.core.files import printable
+from lib.core.files import printable, read_bytes
 from lib.occurrence.counties import NO_BOX, Box, box_fault
 from lib.occurrence.ebird import is_bar_chart, read_bar_chart, region_of
 from lib.occurrence.season import WEEKS
@@ -132,12 +133,14 @@ def _files(path: str | Path | None) -> tuple[list[Path], list[Path], list[Path]]
 def _records(file: Path, columns: tuple[str, ...]) -> Iterator[tuple[str, dict[str, str]]]:
     """Each row of a CSV file as `file:line` and its fields by column; surplus fields are under None."""
     name = printable(str(file))
-    reader = csv.DictReader(io.StringIO(_text(file), newline=""), restval="")
+    text = _text(file)
+    delimiter = delimiter_of(text, columns)
+    reader = csv.DictReader(io.StringIO(text, newline=""), restval="", delimiter=delimiter)
     try:
         header = reader.fieldnames = [column.strip() for column in reader.fieldnames or []]
         if missing := [column for column in columns if column not in header]:
             listed = ", ".join(missing).replace(", ".join(WEEK_COLUMNS), f"w1 .. w{WEEKS}")
-            raise EarshotError(file, f"columns missing: {listed}", "add them, and separate columns with commas")
+            raise EarshotError(file, f"columns missing: {listed}", "add them")
         if repeated := sorted({column for column in columns if header.count(column) > 1}):
             raise EarshotError(file, f"columns given twice: {', '.join(repeated)}", "keep one of each")
         for record in reader:
@@ -147,9 +150,9 @@ def _records(file: Path, columns: tuple[str, ...]) -> Iterator[tuple[str, dict[s
 
 
 def _text(file: Path) -> str:
-    content = file.read_bytes()
+    content = read_bytes(file)
     try:
-        return content.decode("utf-8-sig")
+        return text_of(content)
     except UnicodeDecodeError as error:
         line = content.count(b"\n", 0, error.start) + 1
         raise EarshotError(f"{file}:{line}", "not UTF-8", "save the file as UTF-8") from None
@@ -158,7 +161,7 @@ def _text(file: Path) -> str:
 def _place(record: dict[str, str]) -> Place:
     """The county of a row. Raises ValueError."""
     if any(record.get(None, [])):  # type: ignore[call-overload]
-        raise ValueError("more fields than columns (is a decimal comma among them?)")
+        raise ValueError("more fields than columns (columns between decimal commas are separated by semicolons)")
     code, name = _required_text(record, "county_code"), _required_text(record, "county_name")
     box = NO_BOX
     if any(record[edge].strip() for edge in EDGES):
@@ -187,6 +190,6 @@ def _required_text(record: dict[str, str], column: str) -> str:
 def _number(record: dict[str, str], column: str) -> float:
     text = record[column].strip()
     try:
-        return float(text)
+        return float(decimal_point(text))
     except ValueError:
         raise ValueError(f"{column} = {text!r} is not a number") from None

@@ -8,7 +8,7 @@ import datetime
 from pathlib import Path
 from typing import NamedTuple
 
-from lib.core.csv_files import read_csv
+from lib.core.csv_files import decimal_point, read_csv
 from lib.core.errors import EarshotError, Problem
 from lib.sound.metadata import Position
 from lib.sound.recordings import stem_of
@@ -71,7 +71,7 @@ def _position(latitude: str, longitude: str) -> Position | None:
     if not latitude and not longitude:
         return None
     try:
-        position = Position(float(latitude), float(longitude))
+        position = Position(float(decimal_point(latitude)), float(decimal_point(longitude)))
     except ValueError:
         raise ValueError(f"latitude {latitude!r} and longitude {longitude!r} are not two numbers") from None
     if not (-90 <= position.latitude <= 90 and -180 <= position.longitude <= 180):

@@ -5,11 +5,13 @@ occurrences/<recording>.csv; scores.csv whatever the label formats; and recordin
 """
 
 import csv
+import io
 from contextlib import suppress
 from pathlib import Path
 
 import yaml
 
+from lib.core.files import header_line, read_text
 from lib.results.manifest import Manifest
 from lib.results.results_store import EarlierResults
 from lib.sound.labels import RECORDING_COLUMNS, RECORDINGS_FILE
@@ -21,8 +23,7 @@ FOLDERS = ("scores", "labels", "occurrences")
 def has_csv_results(folder: Path) -> bool:
     """Whether an earlier version wrote to a folder."""
     try:
-        with (folder / RECORDINGS_FILE).open("rb") as file:
-            return file.readline().decode(errors="replace").strip() == ",".join(COLUMNS)
+        return header_line(folder / RECORDINGS_FILE) == ",".join(COLUMNS)
     except OSError:
         return False
 
@@ -50,8 +51,8 @@ def _recordings(folder: Path) -> dict[str, str]:
     """Path of each recording, by name."""
     if not has_csv_results(folder):
         return {}
-    with (folder / RECORDINGS_FILE).open(encoding="utf-8", errors="replace", newline="") as file:
-        rows = [row for row in csv.reader(file) if len(row) == len(COLUMNS)][1:]  # a killed run left a part of a row
+    table = csv.reader(io.StringIO(read_text(folder / RECORDINGS_FILE, "replace"), newline=""))
+    rows = [row for row in table if len(row) == len(COLUMNS)][1:]  # a killed run left a part of a row
     return {name: path for name, path, *_ in rows if not Path(name).is_absolute() and ".." not in Path(name).parts}
 
 
@@ -59,7 +60,7 @@ def _manifests(folder: Path) -> list[Manifest]:
     if not has_csv_results(folder):
         return []
     try:
-        content = yaml.safe_load((folder / "manifest.yaml").read_text(encoding="utf-8"))
+        content = yaml.safe_load(read_text(folder / "manifest.yaml"))
         content["infer"]["formats"] = [*content["infer"]["formats"], "scores"]
         return [Manifest.model_validate(content)]
     except (OSError, ValueError, TypeError, KeyError, yaml.YAMLError):  # missing, where the first run was killed

@@ -12,9 +12,9 @@ from pathlib import Path
 
 from lib.core.code_digest import digest_code
 from lib.core.csv_files import write_csv
-from lib.core.digests import digest_of
-from lib.core.errors import EarshotError
-from lib.core.files import fitting_name, write_text
+from lib.core.digests import digest_file, digest_of
+from lib.core.errors import EarshotError, Problem
+from lib.core.files import fitting_name, header_line, printable, write_text
 from lib.formats import WRITERS, LabelScheme
 from lib.occurrence.occurrence_filter import Reason
 from lib.results.csv_results import has_csv_results
@@ -63,27 +63,52 @@ class LabelFiles:
                 fault = "was not made here and would be overwritten"
                 raise EarshotError(path, fault, "remove it, or give another --output")
 
-    def update(self, store: ResultsStore, results: Collection[RecordingResult]) -> None:
+    def update(self, store: ResultsStore, results: Collection[RecordingResult]) -> list[Problem]:
         """Write the label files of recordings that are missing, or that would be different now.
 
         Those of recordings that failed are removed. The store has no note of files while they are being replaced, so
-        that a killed run leaves none that are wrong.
+        that a killed run leaves none that are wrong. Returns a Problem for each file that a person changed: it stays.
         """
+        kept: list[Problem] = []
         for result in results:
             if not result.is_ok and result.label_files:
-                self.remove(result.name)
+                kept += self.remove(store, result.name)
                 store.note_label_files(result.name, "")
         stale = [result for result in results if result.is_ok and not self._are_current(result)]
+        if stale:  # files of two settings are side by side for a while
+            (self.folder / MANIFEST_FILE).unlink(missing_ok=True)
         for start in range(0, len(stale), AT_ONCE):
             part = stale[start : start + AT_ONCE]
+            paths = {result.name: self._to_write(store, result, kept) for result in part}
             if any(result.label_files for result in part):
                 for result in part:
                     store.note_label_files(result.name, "")
-                store.commit()
+            for path in (path for of_result in paths.values() for path in of_result.values()):
+                store.note_file(self._name(path), None)
+            store.commit()
             for result in part:
-                self._write(store, result)
+                for name, path in paths[result.name].items():
+                    WRITERS[name].write(path, [store.recording_labels(result)], self.scheme)
+                    store.note_file(self._name(path), digest_file(path))
                 store.note_label_files(result.name, self._digest(result))
             store.commit()
+        return kept
+
+    def _to_write(self, store: ResultsStore, result: RecordingResult, kept: list[Problem]) -> dict[str, Path]:
+        """The files of a recording that are to be written; those of other formats are removed."""
+        kept += self.remove(store, result.name, set(self.formats_before) - set(self.formats))
+        paths = self._each(result.name, self.formats)
+        changed = [name for name, path in paths.items() if self.is_changed(store, path)]
+        kept += [_kept(paths[name]) for name in changed]
+        return {name: path for name, path in paths.items() if name not in changed}
+
+    def is_changed(self, store: ResultsStore, path: Path) -> bool:
+        """Whether a file is not as it was written here."""
+        digest = store.digest_of_file(self._name(path))
+        return digest is not None and path.is_file() and digest_file(path) != digest
+
+    def _name(self, path: Path) -> str:
+        return path.relative_to(self.folder).as_posix()
 
     def _are_current(self, result: RecordingResult) -> bool:
         paths = self._each(result.name, self.formats).values()
@@ -99,24 +124,45 @@ class LabelFiles:
         code = digest_code(*(WRITERS[name].write for name in self.formats))
         return digest_of([self.formats, self.scheme.shown, self.scheme.escape_formulas, code])
 
-    def _write(self, store: ResultsStore, result: RecordingResult) -> None:
-        self.remove(result.name, set(self.formats_before) - set(self.formats))
-        for name, path in self._each(result.name, self.formats).items():
-            WRITERS[name].write(path, [store.recording_labels(result)], self.scheme)
+    def remove(self, store: ResultsStore, recording: str, formats: Iterable[str] | None = None) -> list[Problem]:
+        """Remove a recording's label files of some formats, by default all that earlier runs wrote.
 
-    def remove(self, recording: str, formats: Iterable[str] | None = None) -> None:
-        """Remove a recording's label files of some formats, by default all that earlier runs wrote."""
-        for path in self._each(recording, self.formats_before if formats is None else formats).values():
-            path.unlink(missing_ok=True)
+        Returns a Problem for each that a person changed: it stays.
+        """
+        return self._remove(store, self._each(recording, self.formats_before if formats is None else formats).values())
+
+    def _remove(self, store: ResultsStore, paths: Iterable[Path]) -> list[Problem]:
+        kept = []
+        for path in paths:
+            if self.is_changed(store, path):
+                kept.append(_kept(path))
+            else:
+                path.unlink(missing_ok=True)
+                store.note_file(self._name(path), None)
+        return kept
 
     def together(self) -> dict[str, Path]:
         """The file of all recordings in each wanted format that has one."""
         return self._together(self.formats)
 
-    def remove_together(self) -> None:
-        """Remove the files of all recordings that earlier runs wrote in formats that are not wanted."""
-        for path in self._together(set(self.formats_before) - set(self.formats)).values():
-            path.unlink(missing_ok=True)
+    def write_together(self, store: ResultsStore, results: Collection[RecordingResult]) -> list[Problem]:
+        """Write the files of all recordings; returns a Problem for each that a person changed: it stays."""
+        kept = []
+        for name, path in self.together().items():
+            if self.is_changed(store, path):
+                kept.append(_kept(path))
+                continue
+            store.note_file(self._name(path), None)
+            store.commit()
+            labels = (store.recording_labels(result) for result in results if result.is_ok)
+            WRITERS[name].write(path, labels, self.scheme)
+            store.note_file(self._name(path), digest_file(path))
+            store.commit()
+        return kept
+
+    def remove_together(self, store: ResultsStore) -> list[Problem]:
+        """Remove the files of all recordings in formats that are not wanted, but for those that a person changed."""
+        return self._remove(store, self._together(set(self.formats_before) - set(self.formats)).values())
 
     def _each(self, recording: str, formats: Iterable[str]) -> dict[str, Path]:
         """The file of a recording in each of these formats that has one for each recording."""
@@ -133,42 +179,46 @@ class LabelFiles:
         return {name: self.folder / together for name in formats if (together := WRITERS[name].together)}
 
 
-def write_tables(store: ResultsStore, results: Collection[RecordingResult], label_files: LabelFiles) -> None:
+def _kept(path: Path) -> Problem:
+    fault = "was changed by hand, so it stays as it is"
+    return Problem(printable(str(path)), fault, "move or remove it, and run infer again, to get new labels", lost=False)
+
+
+def write_tables(store: ResultsStore, results: Collection[RecordingResult], label_files: LabelFiles) -> list[Problem]:
     """Write the files about all recordings, unless they are there and would be the same.
 
     These are recordings.csv, label files, occurrences.csv where a place was set, and manifest.yaml. The latter is
-    written last, with a digest of what all of them were made of.
+    written last, with a digest of what all of them were made of. Returns a Problem for each label file that a person
+    changed: it stays.
     """
     folder, together = label_files.folder, label_files.together()
     table, occurrences, manifest = (folder / name for name in (RECORDINGS_FILE, OCCURRENCES_FILE, MANIFEST_FILE))
-    label_files.remove_together()
+    kept = label_files.remove_together(store)
     if not store.manifest.occurrences and _first_line(occurrences) == ",".join(Reason._fields):
         occurrences.unlink()
     paths = [table, *together.values(), *([occurrences] if store.manifest.occurrences else [])]
     made_of = [store.digest(), digest_code(write_tables), label_files.scheme.escape_formulas]
     text = f"{store.manifest.text()}tables: {digest_of(made_of)}\n"
     if all(path.is_file() for path in [*paths, manifest]) and manifest.read_bytes() == text.encode():
-        return
+        return kept
     manifest.unlink(missing_ok=True)  # so that a killed run does not leave it with files of other results
-    for name, path in together.items():
-        labels = (store.recording_labels(result) for result in results if result.is_ok)
-        WRITERS[name].write(path, labels, label_files.scheme)
+    kept += label_files.write_together(store, results)
     rows = (
         [result.name, result.path, *_duration_and_status(result.seconds), result.reason, result.n_labels]
         for result in results
     )
-    write_csv(table, RECORDING_COLUMNS, rows)
+    write_csv(table, RECORDING_COLUMNS, rows, label_files.scheme.escape_formulas)
     if store.manifest.occurrences:
         reasons = (Reason(*reason) for result in results for reason in store.occurrences(result.name))
         texts = (reason._replace(value="" if reason.value is None else f"{reason.value:.6g}") for reason in reasons)  # type: ignore[arg-type]
-        write_csv(occurrences, Reason._fields, texts)
+        write_csv(occurrences, Reason._fields, texts, label_files.scheme.escape_formulas)
     write_text(manifest, text)
+    return kept
 
 
 def _first_line(file: Path) -> str:
     try:
-        with file.open("rb") as content:
-            return content.readline().decode(errors="replace").strip()
+        return header_line(file)
     except OSError:
         return ""
 

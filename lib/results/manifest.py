@@ -1,5 +1,6 @@
 """The manifest of results: the model, settings and code that they come from."""
 
+from collections.abc import Iterable, Mapping
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -10,13 +11,24 @@ from pydantic import BaseModel, ConfigDict
 from lib.config.schema import Settings
 from lib.core.digests import digest_file, digest_of
 from lib.models.description import Description
+from lib.models.model_files import model_digests
 from lib.models.score_scaling import scaling_of
 from lib.sound.classes import LABEL_FIELDS, ClassList
 
-WITHOUT_EFFECT = {"workers", "strict", "device"}
-"""Settings of infer that change neither results nor label files."""
+WITHOUT_EFFECT = {"model", "workers", "strict", "device"}
+"""Settings of infer that change neither results nor label files; of the model, the digests of its files count."""
 FOR_LABEL_FILES = {"formats", "label_field", "escape_formulas"}
 """Settings of infer that change label files only, which can be written again from the results."""
+
+
+class Brought(BaseModel):
+    """Where predictions come from that were not made here: the model's id and name, and whatever is noted of it."""
+
+    model_config = ConfigDict(frozen=True)
+
+    model_id: str
+    name: str
+    metadata: dict[str, Any] = {}
 
 
 class Manifest(BaseModel):
@@ -34,6 +46,8 @@ class Manifest(BaseModel):
         occurrences: digest of the occurrence filter; None: no place was set.
         excluded: names of classes that are left out, sorted.
         code: digest of the code that computes results.
+        brought: where predictions come from that were not made here; they have no windows, and so no scores of them.
+            None: infer made the results.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -50,6 +64,7 @@ class Manifest(BaseModel):
     occurrences: str | None = None
     excluded: list[str] = []
     code: str = ""
+    brought: Brought | None = None
 
     @property
     def hop(self) -> float:
@@ -63,7 +78,8 @@ class Manifest(BaseModel):
     @cached_property
     def key(self) -> str:
         """Digest of all that results depend on, besides the recordings."""
-        return digest_of(self.model_dump(exclude={"infer"}) | {"infer": self._of_results()})
+        content = self.model_dump(exclude={"infer"} if self.brought else {"infer", "brought"})
+        return digest_of(content | {"infer": self._of_results()})
 
     def difference(self, other: "Manifest") -> str:
         """How the results of another manifest were made, as far as it differs from this one, in words."""
@@ -78,9 +94,14 @@ class Manifest(BaseModel):
     def _of_results(self) -> dict[str, Any]:
         return {key: value for key, value in self.infer.items() if key not in FOR_LABEL_FILES}
 
+    def is_of(self, model: str | Path) -> bool:
+        """Whether the results come from this checkpoint, or folder of checkpoints."""
+        return self.models == model_digests(model)
+
     def text(self) -> str:
         """The manifest as YAML."""
-        return yaml.safe_dump(self.model_dump(mode="json"), sort_keys=False, allow_unicode=True)
+        content = self.model_dump(mode="json", exclude=None if self.brought else {"brought"})
+        return yaml.safe_dump(content, sort_keys=False, allow_unicode=True)
 
 
 def manifest_of(files: list[Path], descriptions: list[Description], settings: Settings, **others: Any) -> Manifest:
@@ -99,6 +120,12 @@ def manifest_of(files: list[Path], descriptions: list[Description], settings: Se
         audio=first.audio.model_dump(),
         **others,
     )
+
+
+def manifest_of_predictions(classes: Iterable[Mapping[str, str]], brought: Brought) -> Manifest:
+    """The manifest of predictions that were not made here: their classes, and where they come from."""
+    nothing: dict[str, Any] = {"models": {}, "scaling": {}, "infer": {}, "audio": {}}
+    return Manifest(segment_len=0.0, overlap=0.0, classes=ClassList(classes).entries, brought=brought, **nothing)
 
 
 def frame_rate(descriptions: list[Description], settings: Settings) -> float:

@@ -6,6 +6,7 @@ ones are read.
 """
 
 import json
+import os
 from collections.abc import Iterable, Iterator
 from itertools import chain, islice
 from pathlib import Path
@@ -13,30 +14,13 @@ from typing import Any, NamedTuple, Self
 
 import numpy as np
 from pydantic import ValidationError
-from sqlalchemy import (
-    Column,
-    ColumnElement,
-    Connection,
-    Float,
-    ForeignKey,
-    Integer,
-    LargeBinary,
-    MetaData,
-    Row,
-    Select,
-    Table,
-    Text,
-    delete,
-    insert,
-    literal_column,
-    select,
-    update,
-)
+from sqlalchemy import Column, ColumnElement, Connection, Row, Select, delete, insert, literal_column, select, update
 
 from lib.core.databases import (
-    Kind,
+    engine_of,
     fix_header,
     has_much_free,
+    header_of,
     is_as_fixed,
     open_database,
     readable,
@@ -46,57 +30,20 @@ from lib.core.databases import (
 )
 from lib.core.digests import digest_of
 from lib.core.errors import DataSetError, EarshotError, Problem
+from lib.core.files import atomic
 from lib.core.incremental import key_to_keep
 from lib.results.manifest import Manifest
+from lib.results.predictions import Prediction, number_of
+from lib.results.results_tables import FILE, LABEL, LABEL_FILE, MANIFEST, RECORDING, SCORES
 from lib.sound.labels import RESULTS_FILE, Label, RecordingLabels
 
 WINDOWS_A_BLOCK = 256
 AGAIN = "run the infer stage (`dvc repro infer`)"
-
-_metadata = MetaData()
-_manifest = Table("Manifest", _metadata, Column("Content", Text, nullable=False))  # the last row counts
-_recording = Table(
-    "Recording",
-    _metadata,
-    Column("Name", Text, primary_key=True),
-    Column("Path", Text, nullable=False),
-    Column("Seconds", Float),  # null: it failed
-    Column("Problems", Text, nullable=False),  # why it failed, or what is unusual about it, as JSON
-    Column("Windows", Integer, nullable=False),
-    Column("Labels", Integer, nullable=False),
-    Column("Occurrences", Text, nullable=False),  # why classes were kept or dropped, as JSON
-    Column("Settings", Text, nullable=False),  # key of the manifest that it was analyzed by
-    Column("Key", Text, nullable=False),  # digest of all that its results depend on; empty: it failed
-    Column("LabelFiles", Text, nullable=False),  # digest of what they were made of; empty: missing, or being replaced
-    sqlite_with_rowid=False,
+BY_TIME = LABEL.c.StartTime, LABEL.c.Class, LABEL.c.Number
+PREDICTION_COLUMNS = (
+    *(LABEL.c.Number, LABEL.c.Class, LABEL.c.StartTime, LABEL.c.EndTime, LABEL.c.Score),
+    *(LABEL.c.LowFreq, LABEL.c.HighFreq, LABEL.c.AnnotationId, LABEL.c.ClassPdf, LABEL.c.Metadata),
 )
-
-
-def _of_recording() -> Column:
-    return Column("Recording", ForeignKey("Recording.Name", ondelete="CASCADE"), primary_key=True)
-
-
-_scores = Table(
-    "Scores",
-    _metadata,
-    _of_recording(),
-    Column("First", Integer, primary_key=True),  # number of its first window
-    Column("Windows", Integer, nullable=False),
-    Column("Value", LargeBinary, nullable=False),  # see pack_scores
-    sqlite_with_rowid=False,
-)
-_label = Table(
-    "Label",
-    _metadata,
-    _of_recording(),
-    Column("Number", Integer, primary_key=True),
-    Column("Class", Integer, nullable=False),  # index into the manifest's classes
-    Column("StartTime", Float, nullable=False),
-    Column("EndTime", Float, nullable=False),
-    Column("Score", Float, nullable=False),
-    sqlite_with_rowid=False,
-)
-FILE = Kind("results store", _metadata, 0x45415253, 1, "run the infer stage")
 
 
 class PartialResult(NamedTuple):
@@ -143,6 +90,17 @@ class RecordingResult(NamedTuple):
         return "; ".join(problem.fault for problem in self.problems)
 
 
+class FoundEvent(NamedTuple):
+    """A label by its number in its recording: index of its class, times (s) and frequencies (Hz; None: unknown)."""
+
+    number: int
+    column: int
+    start_time: float
+    end_time: float
+    low_freq: float | None
+    high_freq: float | None
+
+
 class EarlierResults(NamedTuple):
     """What a folder holds before a run.
 
@@ -178,7 +136,7 @@ class ResultsStore:
             self._connection = self._engine.connect()
             manifests = _manifests(self._connection, self.path)
             if manifest is not None and manifests[-1:] != [manifest]:
-                self._connection.execute(insert(_manifest).values(Content=manifest.model_dump_json()))
+                self._connection.execute(insert(MANIFEST).values(Content=manifest.model_dump_json()))
                 manifests.append(manifest)
         if not manifests:
             self.close()
@@ -196,12 +154,17 @@ class ResultsStore:
         self._connection.close()
         self._engine.dispose()
 
+    @property
+    def connection(self) -> Connection:
+        """For what reads or writes many rows at once."""
+        return self._connection
+
     # Reading
 
     def recordings(self) -> dict[str, RecordingResult]:
         """What became of each recording, by name, sorted."""
         columns = ("Name", "Path", "Seconds", "Problems", "Windows", "Labels", "Key", "LabelFiles")
-        query = select(*(_recording.c[name] for name in columns)).order_by(_recording.c.Name)
+        query = select(*(RECORDING.c[name] for name in columns)).order_by(RECORDING.c.Name)
         results: dict[str, RecordingResult] = {}
         with readable(self.path, FILE):
             for name, path, seconds, content, *others in self._rows(query.where(self._is_current)):
@@ -211,21 +174,31 @@ class ResultsStore:
 
     def keys(self) -> dict[str, str]:
         """Key of each recording, by whatever manifest it was analyzed; empty if it failed."""
-        return dict(map(tuple, self._rows(select(_recording.c.Name, _recording.c.Key))))
+        return dict(map(tuple, self._rows(select(RECORDING.c.Name, RECORDING.c.Key))))
+
+    def key(self, name: str) -> str:
+        """Digest of all that the results of a recording depend on; "": it failed, or there are none."""
+        query = select(RECORDING.c.Key).filter_by(Name=name).where(self._is_current)
+        return next((key for (key,) in self._rows(query)), "")
 
     def windows(self, name: str) -> Iterator[tuple[np.ndarray, np.ndarray]]:
         """Start times float64 (n,), s, and scores float32 (n, n_classes) of a recording's windows, block by block.
 
-        A score below infer.csv_min_score is 0.
+        A score below infer.csv_min_score is 0. Raises EarshotError at the end if windows are missing.
         """
-        manifest, n_classes = self.manifest, len(self.manifest.classes)
-        query = select(_scores.c.First, _scores.c.Windows, _scores.c.Value).join(_recording).filter_by(Name=name)
+        manifest, n_classes, n_read = self.manifest, len(self.manifest.classes), 0
+        n_written = select(RECORDING.c.Windows).filter_by(Name=name).where(self._is_current)
+        query = select(SCORES.c.First, SCORES.c.Windows, SCORES.c.Value).join(RECORDING).filter_by(Name=name)
         with readable(self.path, FILE):
-            for first, n, value in self._rows(query.where(self._is_current).order_by(_scores.c.First)):
+            for first, n, value in self._rows(query.where(self._is_current).order_by(SCORES.c.First)):
                 if not 0 <= n <= WINDOWS_A_BLOCK:
                     raise ValueError(f"a block of {n} windows")
                 starts = manifest.start_seconds + np.arange(first, first + n) * manifest.hop
                 yield starts, unpack_scores(value, (n, n_classes))
+                n_read += n
+            for (n,) in self._rows(n_written):
+                if n_read != n:
+                    raise ValueError(f"{n_read} of {n} windows of {name}")
 
     def scores(self, name: str) -> np.ndarray:
         """Scores of all windows of a recording, float32 (n_windows, n_classes)."""
@@ -233,14 +206,49 @@ class ResultsStore:
         return np.concatenate([nothing, *(scores for _, scores in self.windows(name))])
 
     def labels(self, name: str) -> Iterator[Label]:
-        """The labels of a recording, by start time and class."""
-        columns = _label.c
-        query = select(columns.Class, columns.StartTime, columns.EndTime, columns.Score)
-        query = query.join(_recording).filter_by(Name=name).where(self._is_current)
+        """The labels of a recording, by start time and class, as label files show them."""
+        columns = LABEL.c
+        query = self._of(name, columns.Class, columns.StartTime, columns.EndTime, columns.Score)
         names = self.manifest.class_list.names
         with readable(self.path, FILE):
-            for index, *values in self._rows(query.order_by(columns.StartTime, columns.Class)):
+            for index, *values in self._rows(query.order_by(*BY_TIME)):
                 yield Label(names[index], *values)
+
+    def found_events(self, name: str) -> list[FoundEvent]:
+        """The labels of a recording as matching needs them, by number."""
+        columns = LABEL.c
+        times = columns.StartTime, columns.EndTime, columns.LowFreq, columns.HighFreq
+        query = self._of(name, columns.Number, columns.Class, *times)
+        return [FoundEvent(*row) for row in self._rows(query.order_by(columns.Number))]
+
+    def predictions(self, name: str) -> list[Prediction]:
+        """The labels of a recording with all that is known of them, by start time and class."""
+        return [prediction for _, prediction in self.numbered_predictions(name)]
+
+    def numbered_predictions(self, name: str) -> list[tuple[int, Prediction]]:
+        """The same, with their numbers in the recording."""
+        return list(self._predictions(name, self._of(name, *PREDICTION_COLUMNS).order_by(*BY_TIME)))
+
+    def prediction(self, name: str, annotation_id: str) -> Prediction | None:
+        """The label of a recording that has this id; None: no label has it."""
+        query, number = self._of(name, *PREDICTION_COLUMNS), number_of(annotation_id)
+        rows = list(self._predictions(name, query.where(LABEL.c.AnnotationId == annotation_id)))
+        if not rows and number is not None:
+            is_unnamed = LABEL.c.AnnotationId.is_(None)
+            rows = list(self._predictions(name, query.where(LABEL.c.Number == number, is_unnamed)))
+        return rows[0][1] if rows else None
+
+    def _predictions(self, name: str, query: Select) -> Iterator[tuple[int, Prediction]]:
+        names = self.manifest.class_list.names
+        with readable(self.path, FILE):
+            for number, index, start, end, score, low, high, annotation_id, pdf, metadata in self._rows(query):
+                extras = low, high, pdf and json.loads(pdf), metadata and json.loads(metadata)
+                shown_id = str(number) if annotation_id is None else annotation_id
+                yield number, Prediction(names[index], name, start, end, score, shown_id, *extras)
+
+    def _of(self, name: str, *columns: Column) -> Select:
+        """A query for columns of the labels of a recording."""
+        return select(*columns).join(RECORDING).filter_by(Name=name).where(self._is_current)
 
     def recording_labels(self, result: RecordingResult) -> RecordingLabels:
         """What was found in a recording, for a writer of label files."""
@@ -249,7 +257,7 @@ class ResultsStore:
 
     def occurrences(self, name: str) -> list[list]:
         """Why each class was kept or dropped in a recording; empty where no place was set."""
-        rows = self._rows(select(_recording.c.Occurrences).filter_by(Name=name).where(self._is_current))
+        rows = self._rows(select(RECORDING.c.Occurrences).filter_by(Name=name).where(self._is_current))
         with readable(self.path, FILE):
             return [reason for (content,) in rows for reason in json.loads(content)]
 
@@ -258,10 +266,16 @@ class ResultsStore:
         rows = [[row.name, row.path, row.key, row.problems, row.label_files] for row in self.recordings().values()]
         return digest_of([self.manifest.model_dump(), rows])
 
+    def check_scores(self) -> None:
+        """Raise DataSetError if the store holds predictions from elsewhere, which have no scores of windows."""
+        if self.manifest.brought is not None:
+            remedy = "compare them by stages.compare, or give a folder that the infer stage wrote"
+            raise DataSetError(self.path, "holds predictions from elsewhere, without scores of windows", remedy)
+
     @property
     def _is_current(self) -> ColumnElement[bool]:
         """The condition that a recording was analyzed by the manifest."""
-        return _recording.c.Settings == self.manifest.key
+        return RECORDING.c.Settings == self.manifest.key
 
     def _rows(self, query: Select) -> Iterator[Row]:
         with readable(self.path, FILE):
@@ -290,10 +304,14 @@ class ResultsStore:
             self._change(name, Seconds=seconds, Windows=n_windows, Labels=n_labels, Problems=noted, Key=key)
         return RecordingResult(name, path, seconds, problems, n_windows, n_labels, key, "")
 
+    def note_recording(self, name: str, path: str, seconds: float) -> None:
+        """Note a recording whose labels come from elsewhere; it has none yet."""
+        self._replace(self._new_row(name, path, []) | {"Seconds": seconds, "Key": digest_of([name, seconds])})
+
     def write_failure(self, name: str, path: str, problem: Problem) -> None:
         """Note that a recording could not be analyzed, in place of what is there of it."""
         row = self._new_row(name, path, [problem])
-        before = next(self._rows(select(_recording).filter_by(Name=name)), None)
+        before = next(self._rows(select(RECORDING).filter_by(Name=name)), None)
         if before is not None and (before.Key or before.LabelFiles):
             row["LabelFiles"] = "to be removed"
         if before is None or row != before._asdict():
@@ -305,10 +323,10 @@ class ResultsStore:
 
     def _replace(self, row: dict[str, Any]) -> None:
         self.remove(row["Name"])
-        self._execute(insert(_recording), row)
+        self._execute(insert(RECORDING), row)
 
     def remove(self, name: str) -> None:
-        self._execute(delete(_recording).filter_by(Name=name))
+        self._execute(delete(RECORDING).filter_by(Name=name))
 
     def move(self, name: str, path: str) -> None:
         """Note where a recording lies now."""
@@ -318,8 +336,18 @@ class ResultsStore:
         """Note what a recording's label files were made of."""
         self._change(name, LabelFiles=digest)
 
+    def digest_of_file(self, path: str) -> str | None:
+        """Digest of the content of a label file, given by its path in the folder, as it was written; None: unknown."""
+        return next((digest for (digest,) in self._rows(select(LABEL_FILE.c.Digest).filter_by(Path=path))), None)
+
+    def note_file(self, path: str, digest: str | None) -> None:
+        """Note the digest of a label file's content; None: it is removed, or being replaced."""
+        self._execute(delete(LABEL_FILE).filter_by(Path=path))
+        if digest is not None:
+            self._execute(insert(LABEL_FILE), {"Path": path, "Digest": digest})
+
     def _change(self, name: str, **values: Any) -> None:
-        self._execute(update(_recording).filter_by(Name=name).values(values))
+        self._execute(update(RECORDING).filter_by(Name=name).values(values))
 
     def commit(self) -> None:
         with usable(self.path, FILE):
@@ -338,8 +366,8 @@ class ResultsStore:
         """
         with usable(self.path, FILE):
             if len(_manifests(self._connection, self.path)) > 1:
-                self._connection.execute(delete(_manifest))
-                self._connection.execute(insert(_manifest).values(Content=self.manifest.model_dump_json()))
+                self._connection.execute(delete(MANIFEST))
+                self._connection.execute(insert(MANIFEST).values(Content=self.manifest.model_dump_json()))
             self._connection.commit()
             if has_much_free(self._connection) or (pack and not is_as_fixed(self.path)):
                 vacuum(self._connection)
@@ -356,16 +384,35 @@ def earlier_results(folder: Path) -> EarlierResults:
     if not path.is_file():
         return EarlierResults({}, [])
     try:
+        _upgrade(path)
         engine = open_database(path, FILE, create=True)  # it is empty if a run was killed when it had just begun
     except EarshotError as error:
         raise EarshotError(path, error.fault, "remove it and run infer again, or give another --output") from None
     with usable(path, FILE), engine.connect() as connection:
-        rows = connection.execute(select(_recording.c.Name, _recording.c.Path, _recording.c.Settings))
+        rows = connection.execute(select(RECORDING.c.Name, RECORDING.c.Path, RECORDING.c.Settings))
         return EarlierResults({name: (file, key) for name, file, key in rows}, _manifests(connection, path))
 
 
+def _upgrade(path: Path) -> None:
+    """Rewrite a file of version 1, which has fewer columns of labels, and perhaps fewer tables. What it holds stays."""
+    header = header_of(engine_of(path), path, FILE)
+    if not header.tables or not header.is_of(FILE) or header.version != 1:
+        return
+    with usable(path, FILE), atomic(path) as part:
+        os.truncate(part, 0)
+        with open_database(part, FILE, create=True).connect() as connection:
+            connection.exec_driver_sql("ATTACH ? AS earlier", (str(path),))
+            for table in FILE.metadata.sorted_tables:
+                columns = connection.exec_driver_sql(f'PRAGMA earlier.table_info("{table.name}")').all()
+                names = ", ".join(f'"{column.name}"' for column in columns)
+                if names:
+                    copied = f'INSERT INTO main."{table.name}" ({names}) SELECT {names} FROM earlier."{table.name}"'
+                    connection.exec_driver_sql(copied)
+            connection.commit()
+
+
 def _manifests(connection: Connection, path: Path) -> list[Manifest]:
-    query = select(_manifest.c.Content).order_by(literal_column("rowid"))
+    query = select(MANIFEST.c.Content).order_by(literal_column("rowid"))
     try:
         return [Manifest.model_validate_json(content) for content in connection.execute(query).scalars()]
     except ValidationError:
@@ -385,7 +432,7 @@ def insert_parts(
 
     def write_block(scores: np.ndarray) -> None:
         values = {"Recording": recording, "First": n_windows, "Windows": len(scores)}
-        connection.execute(insert(_scores), values | {"Value": pack_scores(scores, least)})
+        connection.execute(insert(SCORES), values | {"Value": pack_scores(scores, least)})
 
     for scores, labels, seconds in parts:  # noqa: B007
         pending = np.concatenate([pending, scores])
@@ -393,11 +440,12 @@ def insert_parts(
             write_block(pending[:WINDOWS_A_BLOCK])
             n_windows, pending = n_windows + WINDOWS_A_BLOCK, pending[WINDOWS_A_BLOCK:]
         rows = [
-            dict(zip(_label.c.keys(), (recording, number, index[name], *values), strict=True))
-            for number, (name, *values) in enumerate(labels, n_labels)
+            {"Recording": recording, "Number": number, "Class": index[name]}
+            | {"StartTime": start_time, "EndTime": end_time, "Score": score}
+            for number, (name, start_time, end_time, score) in enumerate(labels, n_labels)
         ]
         if rows:
-            connection.execute(insert(_label), rows)
+            connection.execute(insert(LABEL), rows)
             n_labels += len(rows)
     if len(pending):
         write_block(pending)

@@ -19,6 +19,7 @@ import soundfile
 from lib.core.csv_files import write_table
 from lib.core.errors import DataSetError
 from lib.core.parallel import map_ordered
+from lib.core.wording import counted
 from lib.sample import synthesis
 
 RATE = 32000
@@ -185,7 +186,7 @@ def write_sample(
         if n < split.fewest:
             raise DataSetError(
                 f"{split.name} = {n}",
-                f"must be at least {split.fewest}, so that each class can be in {split.least} recordings",
+                f"must be at least {split.fewest}, so that each class can be in {counted(split.least, 'recording')}",
             )
     _refuse_other_content(folder)
     part, old = (folder.with_name(f".{folder.name}.{suffix}") for suffix in ("new.part", "old.part"))

@@ -3,8 +3,9 @@
 from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING, Any
 
+from lib.core.csv_files import numbers_in
 from lib.core.errors import Problem
-from lib.core.files import printable
+from lib.core.files import printable, valid_text
 from lib.sound.classes import ClassList, class_label
 from lib.sound.recordings import Recordings
 
@@ -18,14 +19,23 @@ AnnotationRow = dict[str, Any]
 """A row of the annotation table by column, whose numbers may be text, and `line`, its source: `annotations.csv:7`."""
 
 
+def whole_recording(recording: str, class_name: str, line: str) -> AnnotationRow:
+    """A row for a class that sounds in a recording from start to end, as far as is known."""
+    return {"recording": recording, "class": class_name, "start_time": 0.0, "end_time": float("inf"), "line": line}
+
+
 def annotation_table(rows: list[AnnotationRow]) -> "pd.DataFrame":
     """Rows as a table of the required columns, `line`, and those optional ones that some row has."""
     import pandas as pd
 
     optional = [column for column in OPTIONAL_COLUMNS if any(row.get(column) not in (None, "") for row in rows)]
     columns = [*ANNOTATION_COLUMNS, *optional, "line"]
-    values = [[row.get(column, "") for column in columns[:-1]] + [printable(row["line"])] for row in rows]
+    values = [[_cell(row.get(column, "")) for column in columns[:-1]] + [printable(row["line"])] for row in rows]
     return pd.DataFrame(values, columns=columns)
+
+
+def _cell(value: Any) -> Any:
+    return valid_text(value) if isinstance(value, str) else value
 
 
 def checked_annotations(
@@ -73,13 +83,11 @@ def checked_annotations(
 
 def _read_numbers(rows: "pd.DataFrame") -> dict[int, Problem]:
     """Convert the columns of numbers; a Problem by row for text in the optional ones, which is dropped."""
-    import pandas as pd
-
     problems: dict[int, Problem] = {}
     for column in ("start_time", "end_time", *OPTIONAL_NUMBERS):
         if column not in rows:
             continue
-        numbers = pd.to_numeric(rows[column], errors="coerce").astype(float)
+        numbers = numbers_in(rows[column])
         if column in OPTIONAL_NUMBERS:
             for index in rows.index[numbers.isna() & (rows[column].astype(str).str.strip() != "")]:
                 line, fault = (

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from lib.core.csv_files import read_csv
 from lib.core.errors import Problem, SettingsError
-from lib.core.files import CONTROL, printable
+from lib.core.files import CONTROL, printable, read_text
 
 if TYPE_CHECKING:
     import numpy as np
@@ -128,7 +128,7 @@ def read_excluded(path: str | Path | None, classes: ClassList) -> tuple[set[str]
         return set(), []
     setting = f"infer.exclude = {str(path)!r}"
     try:
-        lines = Path(path).read_text(encoding="utf-8-sig").splitlines()
+        lines = read_text(path).splitlines()
     except OSError as error:
         raise SettingsError(setting, f"cannot be read ({error.strerror})", "correct it") from None
     except UnicodeDecodeError:

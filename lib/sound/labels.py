@@ -24,6 +24,15 @@ class Label(NamedTuple):
     score: float
 
 
+def ending_with(seconds: float, labels: Iterable[Label]) -> list[Label]:
+    """Labels within the first seconds of a recording, whose last window or frame may reach beyond its end.
+
+    >>> ending_with(4.5, [Label("owl", 3.0, 6.0, 0.9), Label("owl", 4.5, 7.5, 0.8)])
+    [Label(name='owl', start_time=3.0, end_time=4.5, score=0.9)]
+    """
+    return [label._replace(end_time=min(label.end_time, seconds)) for label in labels if label.start_time < seconds]
+
+
 class RecordingLabels(NamedTuple):
     """What a model found in a recording.
 

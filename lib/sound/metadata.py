@@ -7,13 +7,15 @@ Only headers are read, so a day-long recording takes no longer than a short one.
 
 import os
 import re
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from datetime import UTC, date, datetime, time, timezone
 from pathlib import Path
 from typing import NamedTuple
 
 import soundfile
 
+from lib.core.errors import failed_for_a_moment, reading
 from lib.core.files import open_regular
 from lib.sound.recordings import SNDFILE_HEADS
 from lib.sound.riff import riff_chunks
@@ -66,8 +68,10 @@ def recording_moment(path: str | Path, name: str | None = None) -> Moment | None
     """When a recording was made, by its name, its GUANO metadata, its comment or, last, a hexadecimal name.
 
     Args:
-        path: the recording; metadata of a file that cannot be read are unknown.
+        path: the recording, of which at most the header is read.
         name: of the recording, if it is not that of the file.
+
+    Raises AudioError if the file cannot be read.
     """
     name = Path(path).stem if name is None else name
     return moment_in_name(name) or _guano_moment(path) or _comment_moment(path) or _hex_moment(name)
@@ -117,14 +121,30 @@ def _comment_moment(path: str | Path) -> Moment | None:
 
 
 def _comment(path: str | Path) -> str:
-    """The comment in a recording's header; empty if there is none."""
-    try:
+    """The comment in a recording's header; empty if there is none. Raises AudioError if the file cannot be read."""
+    with _reading(path):
         with open_regular(path) as file:
             if file.read(4) not in SNDFILE_HEADS:
                 return ""
+        first, second = _read_comment(path), _read_comment(path)
+        if first != second:  # to libsndfile, a disk that fails for a moment looks like another header
+            raise failed_for_a_moment(path)
+        return first
+    return ""
+
+
+@contextmanager
+def _reading(path: str | Path) -> Iterator[None]:
+    """What the operating system says becomes an AudioError, except that there is no such file, which tells nothing."""
+    with reading(path), suppress(FileNotFoundError):
+        yield
+
+
+def _read_comment(path: str | Path) -> str:
+    try:
         with soundfile.SoundFile(os.open(path, os.O_RDONLY), closefd=True) as sound:
             return sound.comment
-    except (OSError, soundfile.LibsndfileError):
+    except soundfile.LibsndfileError:
         return ""
 
 
@@ -139,7 +159,10 @@ def _guano_moment(path: str | Path) -> Moment | None:
 
 
 def recording_position(path: str | Path) -> Position | None:
-    """Where a recording was made, by the field `Loc Position` of its GUANO metadata."""
+    """Where a recording was made, by the field `Loc Position` of its GUANO metadata.
+
+    Raises AudioError if the file cannot be read.
+    """
     position = _guano_field(path, "Loc Position")
     if not isinstance(position, tuple) or len(position) != 2:
         return None
@@ -160,12 +183,9 @@ def _guano_field(path: str | Path, field: str) -> object:
 
 
 def _guano_text(path: str | Path) -> str:
-    try:
-        with open_regular(path) as file:
-            for chunk in riff_chunks(file):
-                if chunk.name == b"guan":
-                    file.seek(chunk.start)
-                    return file.read(min(chunk.size, GUANO_BYTES)).decode("utf-8", "replace").replace("\0", "")
-    except OSError:
-        pass
+    with _reading(path), open_regular(path) as file:
+        for chunk in riff_chunks(file):
+            if chunk.name == b"guan":
+                file.seek(chunk.start)
+                return file.read(min(chunk.size, GUANO_BYTES)).decode("utf-8", "replace").replace("\0", "")
     return ""

@@ -3,13 +3,14 @@
 import os
 import re
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from fnmatch import fnmatchcase
 from itertools import takewhile
 from pathlib import Path
 
+from lib.core.csv_files import read_csv
 from lib.core.errors import AudioError, Problem, unreadable
-from lib.core.files import printable, walk_files
+from lib.core.files import printable, read_text, walk_files
 
 SUFFIXES = frozenset(
     f".{suffix}"
@@ -30,26 +31,40 @@ Recordings = dict[str, Path]
 
 
 def recordings_of(path: str | Path) -> tuple[Recordings, list[Problem]]:
-    """Recordings of a file, of a folder, or of a text file (.txt) that lists such paths, one per line.
+    """Recordings of a file, of a folder, or of a list of such paths: a text file (.txt) with one per line, or a table
+    (.csv) with the column `file`.
 
     A list's relative paths are relative to the list; paths in it that do not exist become Problems. Raises AudioError
-    if there are no recordings at all.
+    if there are no recordings at all, and DataSetError if a table cannot be read.
     """
     path = Path(path)
-    is_list = path.suffix.lower() == ".txt" and path.is_file()
-    recordings, problems = _listed_recordings(path) if is_list else find_recordings(path)
+    entries = LISTS.get(path.suffix.lower()) if path.is_file() else None
+    recordings, problems = _listed_recordings(path, entries(path)) if entries else find_recordings(path)
     if not recordings:
-        remedy = "give a recording, a folder of them or a list of paths (.txt)"
+        remedy = "give a recording, a folder of them or a list of paths (.txt, or .csv with the column file)"
         raise AudioError(path, "holds no recordings", remedy, causes=problems)
     return recordings, problems
 
 
-def _listed_recordings(path: Path) -> tuple[Recordings, list[Problem]]:
+def _lines(path: Path) -> Iterator[tuple[int, str]]:
+    for number, line in enumerate(read_text(path, "surrogateescape").splitlines(), 1):
+        if (entry := line.strip()) and not entry.startswith("#"):
+            yield number, entry
+
+
+def _cells(path: Path) -> Iterator[tuple[int, str]]:
+    files = read_csv(path, ["file"])["file"]
+    return ((line, file) for line, file in files.items() if file)  # type: ignore[misc]
+
+
+LISTS: dict[str, Callable[[Path], Iterator[tuple[int, str]]]] = {".txt": _lines, ".csv": _cells}
+"""Line and path of each entry of a list of recordings, by the list's suffix."""
+
+
+def _listed_recordings(path: Path, entries: Iterator[tuple[int, str]]) -> tuple[Recordings, list[Problem]]:
     files: set[Path] = set()
     problems: list[Problem] = []
-    for number, line in enumerate(path.read_text(encoding="utf-8-sig", errors="surrogateescape").splitlines(), 1):
-        if not (entry := line.strip()) or entry.startswith("#"):
-            continue
+    for number, entry in entries:
         try:
             below, folder_problems = recording_files(path.parent / entry)
             files |= {Path(os.path.abspath(file)) for file in below}

@@ -25,7 +25,8 @@ import yaml
 
 from lib.core.csv_files import from_no_formula, read_csv
 from lib.core.errors import DataSetError, Problem
-from lib.evaluation.units import shortened
+from lib.core.files import header_line, read_text
+from lib.core.wording import counted, shortened
 from lib.results.results_store import AGAIN, ResultsStore
 from lib.sound.classes import LABEL_FIELDS, ClassList
 from lib.sound.grid import expand_ranges
@@ -137,6 +138,7 @@ def read_label_folder(
 
 def _read_store(folder: Path, known: Collection[str], entries: Iterable[Mapping[str, Any]]) -> FolderLabels:
     with ResultsStore(folder) as store:
+        store.check_scores()
         manifest, results = store.manifest, store.recordings()
         classes, aliases, problems = _class_names(folder, manifest.classes, entries, set())
         columns = pd.Index([aliases[name] for name in manifest.class_list.names]).get_indexer(classes)
@@ -172,7 +174,7 @@ def _read_manifest(folder: Path) -> dict[str, Any]:
     """What manifest.yaml of a folder says; empty if there is none. Raises DataSetError."""
     path = folder / "manifest.yaml"
     try:
-        manifest = yaml.safe_load(path.read_text(encoding="utf-8"))
+        manifest = yaml.safe_load(read_text(path))
     except FileNotFoundError:
         return {}
     except (UnicodeDecodeError, yaml.YAMLError):
@@ -201,8 +203,7 @@ def _find_table(folder: Path) -> Path | None:
 
 
 def _header(path: Path) -> list[str]:
-    with path.open(encoding="utf-8-sig", errors="replace", newline="") as file:
-        return next(csv.reader(file), [])
+    return next(csv.reader([header_line(path)]), [])
 
 
 def _read_table(path: Path) -> tuple[pd.DataFrame, list[Problem]]:
@@ -223,7 +224,7 @@ def _read_label_files(folder: Path, recordings: set[str]) -> tuple[pd.DataFrame,
         raise DataSetError(folder, "holds neither label files (.txt) nor scores.csv", UNMERGED)
     tables, problems = [], []
     for path in files:
-        lines = path.read_text(encoding="utf-8-sig", errors="replace").split("\n")
+        lines = read_text(path, "replace").split("\n")
         rows = [
             (number, *_parsed(line))
             for number, line in enumerate(lines, 1)
@@ -266,7 +267,7 @@ def _usable(table: pd.DataFrame, path: Path) -> tuple[pd.DataFrame, list[Problem
     if is_label.all():
         return labels, []
     lines = table["line"][~is_label]
-    more = f" (and {len(lines) - 1} more lines)" if len(lines) > 1 else ""
+    more = f" (and {counted(len(lines) - 1, 'more line')})" if len(lines) > 1 else ""
     fault = f"is no label of a start, a later end, a name and a score in 0..1{more}"
     return labels, [Problem(f"{path}:{lines.iloc[0]}", fault, "correct it, or run inference again")]
 

@@ -57,8 +57,8 @@ class PerBlockTester(Tester):
         by_blocks = self.rates()["annotated"].precision
         return self._threshold_table() | {"annotated_precisions_blocks": by_blocks.tolist()}
 
-    def produce_reports(self) -> None:
-        """Write the report files to output_dir: tables and pictures, listed in lib.testers.tester_reports."""
+    def produce_reports(self) -> dict[str, float]:
+        """Write tables and pictures to output_dir, listed in lib.testers.tester_reports; returns single figures."""
         columns = None
         if self.gen_pr_table:
             columns = {
@@ -67,7 +67,7 @@ class PerBlockTester(Tester):
             }
             columns["annotated"]["precision (seconds)"] = statistics.seconds_precision(*self.seconds())
         numbers = np.rint(self.units.start_time / self.block_size).astype(np.int64) + 1
-        tester_reports.write_parts(self, tester_reports.BLOCKS, numbers, columns)
+        return tester_reports.write_parts(self, tester_reports.BLOCKS, numbers, columns)
 
     def _assemble(self, sources: Sources) -> Assembled:
         return assemble_blocks(sources, self.annotation_path, float(self.block_size))

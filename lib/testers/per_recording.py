@@ -67,9 +67,10 @@ class PerRecordingTester(Tester):
         }
         return {name: column[:rows].tolist() for name, column in table.items()}
 
-    def produce_reports(self) -> None:
-        """Write the report files to output_dir: tables and a picture, listed in lib.testers.tester_reports."""
-        tester_reports.write_recordings(self, self.pr_table_dict, self._segments_found(), self.tp_secs_at_precision)
+    def produce_reports(self) -> dict[str, float]:
+        """Write tables and a picture to output_dir, listed in lib.testers.tester_reports; returns single figures."""
+        table, found = self.pr_table_dict, self._segments_found()
+        return tester_reports.write_recordings(self, table, found, self.tp_secs_at_precision)
 
     def _segments_found(self) -> tuple[np.ndarray, np.ndarray]:
         """Segments right and wrong (recordings,) at the threshold, of all classes."""

@@ -11,7 +11,7 @@ import pandas as pd
 from lib.audio.reader import probe, stream
 from lib.core.errors import AudioError, DataSetError, Problem
 from lib.evaluation.metrics_plots import plot_calibration, save
-from lib.evaluation.units import SegmentGrid, units_on_grid
+from lib.evaluation.units import SegmentGrid, SegmentTruth
 from lib.models.platt_scaling import fit_platt
 from lib.sound.grid import PRESENCE_SECONDS, n_windows, windows_with_event
 from lib.testers import tester_reports
@@ -62,13 +62,12 @@ class PerSegmentTester(Tester):
         self.intercept = inter if coef is None else inter or 0.0
         self.min_seconds = min_seconds
 
-    def run(self) -> None:
-        """Do everything: read, measure, and write the reports to output_dir; or do_calibration, if that is wanted."""
+    def run(self) -> dict[str, float]:
+        """As of the other testers; or do_calibration, if that is wanted: returns its `coefficient` and `intercept`."""
+        if not self.calibrate:
+            return super().run()
         self.initialize()
-        if self.calibrate:
-            self.do_calibration()
-        else:
-            self.produce_reports()
+        return dict(zip(("coefficient", "intercept"), self.do_calibration(), strict=True))
 
     @staticmethod
     def get_offsets(
@@ -146,12 +145,12 @@ class PerSegmentTester(Tester):
         by_minutes = statistics.rates(*self._minutes(), statistics.THRESHOLDS).precision
         return self._threshold_table() | {"annotated_precisions_minutes": by_minutes.tolist()}
 
-    def produce_reports(self) -> None:
-        """Write the report files to output_dir: tables and pictures, listed in lib.testers.tester_reports."""
+    def produce_reports(self) -> dict[str, float]:
+        """Write tables and pictures to output_dir, listed in lib.testers.tester_reports; returns single figures."""
         rates = self.rates().items()
         columns = {suffix: {"precision": here.precision, "recall": here.recall} for suffix, here in rates}
         numbers = np.fromiter(chain.from_iterable(self.segments_per_recording.values()), np.int64)
-        tester_reports.write_parts(self, tester_reports.SEGMENTS, numbers, columns)
+        return tester_reports.write_parts(self, tester_reports.SEGMENTS, numbers, columns)
 
     def do_calibration(self) -> tuple[float, float]:
         """Fit Platt scaling to the scores of at least the cutoff, print coefficient and intercept, and plot it.
@@ -210,9 +209,9 @@ class PerSegmentTester(Tester):
         grid = SegmentGrid(names, seconds, counts, labels.origin, labels.segment_len, labels.hop)
         sounds = sounds.assign(column=pd.Index(labels.classes).get_indexer(sounds["name"]))[sounds["class"] != ""]
         scores = highest_scores(segments.scores, unit, int(counts.sum()))
-        units, outside = units_on_grid(grid, labels.classes, sounds, scores, self.min_seconds)
-        problems = [*problems, *more, *label_problems, *outside]
-        return Assembled(units, segments.cut(segments.start_time + labels.hop), unit, problems)
+        truth = SegmentTruth(grid, labels.classes, sounds, self.min_seconds)
+        problems = [*problems, *more, *label_problems, *truth.problems]
+        return Assembled(truth.units(scores), segments.cut(segments.start_time + labels.hop), unit, problems)
 
     def _timed(self, names: list[str], seconds: dict[str, float]) -> tuple[list[str], list[Problem]]:
         """Those of the recordings whose duration is known, and a problem for each other one."""

@@ -67,10 +67,13 @@ class Tester(ABC):
         Path(self.output_dir).mkdir(parents=True, exist_ok=True)
         self._assembled  # noqa: B018
 
-    def run(self) -> None:
-        """Do everything: read, measure, and write the reports to output_dir. Raises DataSetError."""
+    def run(self) -> dict[str, float]:
+        """Do everything: read, measure, and write the reports to output_dir; returns what produce_reports does.
+
+        Raises DataSetError.
+        """
         self.initialize()
-        self.produce_reports()
+        return self.produce_reports()
 
     def get_annotations(self) -> None:
         """Read the annotations again, and the labels, which may be called by other names in them.
@@ -82,8 +85,12 @@ class Tester(ABC):
         self._sources  # noqa: B018
 
     @abstractmethod
-    def produce_reports(self) -> None:
-        """Write the report files to output_dir."""
+    def produce_reports(self) -> dict[str, float]:
+        """Write the report files to output_dir.
+
+        Returns the figures of get_pr_auc_stats, get_roc_auc_stats and, at the threshold, get_precision_recall that are
+        single numbers, by their names there; NaN where one is undefined.
+        """
 
     @abstractmethod
     def get_pr_table(self) -> dict[str, Any]:

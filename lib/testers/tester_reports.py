@@ -21,6 +21,7 @@ from matplotlib.figure import Figure
 
 from lib.core.csv_files import write_table
 from lib.core.files import write_text
+from lib.core.wording import counted
 from lib.evaluation import metrics_plots as plots
 from lib.evaluation.metrics import thin
 from lib.evaluation.units import joined_names
@@ -52,8 +53,8 @@ BLOCKS = ReportKind("block", " (blocks)")
 RECORDINGS = ReportKind("recording", label=" (recordings)")
 
 
-def write_parts(tester: Tester, kind: ReportKind, numbers: np.ndarray, columns: Columns | None) -> None:
-    """Reports by segments or blocks.
+def write_parts(tester: Tester, kind: ReportKind, numbers: np.ndarray, columns: Columns | None) -> dict[str, float]:
+    """Reports by segments or blocks; returns the figures that are single numbers.
 
     Args:
         tester: what to report.
@@ -85,12 +86,13 @@ def write_parts(tester: Tester, kind: ReportKind, numbers: np.ndarray, columns: 
     write_table(folder / "class_annotated.csv", _class_table(tester, kind, areas, stats), "%.3f")
     write_table(folder / "class_non_annotated.csv", _unannotated_table(tester))
     _write_summary(tester, _part_summary(tester, kind, areas, stats))
+    return _single_figures(*areas, stats)
 
 
 def write_recordings(
     tester: Tester, table: dict[str, Any], counts: tuple[np.ndarray, np.ndarray], wanted: float
-) -> None:
-    """Reports by recordings.
+) -> dict[str, float]:
+    """Reports by recordings; returns the figures that are single numbers.
 
     Args:
         tester: what to report.
@@ -121,6 +123,12 @@ def write_recordings(
     stats = tester.details_dict
     write_table(folder / "class.csv", _class_table(tester, RECORDINGS, areas, stats), "%.3f")
     _write_summary(tester, _recording_summary(tester, table, wanted, areas, stats))
+    return _single_figures(*areas, stats)
+
+
+def _single_figures(*statistics: dict[str, Any]) -> dict[str, float]:
+    """Of statistics, those that are single numbers."""
+    return {name: float(value) for part in statistics for name, value in part.items() if isinstance(value, float)}
 
 
 def range_counts(scores: np.ndarray) -> pd.DataFrame:
@@ -277,7 +285,8 @@ def _figure(name: str, value: float) -> str:
 
 def _write_summary(tester: Tester, lines: list[str]) -> None:
     units, n_annotated = tester.units, len(tester.annotated_classes)
-    head = f"{len(units.recordings)} recordings, {len(units.recording)} units, {len(units.classes)} classes"
+    head = f"{counted(len(units.recordings), 'recording')}, {counted(len(units.recording), 'unit')}, "
+    head += counted(len(units.classes), "class", "classes")
     notes = ["", *map(str, tester.problems)] if tester.problems else []
     text = "\n".join([f"{head} ({n_annotated} of them annotated)", "", *lines, *notes, ""])
     write_text(Path(tester.output_dir) / "summary_report.txt", text)

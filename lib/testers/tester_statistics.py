@@ -13,6 +13,7 @@ import numpy as np
 from sklearn.metrics import confusion_matrix_at_thresholds
 
 from lib.evaluation import metrics
+from lib.evaluation.metrics import areas
 
 THRESHOLDS = np.arange(1, 101) / 100
 
@@ -28,11 +29,11 @@ def area_statistics(annotated: Pair, trained: Pair, classes: list[str]) -> tuple
 
     `combined` is the mean of the macro and the micro average.
     """
-    by_class = [_areas(truth, scores) for truth, scores in zip(annotated[0].T, annotated[1].T, strict=True)]
+    by_class = [areas(truth != 0, scores) for truth, scores in zip(annotated[0].T, annotated[1].T, strict=True)]
     of_classes = np.reshape(by_class, (-1, 2)).T.tolist()
     pr, roc = (
-        _named(kind, dict(zip(classes, areas, strict=True)), *micro)
-        for kind, areas, *micro in zip(("pr", "roc"), of_classes, _areas(*annotated), _areas(*trained), strict=True)
+        _named(kind, dict(zip(classes, values, strict=True)), *micro)
+        for kind, values, *micro in zip(("pr", "roc"), of_classes, *map(_pooled, (annotated, trained)), strict=True)
     )
     return pr, roc
 
@@ -50,11 +51,10 @@ def _named(kind: str, by_class: dict[str, float], micro_annotated: float, micro_
     }
 
 
-def _areas(truth: np.ndarray, scores: np.ndarray) -> tuple[float, float]:
-    """PR-AUC and ROC-AUC."""
-    ranking = metrics.rank(truth.ravel().astype(bool), scores.ravel(), np.zeros(truth.size, dtype=np.int8))
-    precision_recall, receiver = metrics.areas(ranking, np.ones((1, 1)))
-    return float(precision_recall[0]), float(receiver[0])
+def _pooled(pair: Pair) -> tuple[float, float]:
+    """PR-AUC and ROC-AUC of all pairs of a unit and a class."""
+    truth, scores = pair
+    return areas(truth.ravel() != 0, scores.ravel())
 
 
 @dataclass(frozen=True)

@@ -12,9 +12,9 @@ from typing import NamedTuple
 
 import pandas as pd
 
-from lib.core.csv_files import read_csv
+from lib.core.csv_files import numbers_in, read_csv
 from lib.core.errors import DataSetError, Problem
-from lib.evaluation.units import shortened
+from lib.core.wording import counted, shortened
 
 ROW_COLUMNS = ["recording", "class", "name", "block", "start_time", "end_time"]
 
@@ -52,7 +52,7 @@ def read_sounds(path: str | Path, aliases: Mapping[str, str]) -> Truths:
     """Sounds from a CSV file of recording, class, start_time, end_time (s)."""
     rows = _rows(path, ["recording", "class", "start_time", "end_time"])
     for column in ("start_time", "end_time"):
-        rows[column] = pd.to_numeric(rows[column], errors="coerce").astype(float)
+        rows[column] = numbers_in(rows[column])
     is_usable = (rows["class"] == "") | ((rows["start_time"] >= 0) & (rows["start_time"] <= rows["end_time"]))
     fault = "start_time and end_time must be seconds, and start_time must not exceed end_time"
     return _truths(path, rows, is_usable, fault, aliases)
@@ -61,7 +61,7 @@ def read_sounds(path: str | Path, aliases: Mapping[str, str]) -> Truths:
 def read_blocks(path: str | Path, aliases: Mapping[str, str]) -> Truths:
     """Classes of blocks from a CSV file of recording, block (from 1), classes (with commas between)."""
     rows = _rows(path, ["recording", "block", "classes"])
-    rows["block"] = pd.to_numeric(rows["block"], errors="coerce")
+    rows["block"] = numbers_in(rows["block"])
     is_usable = (rows["block"] >= 1) & (rows["block"] % 1 == 0)
     return _truths(path, _split(rows, aliases), is_usable, "block must be a whole number from 1", aliases)
 
@@ -116,7 +116,7 @@ def _truths(
     unknown = rows[(rows["class"] != "") & (rows["name"] == "")]
     if len(unknown):
         labels = sorted(set(unknown["class"]))
-        fault = f"names {len(labels)} classes that the model does not know: {shortened(labels)}"
+        fault = f"names {counted(len(labels), 'class', 'classes')} that the model does not know: {shortened(labels)}"
         problems.append(Problem(str(path), fault, "they take no part; correct them, or train with them"))
     columns = [column for column in ROW_COLUMNS if column in rows]
     return Truths(rows[columns], set(unknown["recording"]), problems)

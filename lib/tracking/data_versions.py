@@ -3,30 +3,28 @@
 import json
 import os
 import subprocess
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import yaml
 
+from lib.config.named_parts import flat_values
 from lib.config.schema import Settings
+from lib.config.setting_values import YamlLoader
 
 VERSIONED = ("lib", "stages", "dvc.yaml")
+DECIDED = ("params.yaml", "*.dvc")
+"""What a pipeline run is decided by, besides its code."""
 LONGEST_VALUE = 6000
 """Characters; MLflow's limit for a param."""
 
 
-def flatten(content: Mapping[str, Any], prefix: str = "") -> dict[str, str]:
+def flatten(content: Mapping[str, Any]) -> dict[str, str]:
     """Nested settings as `section.key` -> text, JSON where a value is no text. Cut at MLflow's limit."""
-    flat: dict[str, str] = {}
-    for key, value in content.items():
-        name = f"{prefix}{key}"
-        if isinstance(value, Mapping):
-            flat |= flatten(value, f"{name}.")
-        else:
-            text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
-            flat[name] = text[:LONGEST_VALUE]
-    return flat
+    values = flat_values(content).items()
+    texts = {name: value if isinstance(value, str) else json.dumps(value, ensure_ascii=False) for name, value in values}
+    return {name: text[:LONGEST_VALUE] for name, text in texts.items()}
 
 
 def read_commit() -> str | None:
@@ -34,10 +32,26 @@ def read_commit() -> str | None:
     return _git("rev-parse", "HEAD")
 
 
+def is_dirty(paths: Sequence[str]) -> bool:
+    """Whether files differ from the commit, or are new."""
+    return bool(_git("status", "--porcelain", "--", *paths))
+
+
 def commit_tags() -> dict[str, str]:
     """Tags of an MLflow run: the commit, and whether the code differs from it."""
-    sha, changes = read_commit(), _git("status", "--porcelain", "--", *VERSIONED)
-    return {"mlflow.source.git.commit": sha, "git.dirty": str(bool(changes)).lower()} if sha else {}
+    sha = read_commit()
+    return {"mlflow.source.git.commit": sha, "git.code_dirty": str(is_dirty(VERSIONED)).lower()} if sha else {}
+
+
+def read_committed() -> tuple[Settings, dict[str, str]] | None:
+    """The settings and the data versions (as read_data_versions) of the commit; None if it holds no valid ones."""
+    params, lock = (_git("show", f"HEAD:./{name}") for name in ("params.yaml", "dvc.lock"))
+    if not params or not lock:
+        return None
+    try:
+        return Settings.model_validate(yaml.load(params, YamlLoader)), _versions(yaml.safe_load(lock), None)
+    except (yaml.YAMLError, ValueError, KeyError, TypeError):
+        return None
 
 
 def read_data_versions(lock: str | Path = "dvc.lock", leave_out: str | None = None) -> dict[str, str]:
@@ -48,12 +62,15 @@ def read_data_versions(lock: str | Path = "dvc.lock", leave_out: str | None = No
         leave_out: a stage whose record is out of date: the running one, which DVC records when it ends.
     """
     try:
-        stages = yaml.safe_load(Path(lock).read_text(encoding="utf-8"))["stages"]
+        return _versions(yaml.safe_load(Path(lock).read_text(encoding="utf-8")), leave_out)
     except FileNotFoundError:
         return {}
+
+
+def _versions(locked: Mapping[str, Any], leave_out: str | None) -> dict[str, str]:
     return {
         entry["path"]: entry["md5"]
-        for name, stage in stages.items()
+        for name, stage in locked["stages"].items()
         if name != leave_out
         for entry in (*stage.get("deps", ()), *stage.get("outs", ()))
         if "md5" in entry and entry["path"].split("/")[0] not in VERSIONED
@@ -67,6 +84,12 @@ def data_set_versions(settings: Settings, versions: Mapping[str, str]) -> dict[s
     by_path = {os.path.abspath(path): (path, md5) for path, md5 in versions.items()}
     inputs = {section: os.path.abspath(path) for section, path in paths.items() if path}
     return {section: by_path[path] for section, path in inputs.items() if path in by_path}
+
+
+def by_data_set(data_sets: Mapping[str, tuple[str, str]]) -> dict[tuple[str, str], str]:
+    """Of data sets by section, as data_set_versions gives them: the sections that use each, with commas between."""
+    used = dict.fromkeys(data_sets.values())
+    return {each: ", ".join(name for name, data_set in data_sets.items() if data_set == each) for each in used}
 
 
 def _git(*arguments: str) -> str | None:

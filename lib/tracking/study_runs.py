@@ -21,7 +21,7 @@ from lib.tracking.run_contents import log_batch, params_of
 if TYPE_CHECKING:
     from mlflow.entities import Run
 
-STUDY, TRIAL, SEEDS = "earshot.study", "earshot.trial", "earshot.seeds"
+STUDY, TRIAL, SEEDS = "mlflow.earshot.study", "mlflow.earshot.trial", "seeds"
 
 
 class StudyRun:
@@ -48,8 +48,8 @@ class StudyRun:
     ) -> None:
         """Add a trial, unless it is there with as many runs or more.
 
-        Its settings become params; means and deviations over its runs, metrics. The figures of each run are points of
-        the history of `run/<figure>`, with the number of the run, from 1, as the step.
+        Its settings become params; means and deviations over its runs, metrics `test/<figure>`. The figures of each run
+        are points of the history of `run/<figure>`, with the number of the run, from 1, as the step.
 
         Args:
             key: what identifies it in the study.
@@ -69,13 +69,13 @@ class StudyRun:
             child = self._client.create_run(self._experiment, start_time=end - int(seconds * 1000), tags=tags)
         run_id = child.info.run_id
         columns = {name: [run[name] for run in figures] for name in figures[0]}
-        metrics = {name: fmean(values) for name, values in columns.items()} | {"score": score}
+        metrics = {f"test/{name}": fmean(values) for name, values in columns.items()} | {"score": score}
         if len(figures) > 1:
-            metrics |= {f"{name}_sd": pstdev(values) for name, values in columns.items()}
+            metrics |= {f"test/{name}_sd": pstdev(values) for name, values in columns.items()}
         params = {
             name: text
             for name, text in params_of(settings).items()
-            if not name.startswith("tune.") and name not in child.data.params  # which MLflow does not let change
+            if name not in child.data.params  # which MLflow does not let change
         }
         self._client.update_run(run_id, status="RUNNING", name=f"trial {number}")
         log_batch(self._client, run_id, metrics, params=params, tags={SEEDS: ", ".join(map(str, seeds))})

@@ -6,7 +6,7 @@ steepest, if that is higher: the steepest fall alone may be that of the biases, 
 """
 
 import operator
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import count
@@ -59,11 +59,18 @@ class RangeTest:
         return max(self.steepest, self.lowest / 10)
 
 
-def find_learning_rate(windows: StoredWindows, settings: TrainSettings, num_batches: int = 100) -> RangeTest:
+def find_learning_rate(
+    windows: StoredWindows,
+    settings: TrainSettings,
+    num_batches: int = 100,
+    is_stopped: Callable[[], bool] = lambda: False,
+) -> RangeTest:
     """Try num_batches learning rates from LOWEST to HIGHEST, each on a batch, with a new model.
 
-    Raises EarshotError if the data cannot train a model, num_batches is below FEWEST, or the loss is not finite even at
-    the lowest rates.
+    is_stopped: asked before each batch whether to stop.
+
+    Raises EarshotError if the data cannot train a model, num_batches is below FEWEST, the loss is not finite even at
+    the lowest rates, or it is stopped.
     """
     try:
         num_batches = operator.index(num_batches)
@@ -72,15 +79,20 @@ def find_learning_rate(windows: StoredWindows, settings: TrainSettings, num_batc
     if num_batches < FEWEST:
         raise EarshotError(f"num_batches = {num_batches}", f"must be a whole number, at least {FEWEST}")
     with reproducible(settings.threads, settings.device):
-        return _range_test(windows, settings, num_batches)
+        return _range_test(windows, settings, num_batches, is_stopped)
 
 
-def _range_test(windows: StoredWindows, settings: TrainSettings, num_batches: int) -> RangeTest:
+def _range_test(
+    windows: StoredWindows, settings: TrainSettings, num_batches: int, is_stopped: Callable[[], bool]
+) -> RangeTest:
     learner = Learner(make_tasks(windows, settings)[0][0])
+    learner.begin(settings.epochs)  # of the head alone, the rate would be too high for the backbone
     rates = np.geomspace(LOWEST, HIGHEST, num_batches)
     losses: list[float] = []
     batches = _endless(learner)
     for rate in progress(rates, "find_lr", num_batches, "batches"):
+        if is_stopped():
+            raise EarshotError("", "training was stopped before it had found a learning rate", "train again")
         losses.append(float(learner.step(*next(batches), float(rate))))
         recent = np.mean(losses[-3:])
         if not np.isfinite(losses[-1]) or (len(losses) > FEWEST and recent > DIVERGED * min(losses)):

@@ -1,17 +1,20 @@
 """The state of a training on disk, from which an interrupted run resumes after its last complete epoch."""
 
+import os
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+from lib.audio.augment import Transform
 from lib.config.schema import TrainSettings
 from lib.core.code_digest import digest_code
 from lib.core.digests import digest_known_file, digest_of
 from lib.core.errors import EarshotError, SettingsError
+from lib.models.onnx_files import onnx_origin
 from lib.training_data.training_tables import FILE
 
 TRAINING_CODE = ("lib.training.trainer:train_models", "lib.training.trainer:save_models")
-"""The functions that compute a model."""
+"""The functions that compute a model, besides the augmentations that the settings list."""
 
 
 def training_fingerprint(database: str | Path, settings: TrainSettings) -> str:
@@ -24,8 +27,23 @@ def training_fingerprint(database: str | Path, settings: TrainSettings) -> str:
 
 
 def settings_digest(settings: TrainSettings) -> str:
-    """Digest of all but the data that the result of a training depends on. Raises SettingsError as start_digest."""
-    return digest_of([settings.model_dump(exclude={"workers"}), start_digest(settings), digest_code(*TRAINING_CODE)])
+    """Digest of all but the data that the result of a training depends on. Raises SettingsError as input_digests."""
+    # of the checkpoint to start from, the content counts (start_digest), not where it lies: a registered model's copy
+    # lies elsewhere in the pipeline than by hand
+    without_effect = {"workers", "load_checkpoint"} | ({"augmentations"} if settings.embeds_once else set())
+    content = [settings.model_dump(exclude=without_effect), *input_digests(settings)]
+    content += [transform.traits() for transform in transforms_of(settings)]
+    return digest_of([*content, digest_code(*training_code(settings))])
+
+
+def training_code(settings: TrainSettings) -> tuple[str, ...]:
+    """What computes a model, as entries for lib.core.code_digest."""
+    return *TRAINING_CODE, *(entry for transform in transforms_of(settings) for entry in transform.code())
+
+
+def transforms_of(settings: TrainSettings) -> list[Transform]:
+    """The augmentations that training applies."""
+    return [] if settings.embeds_once else settings.augmentations  # type: ignore[return-value]
 
 
 def start_digest(settings: TrainSettings) -> str | None:
@@ -38,11 +56,34 @@ def start_digest(settings: TrainSettings) -> str | None:
     )
 
 
+def input_digests(settings: TrainSettings) -> list[str | None]:
+    """Digests of the files that settings name: the checkpoint to start from (None: there is none) and, if they name
+    any, weights, an ONNX backbone and what augmentations read. Raises SettingsError if one is missing."""
+    digests = [start_digest(settings)]
+    if isinstance(settings.pretrained, str) and not Path(settings.pretrained).is_dir():  # in a folder, their names tell
+        setting = f"train.pretrained = {settings.pretrained!r}"
+        missing = SettingsError(setting, "no such file or folder", "give a file of weights (.safetensors, .pth)")
+        digests.append(_digest_file(settings.pretrained, missing))
+    if (path := settings.onnx_file) is not None:
+        digests.append(onnx_origin(path).digest)
+    return [*digests, *(digest_known_file(file) for transform in transforms_of(settings) for file in transform.files())]
+
+
 def _digest_file(path: str | Path, missing: EarshotError) -> str:
     try:
         return digest_known_file(path)
     except OSError:
         raise missing from None
+
+
+def state_file(model: str | Path) -> Path:
+    """Where the state of a training is kept that writes a model: beside its folder or, where only that may be written
+    to, in it."""
+    path = Path(model)
+    folder = path.parent.resolve()
+    if folder.is_dir() and not os.access(folder.parent, os.W_OK, effective_ids=os.access in os.supports_effective_ids):
+        return folder / f".{path.stem}-state"
+    return folder.with_name(f".{folder.name}-{path.stem}-state")
 
 
 def keep_state(path: Path, state: dict[str, Any]) -> None:
@@ -75,9 +116,11 @@ def epochs_done(state_file: str | Path, fingerprint: str) -> int:
     return sum(len(read_state(path, fingerprint).get("epochs", [])) for path in _state_files(state_file))
 
 
-def remove_state(state_file: str | Path) -> None:
+def remove_state(state_file: str | Path, fingerprint: str | None = None) -> None:
+    """Remove what an interrupted training left; if a fingerprint is given, only if the training had that one."""
     for path in _state_files(state_file):
-        path.unlink()
+        if fingerprint is None or read_state(path, fingerprint):
+            path.unlink()
 
 
 def _state_files(state_file: str | Path) -> list[Path]:

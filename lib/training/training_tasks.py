@@ -8,16 +8,22 @@ import difflib
 from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 
 from lib.config.schema import TrainSettings
 from lib.core.errors import EarshotError, Problem, SettingsError
+from lib.core.stratification import stratify
+from lib.core.wording import counted
 from lib.models.description import Description
+from lib.models.losses import LOSSES
 from lib.training.batches import epoch_order
-from lib.training.training_state import start_digest
+from lib.training.training_state import start_digest, transforms_of
 from lib.training_data.stored_windows import StoredWindows
 
+QUICK_WINDOWS = 16
+"""Windows of each class in a quick training, and as many to validate with."""
 Split = tuple[np.ndarray, np.ndarray]
 """Indices of the windows to train with and of those to validate with; a recording's windows stay together."""
 
@@ -58,15 +64,19 @@ class Task:
     def order(self, epoch: int) -> list[np.ndarray]:
         """The batches of an epoch, from 0, as indices of windows."""
         settings = self.settings
-        return epoch_order(self.training, settings.epoch_windows, settings.batch_size, settings.seed, epoch)
+        at_least = 0 if settings.quick else settings.epoch_windows
+        return epoch_order(self.training, at_least, settings.batch_size, settings.seed, epoch)
 
     def describe(self, epochs: int) -> Description:
-        """The description of the model after that many epochs."""
+        """The description of the model after that many epochs. Raises SettingsError as Description.of."""
+        classes = self.windows.classes.drop(columns="category").fillna("").to_dict("records")
+        return Description.of(classes, self.windows.audio, self.settings, self.origin(epochs))
+
+    def origin(self, epochs: int) -> dict[str, Any]:
+        """How the model was trained, likewise, as its description tells."""
         counts = {"windows": len(self.training), "validation_windows": len(self.validating), "epochs": epochs}
         origin = {"seed": self.settings.seed, "fold": self.fold or None, "load_checkpoint": self._start}
-        training = counts | {key: value for key, value in origin.items() if value is not None}
-        classes = self.windows.classes.fillna("").to_dict("records")
-        return Description.of(classes, self.windows.audio, self.settings, training)
+        return counts | {key: value for key, value in origin.items() if value is not None}
 
     @cached_property
     def _start(self) -> str | None:
@@ -82,17 +92,34 @@ def make_tasks(windows: StoredWindows, settings: TrainSettings) -> tuple[list[Ta
     problems = _check_classes(windows, settings)
     n_folds = settings.num_folds
     if n_folds > 1:
-        splits = enumerate(split_folds(windows, n_folds, settings.seed), 1)
+        splits = split_folds(windows, n_folds, settings.seed)
     else:
-        splits = enumerate([split_recordings(windows, settings.val_fraction, settings.seed)])
-    tasks = [Task(windows, noise, split, settings, fold) for fold, split in splits]
+        splits = [split_recordings(windows, settings.val_fraction, settings.seed)]
+    if settings.quick:
+        splits = [reduce_split(windows, split, settings.seed) for split in splits]
+    tasks = [Task(windows, noise, split, settings, fold) for fold, split in enumerate(splits, int(n_folds > 1))]
+    n_background = min(len(task.background) for task in tasks)
+    for transform in transforms_of(settings):
+        transform.check_background(n_background)
     unjudged = [task for task in tasks if not len(task.validating)]
     if settings.threshold_precision is not None and len(unjudged) == len(tasks):
         setting = f"train.threshold_precision = {settings.threshold_precision:g}"
         raise SettingsError(setting, "no window validates", "set train.val_fraction above 0, or add recordings")
+    if unjudged:
+        _check_needs(settings, unjudged[0].fold)
     fault, remedy = "no window validates its model", "add recordings, or lower train.num_folds"
     problems += [Problem(f"fold {task.fold}", fault, remedy, lost=False) for task in unjudged if n_folds > 1]
     return tasks, problems
+
+
+def _check_needs(settings: TrainSettings, fold: int) -> None:
+    """Raise SettingsError if a setting compares epochs by validation, which this fold (0: the only model) lacks."""
+    comparing = {"keep": settings.keep == "best", "stop_after": bool(settings.stop_after)}
+    for key, is_set in (comparing | {"schedule": settings.schedule == "plateau"}).items():
+        if is_set:
+            fault = f"no window validates the model of fold {fold}" if fold else "no window validates"
+            remedy = "lower train.num_folds" if fold else "set train.val_fraction above 0"
+            raise SettingsError(f"train.{key} = {getattr(settings, key)!r}", fault, f"{remedy}, or add recordings")
 
 
 def _check_classes(windows: StoredWindows, settings: TrainSettings) -> list[Problem]:
@@ -102,9 +129,12 @@ def _check_classes(windows: StoredWindows, settings: TrainSettings) -> list[Prob
         raise EarshotError("train.multi_label = False", "needs two classes or more", "set it to true or add a class")
     if not windows.labels.any():
         raise EarshotError("", "no window has a class", "check the annotations and extract.min_seconds")
+    if LOSSES[settings.loss].has_families and windows.classes["category"].nunique() < 2:
+        fault, remedy = "all classes are of one category", "give them several in classes.csv, or choose another loss"
+        raise SettingsError(f"train.loss = {settings.loss!r}", fault, remedy)
     n_several = np.count_nonzero(windows.labels.sum(axis=1) > 1)
     if not settings.multi_label and n_several:
-        fault = f"{n_several} windows have more than one class"
+        fault = f"{counted(int(n_several), 'window')} with more than one class"
         raise EarshotError("train.multi_label = False", fault, "set it to true")
     problems = []
     for name, n_recordings in zip(names, _classes_of_recordings(windows).sum(axis=0), strict=True):
@@ -147,24 +177,32 @@ def split_recordings(windows: StoredWindows, fraction: float, seed: int) -> Spli
 def split_folds(windows: StoredWindows, n: int, seed: int) -> list[Split]:
     """Split the recordings into n folds, each of which validates once while the others train.
 
-    Every fold gets the same number of recordings, and of recordings of each class, beginning with the rarest class
-    (Sechidis et al., On the Stratification of Multi-Label Data, 2011); ties are broken by chance, by seed. The last
-    recording with some class trains in every fold. Raises SettingsError if there are fewer recordings than folds.
+    Every fold gets the same number of recordings, and of recordings of each class, see lib.core.stratification. The
+    last recording with some class trains in every fold. Raises SettingsError if there are fewer recordings than folds.
     """
     has = _classes_of_recordings(windows)
     if len(has) < n:
-        raise SettingsError(f"train.num_folds = {n}", f"there are only {len(has)} recordings", "set at most that many")
-    rng = np.random.default_rng(seed)
-    wanted = np.tile(np.column_stack([has, np.ones(len(has))]).sum(axis=0) / n, (n, 1))  # of each class, and of any
-    fold = np.full(len(has), -1)
-    rarest_first = np.argsort(has.sum(axis=0), kind="stable")
-    for column in [*rarest_first, -1]:
-        chosen = fold < 0 if column < 0 else (fold < 0) & has[:, column]
-        for recording in rng.permutation(np.flatnonzero(chosen)):
-            best = max(range(n), key=lambda i: (wanted[i, column], wanted[i, -1], rng.random()))
-            fold[recording] = best
-            wanted[best] -= [*has[recording], 1]
+        fault = f"there are only {counted(len(has), 'recording')}"
+        raise SettingsError(f"train.num_folds = {n}", fault, "set at most that many")
+    counts = np.column_stack([has, np.ones(len(has))])
+    fold = stratify(counts, np.tile(counts.sum(axis=0) / n, (n, 1)), np.random.default_rng(seed))
     return [_split(windows, _held_out(has, np.flatnonzero(fold == i), len(has))) for i in range(n)]
+
+
+def reduce_split(windows: StoredWindows, split: Split, seed: int) -> Split:
+    """A few windows of each part of a split, drawn by seed: QUICK_WINDOWS of each class that it has, and of background.
+
+    A window of several classes counts for each of them, so that some may get more.
+    """
+    parts = []
+    for part in split:
+        # Background is the last column; each window is taken if it is among the first of one of its classes.
+        labels = windows.labels[part]
+        labels = np.column_stack([labels, ~labels.any(axis=1)])
+        order = np.random.default_rng(seed).permutation(len(part))
+        is_among_first = np.cumsum(labels[order], axis=0) <= QUICK_WINDOWS
+        parts.append(np.sort(part[order[(labels[order] & is_among_first).any(axis=1)]]))
+    return parts[0], parts[1]
 
 
 def _classes_of_recordings(windows: StoredWindows) -> np.ndarray:

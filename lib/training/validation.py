@@ -1,30 +1,49 @@
 """Figures of a model on the windows that are held out."""
 
+from collections.abc import Callable
+from typing import Any
+
 import numpy as np
 import torch
 from lightning_fabric import Fabric
 from scipy import stats
-from sklearn.metrics import average_precision_score, roc_auc_score
-from torch import Tensor, nn
+from sklearn.metrics import average_precision_score, f1_score, roc_auc_score
+from torch import Tensor
 
 from lib.config.schema import TrainSettings
 from lib.models.losses import classification_loss
-from lib.training.batches import load_batches
+from lib.training.batches import load_batches, scaled
+from lib.training.window_embeddings import WindowEmbeddings
 from lib.training_data.stored_windows import StoredWindows
 
+AT_A_HALF: dict[str, Callable[[np.ndarray, np.ndarray], float]] = {
+    "val_f1": lambda truth, found: float(f1_score(truth, found, average="macro", zero_division=0)),
+    "val_hamming": lambda truth, found: float((truth == found).mean()),
+}
 TrainingFigures = dict[str, float]
 """Figures by name, of an epoch or of a training."""
 
 
 @torch.inference_mode()
 def window_logits(
-    fabric: Fabric, model: nn.Module, windows: StoredWindows, indices: np.ndarray, settings: TrainSettings
+    fabric: Fabric,
+    model: Any,
+    windows: StoredWindows,
+    indices: np.ndarray,
+    settings: TrainSettings,
+    embeddings: WindowEmbeddings | None = None,
 ) -> Tensor:
-    """Logits (n, n_classes), on the CPU, of windows given by their indices; puts the model into evaluation mode."""
+    """Logits (n, n_classes), on the CPU, of windows given by their indices; puts the model into evaluation mode.
+
+    embeddings: what its backbone makes of all windows, if it is frozen.
+    """
     model.eval()
     batches = np.array_split(indices, -(-len(indices) // settings.batch_size))
-    loaded = load_batches(windows, batches, settings.workers)
-    return torch.cat([model(fabric.to_device(x).float() / 255).float().cpu() for x, _ in loaded])
+    if embeddings is not None:
+        features = (fabric.to_device(embeddings[batch]) for batch in batches)
+        return torch.cat([model(x, are_features=True).float().cpu() for x in features])
+    loaded = load_batches(windows, batches, settings.workers, model.description.takes)
+    return torch.cat([model(scaled(fabric.to_device(x))).float().cpu() for x, _ in loaded])
 
 
 def scores_of(logits: Tensor, multi_label: bool) -> np.ndarray:
@@ -32,21 +51,26 @@ def scores_of(logits: Tensor, multi_label: bool) -> np.ndarray:
     return (logits.sigmoid() if multi_label else logits.softmax(dim=1)).numpy()
 
 
-def validation_figures(logits: Tensor, truth: np.ndarray, multi_label: bool) -> TrainingFigures:
+def validation_figures(
+    logits: Tensor, truth: np.ndarray, multi_label: bool, metric: str = "val_loss"
+) -> TrainingFigures:
     """Loss, PR-AUC and ROC-AUC; macro averages over the classes that some windows have and others have not.
 
     Args:
         logits: (n, n_classes).
         truth: bool (n, n_classes).
         multi_label: see scores_of.
+        metric: val_f1 (macro) or val_hamming (1 - Hamming loss), at a score of 0.5, are measured if they are asked for.
     """
     loss = classification_loss(logits, torch.from_numpy(truth).float(), multi_label)
     usable = truth.any(axis=0) & ~truth.all(axis=0)
     row = {"val_loss": float(loss)}
+    if metric in AT_A_HALF:
+        row[metric] = AT_A_HALF[metric](truth, scores_of(logits, multi_label) >= 0.5)
     if usable.any():
         truth, scores = truth[:, usable], scores_of(logits, multi_label)[:, usable]
-        row["val_macro_pr_auc"] = float(average_precision_score(truth, scores, average="macro"))
-        row["val_macro_roc_auc"] = float(roc_auc_score(truth, scores, average="macro"))
+        row["val_macro_pr"] = float(average_precision_score(truth, scores, average="macro"))
+        row["val_macro_roc"] = float(roc_auc_score(truth, scores, average="macro"))
     return row
 
 

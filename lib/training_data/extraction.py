@@ -19,15 +19,16 @@ from sqlalchemy import Connection, Select, Table, delete, func, insert, select, 
 
 from lib.audio import reader
 from lib.audio.reader import unusual
-from lib.audio.spectrograms import Windows, recording_windows
-from lib.config.schema import AudioSettings, ExtractSettings
+from lib.config.load import get_config
+from lib.config.schema import AudioSettings, ExtractSettings, Settings
 from lib.core.code_digest import digest_code
+from lib.core.console import show_problems
 from lib.core.databases import (
     fix_header,
     has_much_free,
     is_as_fixed,
+    readable,
     renumber,
-    sole_writer,
     usable,
     vacuum,
     whole_or_nothing,
@@ -36,16 +37,19 @@ from lib.core.digests import digest_of
 from lib.core.errors import AudioError, EarshotError, Problem
 from lib.core.files import printable
 from lib.core.incremental import Item, Job, Outcome, Progress, Source, key_to_keep, run
+from lib.core.locks import sole_writer
 from lib.core.parallel import n_workers
-from lib.formats.data_sets import DataSet
-from lib.sound.grid import expand_ranges, n_windows, windows_with_event
+from lib.core.wording import counted
+from lib.formats.data_sets import DataSet, read_annotated, read_data_set
+from lib.sound.grid import MIN_TAIL, expand_ranges, n_windows, windows_with_event
 from lib.training_data import training_tables as tables
-from lib.training_data.hand_picked import picked_contents, prefer_hand_picked
+from lib.training_data.hand_picked import forget_copied, picked_contents, prefer_hand_picked
+from lib.training_data.sound_codec import encode_sound
 from lib.training_data.spectrogram_codec import encode
+from lib.training_data.window_values import WindowValues, window_values
 
 EXTRACTION_CODE = ("lib.training_data.extraction:read_windows", "lib.training_data.extraction:_WindowStore.write")
 """What computes the rows of a recording, by name."""
-WINDOWS_AT_ONCE = 64
 PACKED_ANYWAY = 2**28
 """Bytes of a training database below which it takes a second or two."""
 END_TOLERANCE = 0.1
@@ -55,11 +59,12 @@ SHORT = 0.1
 
 
 class ExtractedWindow(NamedTuple):
-    """A window to store: start (s), names of the classes that are present in it, encoded spectrogram."""
+    """A window to store: start (s), names of the classes that are present in it, encoded spectrogram and sound."""
 
     offset: float
     classes: tuple[str, ...]
     value: bytes
+    sound: bytes | None
 
 
 class ExtractedWindows(NamedTuple):
@@ -82,12 +87,39 @@ class ExtractionReport:
     digest: str  # of the windows and classes
 
 
+def extract(
+    recordings: str | Path,
+    annotations: str | Path | None = None,
+    database: str | Path = "data/training.db",
+    cfg: Settings | None = None,
+) -> ExtractionReport:
+    """Make a training database of labelled recordings, as the extract stage does, and print problems of the data.
+
+    Args:
+        recordings: a folder.
+        annotations: CSV file of recording, class, start_time and end_time (s); None: the annotations are in the folder,
+            in any of the formats that data.train.format names.
+        database: SQLite file. It holds these recordings afterwards; those that it held already are not read again.
+        cfg: settings, of which `audio`, `extract` and `data.train` (format and include) are used; None: get_config().
+
+    Raises EarshotError as extract_windows does, and DataSetError if there is nothing to read.
+    """
+    cfg = (cfg or get_config()).checked()
+    if annotations is None:
+        data_set = read_data_set(cfg.data.train.model_copy(update={"path": str(recordings)}))
+    else:
+        data_set = read_annotated(recordings, annotations)
+    report, _, problems = extract_windows(data_set, cfg.audio, cfg.extract, database)
+    show_problems(problems)
+    return report
+
+
 def extract_windows(
     data_set: DataSet, audio: AudioSettings, settings: ExtractSettings, database: str | Path, pack: bool = False
 ) -> tuple[ExtractionReport, int, list[Problem]]:
     """Bring the training database to what the data set and the settings say.
 
-    pack: write a file that has changed anew, so that its bytes follow from its content, whatever was done before;
+    pack: rewrite a changed file, so that its bytes follow from its content, whatever was done before;
     smaller ones than PACKED_ANYWAY always are.
 
     Returns the report, the number of recordings that were new or changed, and a Problem for each recording or
@@ -96,7 +128,7 @@ def extract_windows(
     """
     database = Path(database)
     items, problems = _items(data_set)
-    chosen = settings.model_dump(include={"overlap", "min_seconds", "background"})
+    chosen = settings.model_dump(include={"overlap", "min_seconds", "background", "sound"})
     job: Job[ExtractedWindows] = Job(
         what="extract",
         read=lambda source: read_windows(source, audio, settings),
@@ -108,10 +140,11 @@ def extract_windows(
         engine = tables.open_training_tables(database, create=True)
         with engine.connect() as connection:
             ids = _insert_shared_rows(connection, data_set.classes, audio, database)
-            store = _WindowStore(connection, ids, audio.spec_duration)
+            store = _WindowStore(database, connection, ids, audio)
             _delete_recordings(connection, sorted(store.keys().keys() - {item.name for item in items}))
             connection.commit()
             outcome = run(items, job, store)
+            forget_copied(connection)
             _delete_other_classes(connection, list(data_set.classes["name"]))
             _mark(connection, ids.spec_group, None)
             connection.commit()
@@ -161,19 +194,24 @@ def read_windows(
     length, hop = audio.spec_duration, audio.spec_duration - settings.overlap
     events, classes = np.reshape(np.array(times, np.float64), (-1, 2)), np.array(names)
     problems: list[Problem] = []
+    is_found = np.zeros(len(events), bool)
     seconds, loudest, background_due = 0.0, 0.0, int(source.content[:8], 16) / 2**32
-    batches = recording_windows(path, audio, hop, WINDOWS_AT_ONCE, note=problems.append)
-    for starts, spectrograms, seconds in _hold_until_decided(batches, length, hop):
+    batches = window_values(path, audio, settings.sound, hop, problems.append)
+    for starts, spectrograms, sounds, seconds in _hold_until_decided(batches, length, hop):
         present, is_empty = label_windows(starts, seconds, events, length, hop, settings.min_seconds)
+        is_found |= present.any(axis=0)
         windows = []
-        for start, events_here, is_background, spectrogram in zip(starts, present, is_empty, spectrograms, strict=True):
+        for start, events_here, is_background, spectrogram, sound in zip(
+            starts, present, is_empty, spectrograms, sounds, strict=True
+        ):
             if is_background:
                 background_due += settings.background
                 is_background = background_due >= 1
                 background_due -= is_background
             if is_background or events_here.any():
                 names_here = tuple(sorted(set(classes[events_here])))
-                windows.append(ExtractedWindow(float(start), names_here, encode(spectrogram)))
+                stored_sound = None if sound is None else encode_sound(sound)
+                windows.append(ExtractedWindow(float(start), names_here, encode(spectrogram), stored_sound))
         loudest = max(loudest, float(spectrograms.max()))
         yield ExtractedWindows(windows, seconds)
         yield Progress(seconds, total)
@@ -181,7 +219,7 @@ def read_windows(
         problems.append(unusual(path, "is silent from start to end"))
     yield from problems
     yield from short_recording(path, seconds, length)
-    yield from _events_outside(path, events, names, seconds)
+    yield from _events_outside(path, events, names, seconds, is_found)
 
 
 def short_recording(path: Path, seconds: float, length: float) -> Iterator[Problem]:
@@ -190,13 +228,13 @@ def short_recording(path: Path, seconds: float, length: float) -> Iterator[Probl
         yield unusual(path, f"lasts only {seconds:.2g} s, less than a tenth of a window")
 
 
-def _hold_until_decided(batches: Iterable[Windows], length: float, hop: float) -> Iterator[Windows]:
+def _hold_until_decided(batches: Iterable[WindowValues], length: float, hop: float) -> Iterator[WindowValues]:
     """Hold windows of a recording back until what is still to be read cannot change which events are present in them.
 
     That depends on where the recording ends, if an event or the next window reaches there. `seconds` of a batch is what
     was read by the time it is yielded.
     """
-    waiting: deque[Windows] = deque()
+    waiting: deque[WindowValues] = deque()
     for windows in batches:
         waiting.append(windows)
         while waiting and waiting[0].starts[-1] + 2 * length + hop <= windows.seconds:
@@ -228,15 +266,20 @@ def label_windows(
     return present, ~((inside > 0) | present).any(axis=1)
 
 
-def _events_outside(path: Path, events: np.ndarray, classes: list[str], seconds: float) -> Iterator[Problem]:
-    """A Problem for each event that lies partly or completely after the end of the recording."""
-    for (start, end), name in zip(events, classes, strict=True):
+def _events_outside(
+    path: Path, events: np.ndarray, classes: list[str], seconds: float, is_found: np.ndarray
+) -> Iterator[Problem]:
+    """A Problem for each event that lies partly or completely after the end of the recording, or in no window."""
+    for (start, end), name, found in zip(events, classes, is_found, strict=True):
         where = f"the annotation of {name} at {start:g} to {end:g} s"
         if start >= seconds:
             fault = f"{where} starts after the end ({seconds:.2f} s)"
             yield Problem(printable(str(path)), fault, "correct its times")
         elif seconds + END_TOLERANCE < end < np.inf:
             yield unusual(path, f"{where} ends after the end ({seconds:.2f} s) and was cut there")
+        elif not found:
+            fault = f"{where} lies behind the last window, since less than {MIN_TAIL:g} s of sound make none"
+            yield Problem(printable(str(path)), fault, "let it begin earlier, or do without it")
 
 
 class _SharedIds(NamedTuple):
@@ -250,14 +293,15 @@ class _SharedIds(NamedTuple):
 class _WindowStore:
     """Recordings that the extract stage put into a training database, as lib.core.incremental needs them."""
 
-    def __init__(self, connection: Connection, ids: _SharedIds, length: float) -> None:
-        self._connection, self._ids, self._length = connection, ids, length
+    def __init__(self, path: Path, connection: Connection, ids: _SharedIds, audio: AudioSettings) -> None:
+        self._path, self._connection, self._ids, self._audio = path, connection, ids, audio
         self._picked = picked_contents(connection)
 
     def keys(self) -> dict[str, str]:
         columns = tables.recording.c
-        rows = self._connection.execute(select(columns.Name, columns.Key).where(columns.Key.is_not(None)))
-        return {name: key for name, key in rows}
+        query = select(columns.Name, columns.Key).where(columns.Key.is_not(None))
+        with readable(self._path, tables.FILE):
+            return {name: key for name, key in self._connection.execute(query)}
 
     def prepare(self) -> None:
         pass
@@ -265,7 +309,8 @@ class _WindowStore:
     def keep(self, item: Item) -> list[Problem]:
         columns = tables.recording.c
         query = select(columns.Problems).where(columns.Name == item.name, columns.Key.is_not(None))
-        return [Problem(*fields) for fields in json.loads(self._connection.execute(query).scalar_one())]
+        with readable(self._path, tables.FILE):
+            return [Problem(*fields) for fields in json.loads(self._connection.execute(query).scalar_one())]
 
     def write(self, source: Source, key: str, pieces: Iterator[ExtractedWindows], problems: list[Problem]) -> None:
         item = source.item
@@ -280,11 +325,13 @@ class _WindowStore:
                 self._insert(recording_id, windows)
                 for window in windows:
                     digest.update(repr((window.offset, window.classes, len(window.value))).encode() + window.value)
+                    digest.update(window.sound or b"")
             done = {"Seconds": seconds, "Key": key_to_keep(key, problems), "Digest": digest.hexdigest()}
             done["Problems"] = json.dumps(problems)
             self._connection.execute(update(tables.recording).filter_by(ID=recording_id).values(done))
             if source.content in self._picked:
-                prefer_hand_picked(self._connection, source.content, self._length)
+                forget_copied(self._connection, source.content)  # the annotations may have changed
+                prefer_hand_picked(self._connection, source.content, self._audio.spec_duration)
 
     def _insert(self, recording_id: int, windows: list[ExtractedWindow]) -> None:
         first = (self._connection.execute(select(func.max(tables.segment.c.ID))).scalar() or 0) + 1
@@ -292,7 +339,9 @@ class _WindowStore:
         labels: list[dict] = []
         spectrograms: list[dict] = []
         for segment_id, window in enumerate(windows, first):
+            rate = None if window.sound is None else self._audio.sampling_rate
             segments.append({"ID": segment_id, "RecordingID": recording_id, "Offset": window.offset})
+            segments[-1] |= {"Audio": window.sound, "SamplingRate": rate}
             labels += [{"SegmentID": segment_id, "ClassID": self._ids.classes[name]} for name in window.classes]
             spectrograms.append({"SegmentID": segment_id, "SpecGroupID": self._ids.spec_group, "Value": window.value})
         for table, rows in (
@@ -321,7 +370,7 @@ def _insert_shared_rows(
     by_hand = select(func.count()).select_from(tables.spec_value).join(tables.segment).join(tables.recording)
     by_hand = by_hand.join(tables.spec_group).where(tables.recording.c.Key.is_(None), group.Name == tables.DEFAULT)
     if n := connection.execute(by_hand.where(group.Settings.is_distinct_from(settings))).scalar():
-        fault = f"{n} spectrograms of recordings inserted by hand have other audio settings"
+        fault = f"{counted(n, 'spectrogram')} of recordings inserted by hand, with other audio settings"
         remedy = f"run it with --spec_group {tables.DEFAULT} --replace to remake them, or use another database"
         raise EarshotError(database, fault, remedy)
     source_id = _id_of(connection, tables.source, tables.DEFAULT)

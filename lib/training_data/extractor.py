@@ -16,10 +16,9 @@ from pathlib import Path
 from typing import NamedTuple
 
 from lib.audio import reader
-from lib.audio.spectrograms import recording_windows, recording_windows_at
 from lib.config.load import get_config
 from lib.config.schema import Settings
-from lib.core.csv_files import read_csv
+from lib.core.csv_files import number_in, read_csv
 from lib.core.digests import digest_known_file
 from lib.core.errors import AudioError, EarshotError, Problem, SettingsError, reading
 from lib.core.files import atomic, printable
@@ -28,12 +27,14 @@ from lib.core.progress import progress
 from lib.sound.grid import window_starts
 from lib.sound.recordings import RecordingFinder, find_recordings, recording_files
 from lib.training_data import training_tables as tables
-from lib.training_data.extraction import WINDOWS_AT_ONCE, short_recording
+from lib.training_data.extraction import short_recording
 from lib.training_data.hand_picked import prefer_hand_picked, same_offset
+from lib.training_data.sound_codec import encode_sound
 from lib.training_data.spec_groups import claim_group
 from lib.training_data.spectrogram_codec import encode
 from lib.training_data.training_data_provider import TrainingDataProvider
 from lib.training_data.training_database import TrainingDatabase
+from lib.training_data.window_values import window_values
 
 PICTURE = re.compile(r"(?:\d+~)?(.+)[-_](\d+(?:\.\d+)?)(?:-seg\d+)?(?:~\d+(?:\.\d+)?)?")
 """`NAME-OFFSET`, as plots and results of a search are called; `RANK~NAME-OFFSET~SCORE`, as errors are."""
@@ -43,12 +44,13 @@ logger = logging.getLogger(__name__)
 
 
 class Extractor:
-    """Cuts windows out of recordings and stores their spectrograms with the label of a class.
+    """Cuts windows out of recordings and stores their spectrograms, and into the group `default` with
+    cfg.extract.sound also their sound, with the label of a class.
 
-    A segment that the database has already gets the class and the spectrogram that it lacks; of a recording that the
-    extract stage holds, the windows inserted here take the place of those of the stage. Recordings are read in
-    threads, in constant memory; each is stored completely or not at all. Those that are left out, and other problems,
-    are collected in `problems` and logged.
+    A segment that the database has already gets what it lacks of the class, the spectrogram and the sound; of a
+    recording that the extract stage holds, the windows inserted here take the place of those of the stage. Recordings
+    are read in threads, in constant memory; each is stored completely or not at all. Those that are left out, and other
+    problems, are collected in `problems` and logged.
 
     Args:
         db: an open database.
@@ -85,7 +87,10 @@ class Extractor:
         self.spec_group = spec_group or tables.DEFAULT
         self.problems: list[Problem] = []
         self._hop = self.audio.spec_duration - self.overlap
-        self._workers = n_workers(cfg.extract.workers)
+        self._workers, self._sound = (
+            n_workers(cfg.extract.workers),
+            cfg.extract.sound and self.spec_group == tables.DEFAULT,
+        )
         self._provider = TrainingDataProvider(db)
         with db.transaction():
             self._group_id = claim_group(db, self.spec_group, self.audio)
@@ -94,8 +99,8 @@ class Extractor:
     def extract_all(self, dir_path: str | Path) -> int:
         """Extract all windows of the recordings in a folder and its subfolders.
 
-        Recordings whose windows are all in the group, with this class, are skipped. Returns the number of spectrograms
-        inserted. Raises EarshotError if there is no such folder.
+        Recordings whose windows are all in the group, with this class and, if it is wanted, sound, are skipped. Returns
+        the number of spectrograms inserted. Raises EarshotError if there is no such folder.
         """
         stored: dict[int, _Segments] = defaultdict(self._segments)
         rows = self.db.get_spectrogram_by_class(self.class_name, include_value=False, spec_group=self.spec_group)
@@ -104,6 +109,8 @@ class Extractor:
         complete = set()
         for row in self.db.get_recording_by_class(self.class_name):
             starts = window_starts(row.seconds, self.audio.spec_duration, self._hop)
+            if self._sound and self.db.get_segment_count({"RecordingID": row.id, "Audio": None}):
+                continue
             if len(starts) and all(stored[row.id].at(start) is not None for start in starts):
                 complete.add(row.path)
         below, problems = recording_files(dir_path)
@@ -204,24 +211,24 @@ class Extractor:
 
     def _windows(self, task: "_Task") -> Iterator["_Window"]:
         """The windows of a recording, compressed. Raises AudioError."""
-        if task.offsets is None:
-            duration = 0.0
-            batches = recording_windows(task.source, self.audio, self._hop, WINDOWS_AT_ONCE)
-        else:
+        duration = 0.0
+        if task.offsets is not None:
             duration = reader.probe(task.source).seconds  # since reading stops after the last window
-            batches = recording_windows_at(task.source, self.audio, task.offsets, WINDOWS_AT_ONCE)
+        windows = self._hop if task.offsets is None else task.offsets
+        batches = window_values(task.source, self.audio, self._sound, windows)
         with reading(task.source):
             content = digest_known_file(task.source)
-        for starts, spectrograms, seconds in batches:
-            for start, spectrogram in zip(starts.tolist(), spectrograms, strict=True):
+        for starts, spectrograms, sounds, seconds in batches:
+            for start, spectrogram, sound in zip(starts.tolist(), spectrograms, sounds, strict=True):
                 value = encode(spectrogram) if 0 <= start < seconds else None
-                yield _Window(start, value, max(seconds, duration), content)
+                stored_sound = None if sound is None else encode_sound(sound)
+                yield _Window(start, value, stored_sound, max(seconds, duration), content)
 
     def _insert(self, task: "_Task", windows: Iterable["_Window"]) -> int:
         """Insert what is missing of a recording's windows; returns the number of spectrograms inserted."""
         recording_id: int | None = None
         n_inserted = 0
-        for offset, value, seconds, content in windows:  # noqa: B007
+        for offset, value, sound, seconds, content in windows:  # noqa: B007
             if value is None:
                 fault = f"has no sound at {offset:g} s (it lasts {seconds:.2f} s)"
                 self._report([Problem(printable(str(task.source)), fault, "correct the offset")])
@@ -233,7 +240,7 @@ class Extractor:
                 segments = self._segments()
                 for row in self.db.get_segment({"RecordingID": recording_id}):
                     segments.add(row.offset, row.id)
-            n_inserted += self._insert_window(recording_id, segments, offset, value)
+            n_inserted += self._insert_window(recording_id, segments, offset, value, sound)
         if recording_id is not None:
             self.db.update_recording(recording_id, "Seconds", seconds)
             self.db.update_recording(recording_id, "Content", content)
@@ -243,15 +250,23 @@ class Extractor:
             self._report(short_recording(task.source, seconds, self.audio.spec_duration))
         return n_inserted
 
-    def _insert_window(self, recording_id: int, segments: "_Segments", offset: float, value: bytes) -> bool:
-        """Insert what is missing of a segment, its class and its spectrogram; returns whether the latter was."""
+    def _insert_window(
+        self, recording_id: int, segments: "_Segments", offset: float, value: bytes, sound: bytes | None
+    ) -> bool:
+        """Insert what is missing of a segment and what belongs to it; returns whether its spectrogram was."""
         segment = segments.at(offset)
         is_new = segment is None
         if segment is None:
             segment = self.db.insert_segment(recording_id, offset)
             segments.add(offset, segment)
-        if is_new or not self.db.get_segment_class_count({"SegmentID": segment, "ClassID": self._class_id}):
+        labels = [] if is_new else self.db.get_segment_class({"SegmentID": segment, "ClassID": self._class_id})
+        if not labels:
             self.db.insert_segment_class(segment, self._class_id)
+        elif labels[0].copied:  # from the annotations, and now by hand
+            self.db.update_segment_class(labels[0].id, "Copied", None)
+        if sound is not None and self.db.get_segment_count({"ID": segment, "Audio": None}):
+            self.db.update_segment(segment, "Audio", sound)
+            self.db.update_segment(segment, "SamplingRate", self.audio.sampling_rate)
         if not is_new and self.db.get_specvalue_count({"SegmentID": segment, "SpecGroupID": self._group_id}):
             return False
         self.db.insert_specvalue(value, self._group_id, segment)
@@ -275,11 +290,12 @@ class _Task(NamedTuple):
 
 
 class _Window(NamedTuple):
-    """A window of a recording: start (s), compressed spectrogram (None: no sound there), seconds and digest of the
-    recording."""
+    """A window of a recording: start (s), compressed spectrogram (None: no sound there) and, if it is wanted, sound;
+    seconds and digest of the recording."""
 
     offset: float
     value: bytes | None
+    sound: bytes | None
     seconds: float
     content: str
 
@@ -319,8 +335,5 @@ def _copy(source: Path, place: Path) -> None:
 
 def _seconds(text: str) -> float | None:
     """A time in seconds, None if the text is none."""
-    try:
-        value = float(text)
-    except ValueError:
-        return None
+    value = number_in(text)
     return value if 0 <= value < math.inf else None

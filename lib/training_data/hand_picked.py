@@ -31,9 +31,9 @@ def picked_contents(connection: Connection) -> set[str]:
 
 
 def prefer_hand_picked(connection: Connection, content: str, length: float) -> None:
-    """Let windows of a recording that were inserted by hand take the place of the extract stage's.
+    """Let windows of a recording that were inserted by hand take the place of the extract stage's, and its classes.
 
-    The stage reads such a recording again in each run: the windows may be deleted by then.
+    The stage reads such a recording again in each run: the windows may be deleted by then, or the annotations changed.
 
     Args:
         content: digest of the recording's file.
@@ -48,9 +48,9 @@ def prefer_hand_picked(connection: Connection, content: str, length: float) -> N
     apart = np.abs(others["offset"][:, None] - picked["offset"])
     is_same = apart <= same_offset(length)
     for other, chosen in zip(*np.nonzero(is_same), strict=True):
-        labels = select(literal(int(picked["id"][chosen])), label.c.ClassID, label.c.SoundTypeID)
+        labels = select(literal(int(picked["id"][chosen])), label.c.ClassID, label.c.SoundTypeID, literal(1))
         labels = labels.where(label.c.SegmentID == int(others["id"][other]))
-        columns = ["SegmentID", "ClassID", "SoundTypeID"]
+        columns = ["SegmentID", "ClassID", "SoundTypeID", "Copied"]
         connection.execute(insert(label).from_select(columns, labels).on_conflict_do_nothing())
     labelled = select(label.c.SegmentID).join(tables.segment).where(segment.RecordingID.in_(_ids(others["recording"])))
     is_background = ~np.isin(others["id"], list(connection.execute(labelled).scalars()))
@@ -58,6 +58,18 @@ def prefer_hand_picked(connection: Connection, content: str, length: float) -> N
     connection.execute(delete(tables.segment).where(segment.ID.in_(_ids(others["id"][is_replaced]))))
     to_be_read = recording.ID.in_(_ids(others["recording"][is_replaced])) & ~recording.Key.endswith(AGAIN)
     connection.execute(update(tables.recording).where(to_be_read).values(Key=recording.Key + AGAIN))
+
+
+def forget_copied(connection: Connection, content: str | None = None) -> None:
+    """Take the classes of annotations from windows that were inserted by hand.
+
+    content: digest of the recording's file; None: of each recording that the extract stage has no longer.
+    """
+    recording, segment, label = tables.recording.c, tables.segment.c, tables.segment_class.c
+    extracted = select(recording.Content).where(recording.Key.is_not(None))
+    chosen = recording.Content.not_in(extracted) if content is None else recording.Content == content
+    left = select(segment.ID).join(tables.recording).where(recording.Key.is_(None), chosen)
+    connection.execute(delete(tables.segment_class).where(label.Copied.is_not(None), label.SegmentID.in_(left)))
 
 
 def _segments(connection: Connection, condition: ColumnElement[bool]) -> np.ndarray:

@@ -27,8 +27,9 @@ class TrainingDatabase(Database):
         create: make it if it is missing, with a category, a source and a spectrogram group called `default`.
 
     Each change is on disk when its method returns, or not made at all; many changes are much faster together, in a
-    `with db.transaction():` block. The extract stage does not touch recordings that are inserted here, but it numbers
-    rows anew: look IDs up again after it. Raises EarshotError if the file cannot be opened.
+    `with db.transaction():` block. The extract stage does not touch recordings that are inserted here, but it renumbers
+    rows: after it, this object only raises EarshotError, and the database must be opened again. Raises EarshotError if
+    the file cannot be opened.
     """
 
     def __init__(self, db_path: str | Path = "data/training.db", create: bool = True) -> None:
@@ -68,9 +69,8 @@ class TrainingDatabase(Database):
         label = tables.segment_class.c
         with self.transaction():
             ids = [row.id for row in self.get_class(filters)]
-            of_these, of_others = (
-                select(label.SegmentID).where(each) for each in (label.ClassID.in_(ids), label.ClassID.not_in(ids))
-            )
+            of_these = select(label.SegmentID).where(label.ClassID.in_(ids))
+            of_others = select(label.SegmentID).where(label.ClassID.not_in(ids), label.Copied.is_(None))
             self._write(delete(tables.segment).where(tables.segment.c.ID.in_(of_these.except_(of_others))))
             return self._delete_class_rows(filters)
 
@@ -126,7 +126,8 @@ class TrainingDatabase(Database):
         return self._rows(tables.segment, filters, *_segment_columns(include_audio))
 
     get_segment.__doc__ = f"""{get_rows(tables.segment).__doc__}
-        audio: raw, of sampling_rate (Hz); None unless it is stored and include_audio is True.
+        audio: compressed by lib.training_data.sound_codec, of sampling_rate (Hz); None unless it is stored and
+        include_audio is True.
         """
 
     def insert_segment(
@@ -137,8 +138,8 @@ class TrainingDatabase(Database):
         Args:
             recording_id: ID of its recording.
             offset: s from the start of the recording.
-            audio: its raw audio, if the database is to store it.
-            sampling_rate: of that audio, Hz.
+            audio: its sound, compressed by lib.training_data.sound_codec.encode_sound, if the database is to store it.
+            sampling_rate: of that sound, Hz.
         """
         values = {"RecordingID": recording_id, "Offset": offset, "Audio": audio, "SamplingRate": sampling_rate}
         return self._insert(tables.segment, **values)
@@ -204,7 +205,7 @@ class TrainingDatabase(Database):
             include_value: read the compressed spectrograms; else value is None.
             include_embedding: read the embeddings; else embedding is None.
             spec_group: name of their group; None: of all groups.
-            limit: at most so many.
+            limit: at most so many, evenly spread over all of them.
 
         Returns:
             A SimpleNamespace for each: segment_id, specvalue_id, value, embedding, recording_id, filename, offset.
@@ -218,7 +219,13 @@ class TrainingDatabase(Database):
         if spec_group is not None:
             group = select(tables.spec_group.c.ID).where(tables.spec_group.c.Name == spec_group)
             query = query.where(value.c.SpecGroupID.in_(group))
-        query = query.order_by(recording.c.FileName, segment.c.Offset, value.c.ID).limit(limit)
+        order = recording.c.FileName, segment.c.Offset, value.c.ID
+        if limit is not None:
+            place, total = func.row_number().over(order_by=order) - 1, func.count().over()
+            is_chosen = (place * limit % total < limit).label("IsChosen")  # the first of each n / limit rows
+            every = query.with_only_columns(value.c.ID, is_chosen).subquery()
+            query = query.where(value.c.ID.in_(select(every.c.ID).where(every.c.IsChosen)))
+        query = query.order_by(*order)
         absent = {"value": None, "embedding": None}
         return [SimpleNamespace(**absent | vars(row)) for row in self.select(query)]
 

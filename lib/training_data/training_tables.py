@@ -2,7 +2,7 @@
 
 A Recording of a Source is cut into Segments (windows that start at Offset seconds). SegmentClass labels a segment with
 Classes, each of a Category; a segment without any is background. SpecValue holds a segment's spectrogram, made with the
-settings of a SpecGroup.
+settings of a SpecGroup; Segment.Audio its sound, if that is stored, cut with the settings of the group DEFAULT.
 """
 
 import json
@@ -15,9 +15,10 @@ from lib.config.schema import AudioSettings
 from lib.core.databases import Kind, engine_of, header_of, open_database, usable
 from lib.core.errors import EarshotError
 
-VERSION = 4
+VERSION = 5
 UPGRADES = {
-    3: ('ALTER TABLE "SpecGroup" ADD COLUMN "Unfinished" INTEGER', 'ALTER TABLE "Recording" ADD COLUMN "Content" TEXT')
+    3: ('ALTER TABLE "SpecGroup" ADD COLUMN "Unfinished" INTEGER', 'ALTER TABLE "Recording" ADD COLUMN "Content" TEXT'),
+    4: ('ALTER TABLE "SegmentClass" ADD COLUMN "Copied" INTEGER',),
 }
 """By version: what makes a database of it one of the next version."""
 DEFAULT = "default"
@@ -87,6 +88,7 @@ segment_class = Table(
     _reference("SegmentID", "Segment", index=False),
     _reference("ClassID", "Class"),
     Column("SoundTypeID", ForeignKey("SoundType.ID", ondelete="SET NULL")),
+    Column("Copied", Integer),  # 1: from the annotations to a segment inserted by hand, see hand_picked
     Index("ix_SegmentClass_SegmentID_ClassID", "SegmentID", "ClassID", unique=True),
 )
 spec_value = Table(
@@ -152,9 +154,10 @@ def _upgrade(path: Path, replace: bool) -> None:
     elif header.version in UPGRADES:
         with usable(path, FILE), engine.connect() as connection:
             connection.execute(text("BEGIN"))
-            for statement in UPGRADES[header.version]:
-                connection.execute(text(statement))
-            connection.execute(text(f"PRAGMA user_version = {header.version + 1}"))
+            for version in range(header.version, VERSION):
+                for statement in UPGRADES[version]:
+                    connection.execute(text(statement))
+            connection.execute(text(f"PRAGMA user_version = {VERSION}"))
             connection.commit()
     elif replace:
         fault = "is a training database of another version with recordings or spectrogram groups added by hand"

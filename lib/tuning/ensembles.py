@@ -21,7 +21,7 @@ from lib.config.schema import EvaluateSettings
 from lib.core.errors import EarshotError, SettingsError
 from lib.core.files import atomic
 from lib.core.progress import progress
-from lib.evaluation import metrics
+from lib.evaluation.metrics import areas
 from lib.evaluation.segment_metrics import measure
 from lib.evaluation.units import Units
 from lib.models.description import description_file
@@ -49,10 +49,9 @@ class Ensemble(NamedTuple):
 
 
 def metric_name(name: str) -> str:
-    """A figure of the evaluation by its name, with or without `_auc`. Raises SettingsError."""
-    for candidate in (name, f"{name}_auc"):
-        if candidate in ENSEMBLE_METRICS:
-            return candidate
+    """A figure of the evaluation by its name, also with `_auc` at its end. Raises SettingsError."""
+    if (candidate := name.removesuffix("_auc")) in ENSEMBLE_METRICS:
+        return candidate
     raise SettingsError(f"metric = {name!r}", f"must be one of {', '.join(ENSEMBLE_METRICS)}")
 
 
@@ -70,19 +69,13 @@ def evaluate_ensemble(models: ModelScores, chosen: Iterable[int], metric: str, t
 
 def _area(units: Units, parts: list[np.ndarray], metric: str) -> float:
     """One of AREAS, NaN if it is undefined; for a macro average, a column of each model is read at a time."""
-    average, curve, _ = metric.split("_")
-    weights = np.ones((1, len(units.recordings)), np.float32)
-
-    def area(truth: np.ndarray, scores: np.ndarray, recording: np.ndarray) -> float:
-        pr_auc, roc_auc = metrics.areas(metrics.rank(truth, scores, recording), weights)
-        return (pr_auc if curve == "pr" else roc_auc)[0]
-
+    average, curve = metric.split("_")
+    which = ("pr", "roc").index(curve)
     if average == "micro":
-        recording = np.repeat(units.recording, len(units.classes))
-        return area(units.truth.ravel(), _mean(parts).ravel(), recording)
+        return areas(units.truth.ravel(), _mean(parts).ravel())[which]
     columns = enumerate(units.truth.T)
-    areas = np.array([area(truth, _mean([part[:, k] for part in parts]), units.recording) for k, truth in columns])
-    return float(areas[np.isfinite(areas)].mean()) if np.isfinite(areas).any() else np.nan
+    of_classes = np.array([areas(truth, _mean([part[:, k] for part in parts]))[which] for k, truth in columns])
+    return float(of_classes[np.isfinite(of_classes)].mean()) if np.isfinite(of_classes).any() else np.nan
 
 
 def _mean(parts: list[np.ndarray]) -> np.ndarray:

@@ -28,7 +28,8 @@ from lib.sound.labels import RESULTS_FILE
 
 KEPT_SECONDS = 30 * 24 * 3600
 """Seconds for which stores are kept after their last use."""
-ALL_SCORES = {"infer.csv_min_score": 0.0, "infer.start_seconds": 0.0, "infer.exclude": None}
+ALL_SCORES = {"infer.csv_min_score": 0.0}
+NOTHING_LEFT_OUT = {"infer.start_seconds": 0.0, "infer.exclude": None}
 NO_LABELS = {"infer.formats": [], "infer.min_score": 1.0, "infer.class_thresholds": False, "infer.merge_labels": True}
 NO_PLACE = dict.fromkeys(
     [f"infer.{key}" for key in ("region", "latitude", "longitude", "week", "recordings_table", "initial_offsets")]
@@ -54,16 +55,15 @@ def score_models(
         folder: where stores are kept; another process that scores there is waited for.
 
     Recordings that cannot be read are left out and reported, and tried again the next time. Raises EarshotError if the
-    models differ in classes or audio settings.
+    models do not go together.
     """
     first = read_description(models[0])
     for model in models[1:]:
-        other = read_description(model)
-        if (other.classes, other.audio) != (first.classes, first.audio):
-            raise EarshotError(model, f"has other classes or audio settings than {models[0]}", "keep them apart")
+        if fault := read_description(model).misfit(first):
+            raise EarshotError(model, f"{fault} than {models[0]}", "keep them apart")
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
-    scoring = with_changes(settings, ALL_SCORES | NO_LABELS | NO_PLACE)
+    scoring = with_changes(settings, ALL_SCORES | NOTHING_LEFT_OUT | NO_LABELS | NO_PLACE)
     paths = sorted(str(path.resolve()) for path in data_set.recordings.values())
     inputs = [paths, scoring.infer.model_dump(exclude=WITHOUT_EFFECT)]
     recordings = data_set.recordings
@@ -102,7 +102,8 @@ def read_scores(
     problems: list[Problem] = []
     for folder in folders:
         with ResultsStore(folder) as store:
-            units, unit_problems = segment_units(data_set, store, settings.evaluate.min_seconds)
+            blocks, unit_problems = segment_units(data_set, store, settings.evaluate.min_seconds)
+            units = blocks.whole()
         if first is None:
             first, problems = units, unit_problems
         elif fault := _difference(first, units):

@@ -155,7 +155,8 @@ def read_units(
     else:
         data_set = read_data_set(settings.data.test)
         with ResultsStore(labels) as store:
-            units, problems = segment_units(data_set, store, settings.evaluate.min_seconds)
+            blocks, problems = segment_units(data_set, store, settings.evaluate.min_seconds)
+            units = blocks.whole()
         problems = [*data_set.problems, *problems]
     return replace(units, scores=undo_platt(units.scores, *origin.scaling)), origin, problems
 

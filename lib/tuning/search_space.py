@@ -9,15 +9,17 @@ import itertools
 import math
 import random
 from collections.abc import Iterator, Sequence
-from pathlib import Path
+from contextlib import suppress
 from typing import Any
 
 import yaml
 
 from lib.config.load import with_changes
-from lib.config.schema import Parameter, Settings, YamlLoader
+from lib.config.schema import Parameter, Settings, TrainSettings, section_model
+from lib.config.setting_values import YamlLoader
 from lib.core.digests import digest_of
 from lib.core.errors import Problem, SettingsError
+from lib.core.files import read_text
 
 Values = dict[str, Any]
 
@@ -31,7 +33,7 @@ DRAWS = 1000
 def read_space_file(path: str) -> list[Any]:
     """Entries of a YAML file like tune.space. Raises SettingsError."""
     try:
-        return yaml.load(Path(path).read_text(encoding="utf-8"), YamlLoader)
+        return yaml.load(read_text(path), YamlLoader)
     except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
         reason = getattr(error, "strerror", None) or type(error).__name__
         raise SettingsError(path, f"cannot be read ({reason})", "give a YAML file like tune.space") from None
@@ -52,10 +54,13 @@ def read_space(entries: Sequence[Parameter | dict[str, Any]] | None) -> list[Par
 
 def setting_key(name: str) -> str:
     """A parameter's setting as `section.key`. Raises SettingsError if there is none."""
-    given_section, _, key = name.rpartition(".")
-    for section in [given_section] if given_section else SECTIONS:
-        if section in TUNABLE and key in Settings.model_fields[section].annotation.model_fields:  # type: ignore[union-attr]
-            return f"{section}.{key}"
+    for path in [name] if name.partition(".")[0] in Settings.model_fields else [f"{each}.{name}" for each in SECTIONS]:
+        section, _, key = path.rpartition(".")
+        with suppress(KeyError):
+            if path.partition(".")[0] in TUNABLE and key in section_model(section).model_fields:
+                return path
+    if name.removeprefix("train.") in TrainSettings.moved:
+        raise SettingsError("tune.space", f"{name} is now {TrainSettings.moved[name.removeprefix('train.')]}")
     allowed = ", ".join(f"{section}.KEY" for section in TUNABLE)
     raise SettingsError("tune.space", f"{name} is no setting that can be tuned", f"give {allowed} as in params.yaml")
 

@@ -23,6 +23,7 @@ import torch
 from filelock import FileLock
 
 from lib.config.load import with_changes
+from lib.config.named_parts import flat_values
 from lib.config.schema import Parameter, Section, Settings
 from lib.core.code_digest import digest_code
 from lib.core.csv_files import read_csv
@@ -37,7 +38,7 @@ from lib.models.model_files import model_files
 from lib.occurrence.occurrence_filter import occurrence_filter
 from lib.results.results_store import ResultsStore
 from lib.training.trainer import Trainer
-from lib.training.training_state import TRAINING_CODE, settings_digest
+from lib.training.training_state import TRAINING_CODE, input_digests, settings_digest, training_code
 from lib.training_data import training_tables
 from lib.training_data.extraction import EXTRACTION_CODE, extract_windows
 from lib.tuning.search_space import sections_of, with_values
@@ -148,12 +149,16 @@ class Bench:
     def key(self, run: Run) -> str:
         """Digest of everything that a run's figures depend on."""
         workings = {name: value for name, value in run.values.items() if name.rpartition(".")[2] in WORKINGS}
-        return digest_of([self.digest, self._inputs(self.settings_of(run)), workings])
+        settings = self.settings_of(run)
+        training = "" if self.source.model else digest_code(*training_code(settings.train))  # of its augmentations, too
+        return digest_of([self.digest, self._inputs(settings), workings, training])
 
     def digest_without(self, keys: Collection[str]) -> str:
         """Digest of the data, the code and the settings, without those (`section.key`) that a search varies."""
+        within = tuple(f"{key}." for key in keys)  # of a list of parts that varies as a whole
         inputs = self._inputs(self.settings)
-        return digest_of([self.digest, {key: value for key, value in inputs.items() if key not in keys}])
+        rest = {name: value for name, value in inputs.items() if name not in keys and not name.startswith(within)}
+        return digest_of([self.digest, rest])
 
     def _inputs(self, settings: Settings) -> dict[str, Any]:
         """The settings that figures depend on, by `section.key`, and digests of the files that they name."""
@@ -164,11 +169,15 @@ class Bench:
             sections |= {"audio": settings.audio, "extract": settings.extract}
         inputs: dict[str, Any] = {"evaluate.min_seconds": settings.evaluate.min_seconds}
         for name, section in sections.items():
-            inputs |= {f"{name}.{key}": value for key, value in section.model_dump(exclude=WORKINGS).items()}
-        named = (settings.infer.exclude, settings.infer.recordings_table, settings.train.load_checkpoint)
-        files = [str(path) for path in (*named, self.occurrences) if path]
+            inputs |= flat_values(section.model_dump(exclude=WORKINGS), f"{name}.")
         # A file that is missing is reported by the run.
-        return inputs | {file: digest_known_file(file) for file in files if Path(file).is_file()}
+        if self.source.model is None:
+            with suppress(SettingsError):
+                if any(digests := input_digests(settings.train)):
+                    inputs["train.files"] = digests
+        named = (settings.infer.exclude, settings.infer.recordings_table, self.occurrences)
+        files = [Path(path) for path in named if path]
+        return inputs | {str(file): digest_known_file(file) for file in files if file.is_file()}
 
     def measure(self, run: Run) -> Figures:
         """The figures of a run. Raises EarshotError if its values give no model, or nothing to measure."""
@@ -197,7 +206,7 @@ class Bench:
 
         def train(folder: Path) -> list[Problem]:
             folder.mkdir(exist_ok=True)
-            return Trainer(cfg=settings, database=self._database(settings), output=folder).train()[1]
+            return Trainer(cfg=settings, database=self._database(settings), output=folder).train().problems
 
         extraction = self._extraction_settings(settings) if self.source.recordings is not None else None
         name = digest_of([[self.source.digest, extraction], settings_digest(settings.train)])
@@ -236,8 +245,8 @@ class Bench:
         analysis = analyze(self.test.recordings, model, settings, labels, class_filter)
         with ResultsStore(labels) as store:
             units, problems = segment_units(self.test, store, settings.evaluate.min_seconds)
+            figures = measure(units, settings.evaluate.threshold, resamples=0, scratch=labels).figures
         self.problems.update(dict.fromkeys([*analysis.problems, *problems]))
-        figures = measure(units, settings.evaluate.threshold, resamples=0).figures
         if undefined := [name for name in AREAS if name not in figures]:
             fault = f"{undefined[0]} is not defined, for want of segments with and without a class"
             raise DataSetError(self.test.folder, fault, "annotate more recordings to compare models by")

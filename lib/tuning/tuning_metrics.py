@@ -7,10 +7,10 @@ from lib.config.schema import TuneMetric
 
 
 def _areas_of(metric: str) -> tuple[str, ...]:
-    """The figures of the evaluation whose mean a metric is: combo_pr is that of macro_pr_auc and micro_pr_auc."""
+    """The figures of the evaluation whose mean a metric is: combo_pr is that of macro_pr and micro_pr."""
     average, curve = metric.split("_")
     averages = ("macro", "micro") if average == "combo" else (average,)
-    return tuple(f"{average}_{curve}_auc" for average in averages)
+    return tuple(f"{average}_{curve}" for average in averages)
 
 
 TUNE_METRICS = {metric: _areas_of(metric) for metric in get_args(TuneMetric)}
@@ -22,8 +22,8 @@ AREAS = tuple(dict.fromkeys(chain.from_iterable(TUNE_METRICS.values())))
 def area_title(area: str) -> str:
     """One of AREAS for people to read.
 
-    >>> area_title("macro_pr_auc")
+    >>> area_title("macro_pr")
     'Macro PR-AUC'
     """
-    average, curve, _ = area.split("_")
+    average, curve = area.split("_")
     return f"{average.title()} {curve.upper()}-AUC"

@@ -111,7 +111,7 @@ def test_spectrograms_are_those_that_extraction_and_inference_make(path):
     (windows,) = recording_windows(path, config().audio, 0.25, 100)
     for skip_cache in (False, True):
         normalized, _ = audio.get_spectrograms(list(starts), skip_cache=skip_cache)
-        np.testing.assert_allclose(normalized, windows.spectrograms, atol=1e-4)
+        np.testing.assert_allclose(normalized, windows.inputs, atol=1e-4)
 
 
 @settings(deadline=None, max_examples=30)

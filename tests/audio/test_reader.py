@@ -1,10 +1,13 @@
 import os
+import re
+import socket
 import struct
 import subprocess
 import sys
-import tracemalloc
+from collections import deque
 from contextlib import suppress
 from pathlib import Path
+from types import SimpleNamespace
 
 import av
 import numpy as np
@@ -13,7 +16,10 @@ import soundfile
 import soxr
 
 from lib.audio import reader
+from lib.audio.spectrograms import recording_windows
+from lib.config.schema import AudioSettings
 from lib.core.errors import AudioError, Problem
+from tests.memory import peak_memory
 from tests.recordings import LEVEL, noise, sine, truncate, write
 from tests.rights import ordinary_user
 
@@ -34,13 +40,8 @@ def tone_of(samples: np.ndarray, rate: int = RATE) -> tuple[float, float]:
     return float(spectrum.argmax()), float(spectrum.max())
 
 
-def peak_memory(path: Path, rate: int, channel: str) -> int:
-    tracemalloc.start()
-    for _ in reader.stream(path, rate, channel):
-        pass
-    peak = tracemalloc.get_traced_memory()[1]
-    tracemalloc.stop()
-    return peak
+def peak_of_stream(path: Path, rate: int, channel: str) -> int:
+    return peak_memory(lambda: deque(reader.stream(path, rate, channel), maxlen=0))
 
 
 @pytest.mark.parametrize("channels", [1, 2, 8])
@@ -117,22 +118,120 @@ def test_values_that_are_no_sound_become_silence_with_a_note(tmp_path, value):
     sound, notes = read(write(tmp_path / "a.wav", broken, RATE, "FLOAT"))
     samples[1000:1010] = 0
     np.testing.assert_array_equal(sound, samples)
-    assert len(notes) == 1 and notes[0].startswith("10 samples are not numbers")
+    assert len(notes) == 1 and notes[0].startswith("10 samples not a number")
 
 
-@pytest.mark.parametrize("suffix", ["wav", "aiff", "flac", "mp3"])
+@pytest.mark.parametrize(
+    "suffix", ["wav", "aiff", "flac", "mp3", "w64", "rf64", "au", "caf", "ogg", "opus", "aifc", "ima.wav", "gsm.wav"]
+)
 def test_of_a_truncated_recording_what_is_left_is_used_with_a_note(tmp_path, suffix):
-    samples = noise(20.0, 44100)
-    path = write(tmp_path / f"a.{suffix}", samples, 44100)
-    whole, _ = read(path, 44100)
-    sound, notes = read(truncate(path, 0.6), 44100)
-    assert len(sound) == pytest.approx(12 * 44100, abs=0.2 * 44100)
-    np.testing.assert_allclose(sound, whole[: len(sound)], atol=1e-3 if suffix == "mp3" else 1e-6)
-    assert len(notes) == 1 and notes[0].startswith(("truncated or damaged: 12.", "truncated or damaged: 11."))
-    assert notes[0].endswith("of 20.0 s could be read")
+    rate = {"opus": 48000, "gsm.wav": 8000}.get(suffix, 44100)
+    kind = {"rf64": ("RF64", "PCM_16"), "opus": ("OGG", "OPUS"), "aifc": ("AIFF", "IMA_ADPCM")}
+    kind |= {"ima.wav": ("WAV", "IMA_ADPCM"), "gsm.wav": ("WAV", "GSM610")}
+    file_format, subtype = kind.get(suffix, (suffix.upper(), None))
+    path = tmp_path / f"a.{suffix}"
+    soundfile.write(path, noise(20.0, rate), rate, format=file_format, subtype=subtype)
+    whole, notes = read(path, rate)
+    assert notes == [] and len(whole) == pytest.approx(20 * rate, abs=0.2 * rate)
+    sound, notes = read(truncate(path, 0.6), rate)
+    seconds = len(sound) / rate
+    assert seconds == pytest.approx(12, abs=1.5 if suffix in ("ogg", "opus") else 0.2)
+    end = len(sound) - (3000 if subtype else 0)  # of the last compressed block, half is there
+    np.testing.assert_allclose(sound[:end], whole[:end], atol=1e-3 if suffix == "mp3" else 1e-6)
+    (note,) = notes
+    shown = note.removeprefix("truncated or damaged: ").removesuffix(" s could be read")
+    assert shown.removesuffix(" of 20.0").removesuffix(" of 19.9").removesuffix(" of 20.1") == f"{seconds:.1f}"
     behind_the_end: list[Problem] = []
-    assert sum(map(len, reader.stream(path, 44100, start=15.0, note=behind_the_end.append))) == 0
+    assert sum(map(len, reader.stream(path, rate, start=15.0, note=behind_the_end.append))) == 0
     assert [problem.again for problem in behind_the_end] == [True]  # it may be whole next time
+
+
+def encode(
+    path: Path, encoder: str, rate: int, video: float = 0.0, is_stream: bool = False, **options: dict[str, str]
+) -> Path:
+    """Write 20 s, most of them silent, with FFmpeg's libraries, and a video; as a stream: sizes are not filled in."""
+    samples = np.zeros(20 * rate, np.float32)
+    samples[-5 * rate :] = noise(5.0, rate)
+    with path.open("wb") as file:
+        target = SimpleNamespace(write=file.write) if is_stream else file
+        with av.open(target, "w", format=path.suffix[1:], options=options.get("container", {})) as container:
+            audio = container.add_stream(encoder, rate=rate, layout="mono", options=options.get("codec", {}))
+            pictures = container.add_stream("mpeg4", rate=10, width=64, height=64) if video else None
+            frame = av.AudioFrame.from_ndarray(samples[None], format="flt", layout="mono")
+            frame.sample_rate = rate
+            for part in av.AudioResampler(audio.format.name, "mono", rate, audio.frame_size or 1024).resample(frame):
+                container.mux(audio.encode(part))
+            container.mux(audio.encode(None))
+            for number in range(round(video * 10)):
+                picture = av.VideoFrame.from_ndarray(np.zeros((64, 64, 3), np.uint8), format="rgb24")
+                picture.pts = number
+                container.mux(pictures.encode(picture))
+            if pictures:
+                container.mux(pictures.encode(None))
+    return path
+
+
+def test_recordings_whose_headers_tell_no_duration_of_the_sound_are_whole(tmp_path):
+    varied = {"flags": "+qscale", "global_quality": "472"}
+    files = [
+        encode(tmp_path / "varied.mp3", "mp3", 44100, container={"write_xing": "0"}, codec=varied),
+        encode(tmp_path / "video.mp4", "aac", 44100, video=25.0),
+        encode(tmp_path / "video.matroska", "libopus", 48000, video=25.0),
+        encode(tmp_path / "stream.flac", "flac", 44100, is_stream=True),
+    ]
+    for path in files:
+        sound, notes = read(path, 44100)
+        assert notes == [] and len(sound) / 44100 == pytest.approx(20.0, abs=0.1), path
+        assert reader.probe(path).seconds in (0, pytest.approx(20.0, abs=0.1)), path
+
+
+@pytest.mark.parametrize(
+    ("container", "encoder"),
+    [
+        *[(name, "aac") for name in ("adts", "ipod", "mov", "3gp", "flv", "mpegts")],
+        *[("ac3", "ac3"), ("eac3", "eac3"), ("mpeg", "mp2"), ("asf", "mp3"), ("avi", "mp3"), ("webm", "libopus")],
+        *[("wv", "wavpack"), ("tta", "tta"), ("voc", "pcm_s16le"), ("sox", "pcm_s32be"), ("au", "pcm_s16be")],
+    ],
+)
+def test_containers_of_sound_and_film_are_read(tmp_path, container, encoder):
+    sound, notes = read(encode(tmp_path / f"a.{container}", encoder, 48000), 48000)
+    assert notes == [] and len(sound) / 48000 == pytest.approx(20.0, abs=0.1)
+
+
+def test_each_container_that_is_allowed_is_one_that_ffmpeg_reads():
+    assert all(av.ContainerFormat(name, "r").is_input for name in reader.CONTAINERS.split(","))
+
+
+PLAYLIST = "#EXTM3U\n#EXT-X-TARGETDURATION:1\n#EXTINF:1,\n{}\n#EXT-X-ENDLIST\n"
+MANIFEST = "<MPD xmlns='urn:mpeg:dash:schema:mpd:2011'><Period><BaseURL>{}</BaseURL></Period></MPD>"
+
+
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        ("a.wav", "v=0\nc=IN IP4 127.0.0.1\nm=audio {port} RTP/AVP 0\n"),
+        ("a.wav", "ffconcat version 1.0\nfile whole.wav\n"),
+        ("a.m3u8", PLAYLIST.format("whole.wav")),
+        ("a.m3u8", PLAYLIST.format("http://127.0.0.1:{port}/a.ts")),
+        ("a.mpd", MANIFEST.format("http://127.0.0.1:{port}/")),
+        ("a.asx", "[Reference]\nRef1=http://127.0.0.1:{port}/a.wav\n"),
+        ("a.wav", "rtsp://127.0.0.1:{port}/a.wav\n"),
+    ],
+)
+def test_a_recording_cannot_make_us_open_another_file_or_the_network(tmp_path, name, content):
+    write(tmp_path / "whole.wav", noise(1.0, RATE), RATE)
+    path, level = tmp_path / name, av.logging.get_level()
+    with socket.socket() as tcp, socket.socket(type=socket.SOCK_DGRAM) as udp, av.logging.Capture(local=False) as log:
+        tcp.bind(("127.0.0.1", 0))  # without listening, so that connecting fails at once, and FFmpeg logs that
+        udp.bind(tcp.getsockname())  # binding fails likewise
+        path.write_text(content.format(port=tcp.getsockname()[1]))
+        av.logging.set_level(av.logging.ERROR)
+        try:
+            with pytest.raises(AudioError, match=r"cannot be decoded \(no known sound format\)"):
+                read(path)
+        finally:
+            av.logging.set_level(level)
+    assert not [line for _, _, line in log if re.search("failed|loading", line)]
 
 
 def test_a_wav_of_unknown_length_as_streaming_software_writes_it_is_whole(tmp_path):
@@ -213,6 +312,18 @@ def test_a_disk_that_fails_for_a_moment_is_an_error_and_no_end_of_the_recording(
     assert len(read(path)[0]) == pytest.approx(60 * RATE, rel=0.01)  # next time
 
 
+@pytest.mark.parametrize("suffix", ["wav", "flac", "ogg"])
+def test_a_header_that_reads_otherwise_the_next_time_is_an_error(tmp_path, suffix):
+    """As where the disk failed for a moment while it was read the first time."""
+    path = write(tmp_path / f"a.{suffix}", noise(2.0, RATE), RATE)
+    blocks = reader.stream(path, RATE)
+    next(blocks)
+    path.unlink()
+    write(path, noise(3.0, RATE), RATE)
+    with pytest.raises(AudioError, match="reading it failed for a moment"):
+        list(blocks)
+
+
 def test_a_header_without_samples_is_an_error(tmp_path):
     path = write(tmp_path / "a.wav", np.empty(0), RATE)
     with pytest.raises(AudioError, match="holds no sound"):
@@ -269,7 +380,7 @@ def test_an_impossible_sampling_rate_is_an_error_and_takes_no_memory(tmp_path, r
 
 def test_a_low_sampling_rate_is_resampled_in_constant_memory(tmp_path):
     path = write(tmp_path / "a.wav", noise(20_000.0, 100), 100)
-    assert peak_memory(path, 48_000, "mix") < 50e6
+    assert peak_of_stream(path, 48_000, "mix") < 50e6
 
 
 @pytest.mark.parametrize("name", [b"LIST", b"fact", b"bext", b"junk"])
@@ -320,5 +431,16 @@ def test_memory_does_not_grow_with_the_length_of_a_recording(tmp_path, channel):
         with soundfile.SoundFile(path, "w", 8000, 2) as file:
             for _ in range(seconds // 30):
                 file.write(noise(60, 8000).reshape(-1, 2))
-    short, long = (peak_memory(path, 16000, channel) for path in paths)
+    short, long = (peak_of_stream(path, 16000, channel) for path in paths)
     assert long < 1.2 * short
+
+
+@pytest.mark.parametrize(("rate", "is_noted"), [(16000, False), (11025, True)])
+def test_a_recording_that_lacks_most_of_the_band_is_noted(tmp_path, rate, is_noted):
+    path, problems = write(tmp_path / "a.wav", sine(1000, 1.0, rate), rate), []
+    audio = AudioSettings(sampling_rate=32000, min_freq=1000, max_freq=15000, spec_duration=0.5)
+    list(recording_windows(path, audio, 0.5, 8, note=problems.append))
+    assert [problem.fault for problem in problems] == (
+        [f"recorded at {rate:,} Hz, which lacks most of the band that is analyzed"] if is_noted else []
+    )
+    assert not any(problem.lost for problem in problems)

@@ -1,4 +1,4 @@
-import tracemalloc
+from collections import deque
 from itertools import pairwise
 
 import numpy as np
@@ -19,6 +19,7 @@ from lib.audio.spectrograms import (
 )
 from lib.config.schema import AudioSettings
 from lib.sound.grid import window_starts
+from tests.memory import peak_memory
 from tests.recordings import noise, sine, write
 
 AUDIO = AudioSettings(
@@ -151,7 +152,7 @@ def test_windows_of_a_stream_are_those_of_the_whole_spectrogram(sizes, n, hop, t
         first = np.round(starts * AUDIO.frame_rate).astype(int) + 400
         for part in windows:
             whole = np.stack([padded[:, frame : frame + AUDIO.spec_width] for frame in first[: len(part.starts)]])
-            np.testing.assert_array_equal(part.spectrograms, normalize(whole, AUDIO))
+            np.testing.assert_array_equal(part.inputs, normalize(whole, AUDIO))
             assert len(part.starts) <= batch
             first = first[len(part.starts) :]
         if len(starts) and round(starts[-1] * AUDIO.frame_rate) + AUDIO.spec_width > n:  # the end was reached
@@ -163,10 +164,8 @@ def test_windows_far_apart_need_no_more_memory_than_near_ones():
         for _ in range(300):
             yield np.zeros((AUDIO.spec_height, 5000), np.float32)
 
-    tracemalloc.start()
-    windows = list(cut_at(frames(), AUDIO, [0.0, 14_990.0], 8))
-    peak = tracemalloc.get_traced_memory()[1]
-    tracemalloc.stop()
+    windows = []
+    peak = peak_memory(lambda: windows.extend(cut_at(frames(), AUDIO, [0.0, 14_990.0], 8)))
     assert len(windows) == 2 and peak < 5e6  # all frames are 144 MB
 
 
@@ -176,18 +175,14 @@ def test_windows_of_a_recording_do_not_depend_on_its_format_or_the_batch(tmp_pat
     one = list(recording_windows(wav, AUDIO, 0.5, 64))
     many = list(recording_windows(flac, AUDIO, 0.5, 3))
     assert len(one) == 1 and len(many) == 13
-    np.testing.assert_array_equal(one[0].spectrograms, np.concatenate([part.spectrograms for part in many]))
+    np.testing.assert_array_equal(one[0].inputs, np.concatenate([part.inputs for part in many]))
     assert one[-1].seconds == many[-1].seconds == pytest.approx(20.0)
 
 
 def test_memory_does_not_grow_with_the_length_of_the_sound():
     def peak(n_blocks: int) -> int:
         block = noise(8.0, 8000)
-        tracemalloc.start()
-        for _ in cut_windows(level_frames((block for _ in range(n_blocks)), AUDIO), AUDIO, 0.5, 16):
-            pass
-        peak = tracemalloc.get_traced_memory()[1]
-        tracemalloc.stop()
-        return peak
+        levels = level_frames((block for _ in range(n_blocks)), AUDIO)
+        return peak_memory(lambda: deque(cut_windows(levels, AUDIO, 0.5, 16), maxlen=0))
 
     assert peak(100) < 1.2 * peak(5)

@@ -23,7 +23,7 @@ CASES = {
         },
     ),
     "soundscapes of several rates, partly in stereo": (
-        "macro_pr_auc",
+        "macro_pr",
         0.75,
         {f"data.{split}.path": DATA / "soundscapes" / split for split in ("train", "test")},
     ),

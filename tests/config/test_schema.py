@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from lib.config.load import get_config, load_settings
+from lib.config.load import get_config, load_settings, setting
 from lib.config.schema import Settings
 from lib.core.errors import SettingsError
 
@@ -37,22 +37,21 @@ def faults(path: Path, **overrides: Any) -> list[str]:
 @pytest.mark.parametrize(
     ("key", "value", "said"),
     [
-        ("train.epoch", 5, "unknown key; did you mean epochs? allowed: multi_label, backbone,"),
+        ("train.epoch", 5, "unknown key; did you mean epochs? allowed: multi_label, frontend, backbone,"),
         ("tain", 5, "unknown key; did you mean train? allowed: data, audio,"),
         ("data.train.pth", "x", "unknown key; did you mean path? allowed: path, format, include"),
         ("train.epochs", "many", "must be a valid integer"),
         ("train.epochs", 2.5, "must be a valid integer"),
-        ("train.epochs", True, "must be a valid integer"),
         ("train.epochs", 0, "must be greater than or equal to 1"),
         ("train.learning_rate", "fast", "must be a valid number"),
         ("train.learning_rate", float("nan"), "must be a finite number"),
         ("train.dropout", 1, "must be less than 1"),
         ("extract.strict", "perhaps", "must be a valid boolean"),
-        ("data.train.path", True, "must be a valid string"),
         (
             "data.test.format",
             "raven2",
-            "must be one of auto, aoef, audacity, batdetect2, folders, kaleidoscope, raven, segments",
+            "must be one of auto, aoef, audacity, batdetect2, csv, folders, irmastest, irmastrain, kaleidoscope, "
+            "openmic, raven, segments, sets",
         ),
         ("audio.channel", "second", "must be 'mix', 'first' or 'cleanest'"),
         ("audio.max_freq", 16001, "must be at most half of audio.sampling_rate (16000 Hz)"),
@@ -72,7 +71,28 @@ def faults(path: Path, **overrides: Any) -> list[str]:
 def test_a_wrong_setting_is_one_line_with_key_value_and_what_is_allowed(params, key, value, said):
     path = params()
     (line,) = faults(path, **{key: value})
-    assert line.startswith(f"{path}: {key} = {value!r}: {said}")
+    assert line.startswith(f"--{key} = {value!r}: {said}")
+
+
+@pytest.mark.parametrize("key", ["train.epochs", "data.train.path"])
+def test_a_flag_without_a_value_needs_one(params, key):
+    assert faults(params(), **{key: "True"}) == [f"--{key}: needs a value; see --help"]
+
+
+def test_a_flag_that_is_true_and_does_not_fit_has_a_value(params):
+    (line,) = faults(params(), train__freeze_backbone="True", train__head_epochs=2)
+    assert line.startswith("--train.freeze_backbone = True: must be false where the backbone is trained later")
+
+
+@pytest.mark.parametrize(("key", "value"), [("freeze_backbone", True), ("backbone_after", "stages.3")])
+def test_what_has_random_weights_is_not_frozen(params, key, value):
+    freezing = {f"train.{key}": value}
+    (line,) = faults(params(), **freezing)
+    assert line.startswith(f"--train.{key} = {value!r}: ") and "random weights" in line
+    assert line.endswith("set train.load_checkpoint or train.pretrained too")
+    for start in ({"train.pretrained": True}, {"train.load_checkpoint": "a.pt"}, {"train.backbone": "onnx:a.onnx"}):
+        load_settings(params(), freezing | start)
+    load_settings(params(), {"train.head_epochs": 2})  # later, all of a random backbone is trained
 
 
 @pytest.mark.parametrize(
@@ -80,19 +100,38 @@ def test_a_wrong_setting_is_one_line_with_key_value_and_what_is_allowed(params, 
     [
         ({"infer.latitude": 45.0}, "infer: latitude and longitude go together"),
         ({"infer.latitude": 45.0, "infer.longitude": 0.0, "infer.region": "CA"}, "infer: set region or latitude"),
-        ({"infer.week": 5}, "infer: week needs a place"),
-        ({"audio.freq_scale": "log", "audio.min_freq": 0}, "audio: min_freq must be at least 1 Hz"),
-        ({"audio.spec_duration": 0.05}, "audio: spec_duration of 0.05 s holds 5 frames"),
+        ({"infer.week": 5}, "infer.week = 5: needs a place"),
+        ({"audio.freq_scale": "log", "audio.min_freq": 0}, "audio.min_freq = 0: must be at least 1 Hz"),
+        ({"audio.spec_duration": 0.05}, "audio.spec_duration = 0.05: holds 5 frames"),
     ],
 )
 def test_settings_that_do_not_go_together_are_one_line(params, overrides, said):
     (line,) = faults(params(), **overrides)
-    assert line.startswith(f"{params()}: {said}")
+    assert line.startswith((f"--{said}", f"{params()}: {said}"))
 
 
 def test_each_fault_is_a_line(params):
     lines = faults(params(), train__epochs=0, train__dropout=2, audio__max_freq=1e6, nonsense=1)
     assert len(lines) == 4
+
+
+def test_all_that_does_not_fit_is_told_at_once_and_nothing_that_follows_from_another_fault(params):
+    bats = {"audio__spec_duration": 0.2, "audio__max_freq": 120000, "audio__hop_length": 2048, "train__epochs": 0}
+    lines = faults(params(), **bats)
+    assert [line.removeprefix(f"{params()}: ").partition(" = ")[0] for line in lines] == [
+        *("--audio.hop_length", "--audio.max_freq", "--train.epochs"),
+        *("extract.overlap", "infer.overlap", "extract.min_seconds", "evaluate.min_seconds"),
+    ]
+    (line,) = faults(params(), audio__sampling_rate="256k", audio__max_freq=120000)
+    assert "audio.sampling_rate = '256k': must be a valid integer" in line
+
+
+@pytest.mark.parametrize(
+    "key", ["data.train.include", "train.threshold_precision", "infer.week", "infer.initial_offsets"]
+)
+@pytest.mark.parametrize("empty", ["", "null", "None"])
+def test_a_setting_may_be_empty(params, key, empty):
+    assert setting(load_settings(params(), {key: empty}), key) is None
 
 
 @pytest.mark.parametrize(
@@ -150,9 +189,7 @@ def test_a_stage_refuses_wrong_settings_in_one_line_before_it_imports_anything_h
     lines = [line for line in done.stderr.splitlines() if not line.startswith("import time:")]
     imported = {line.rpartition("|")[2].strip().partition(".")[0] for line in done.stderr.splitlines()}
     assert (done.returncode, done.stdout) == (1, "")
-    assert lines == [
-        "error: params.yaml: audio.max_freq = 20000: must be at most half of audio.sampling_rate (16000 Hz)"
-    ]
+    assert lines == ["error: --audio.max_freq = 20000: must be at most half of audio.sampling_rate (16000 Hz)"]
     assert imported & HEAVY == set() and "pydantic" in imported
 
 
@@ -185,6 +222,14 @@ def test_get_config_gives_settings_of_its_own_that_can_be_changed(monkeypatch, t
     cfg.audio.choose_channel = True
     assert (cfg.audio.freq_scale, cfg.audio.channel) == ("linear", "cleanest")
     assert (get_config().audio.freq_scale, get_config().audio.choose_channel) == ("mel", False)
+
+
+def test_get_config_tells_once_that_it_found_no_params(monkeypatch, tmp_path, capsys):
+    monkeypatch.chdir(tmp_path)
+    get_config()
+    get_config()
+    lines = capsys.readouterr().err.splitlines()
+    assert len(lines) == 1 and f"{tmp_path}: holds no params.yaml: default settings are used" in lines[0]
 
 
 def test_get_config_reads_the_params_of_the_folder_and_any_file_that_holds_some_sections(monkeypatch, tmp_path):
@@ -232,7 +277,7 @@ def test_values_may_be_those_of_numpy_and_paths():
 def test_checked_finds_values_that_do_not_fit_together():
     audio = Settings().audio
     audio.sampling_rate = 8000
-    with pytest.raises(SettingsError, match=r"max_freq = 15000.0: must be at most half of audio.sampling_rate"):
+    with pytest.raises(SettingsError, match=r"max_freq = 15000: must be at most half of audio.sampling_rate"):
         audio.checked()
 
 
@@ -248,3 +293,11 @@ def test_a_parameter_to_tune_needs_values(params, space, said):
     (line,) = faults(params(MINIMAL + f"tune: {{space: [{space}]}}\n"))
     assert "tune.space" in line
     assert said in line
+
+
+@pytest.mark.parametrize(
+    ("given", "value"),
+    [("True", True), ("false", False), ("data/inputs/ast.safetensors", "data/inputs/ast.safetensors")],
+)
+def test_weights_of_others_are_wanted_or_not_or_named(params, given, value):
+    assert load_settings(params(), {"train.pretrained": given}).train.pretrained == value

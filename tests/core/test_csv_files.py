@@ -1,12 +1,14 @@
+import csv
 import re
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lib.core.csv_files import from_no_formula, no_formula, read_csv, write_csv, write_table
+from lib.core.csv_files import from_no_formula, no_formula, number_in, numbers_in, read_csv, write_csv, write_table
 from lib.core.errors import DataSetError
 
 COLUMNS = ["recording", "class", "start_time", "end_time"]
@@ -44,6 +46,36 @@ def test_a_table_is_read_however_it_was_saved(write, content):
     assert {line: row[:4] for line, row in rows_of(write(content)).items()} == {2: ["a", "wren", "1", "2"]}
 
 
+@pytest.mark.parametrize("delimiter", [";", "\t"])
+@pytest.mark.parametrize("start", ["", "\ufeff", "sep={}\r\n"])
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-16"])
+def test_tables_of_spreadsheets_with_decimal_commas_are_read(write, delimiter, start, encoding):
+    lines = (HEADER.replace(",", delimiter), f'a{delimiter}"Owl, 1,5"{delimiter}1,25{delimiter}-2,5', "b")
+    content = start.format(delimiter) + "\r\n".join(lines)
+    rows = list(rows_of(write(content.encode(encoding))).values())
+    assert rows == [["a", "Owl, 1,5", "1,25", "-2,5"], ["b", "", "", ""]]
+    assert [number_in(cell) for cell in rows[0][2:]] == [1.25, -2.5]
+
+
+def test_numbers_are_read_with_points_and_commas_and_everything_else_is_none():
+    column = pd.Series(["1.5", " -2,5 ", "1,2,3", "owl", "", float("inf"), 3])
+    assert numbers_in(column).fillna(-1).tolist() == [1.5, -2.5, -1, -1, -1, float("inf"), 3]
+    alone = np.array([number_in(str(cell)) for cell in column], float)
+    np.testing.assert_array_equal(alone, numbers_in(column))
+
+
+@given(
+    st.sampled_from(",;\t"),
+    st.lists(st.text(st.characters(codec="utf-8", exclude_categories=("Cc",)), max_size=8), min_size=4, max_size=4),
+)
+def test_a_table_comes_back_whatever_separates_its_columns(tmp_path_factory, delimiter, cells):
+    path = tmp_path_factory.getbasetemp() / "table.csv"
+    with path.open("w", encoding="utf-8", newline="") as file:
+        csv.writer(file, delimiter=delimiter).writerows([COLUMNS, ["x", *cells[1:]]])
+    table = read_csv(path, COLUMNS)
+    assert table.values.tolist() == [[from_no_formula(cell.strip()) for cell in ["x", *cells[1:]]]]
+
+
 def test_blank_lines_are_skipped_and_lines_are_still_counted(write):
     rows = rows_of(write(f"\n{HEADER}\n\na,wren,1,2\n,,,\n  \nb,owl\n"))
     assert rows == {4: ["a", "wren", "1", "2"], 7: ["b", "owl", "", ""]}
@@ -61,9 +93,9 @@ def test_a_row_with_too_many_values_does_not_shift_the_others(write):
         (b"", "is empty; its first line must be recording,class,start_time,end_time"),
         (b"\n \n", "is empty"),
         (b"recording,class,start_time\na,wren,1\n", "lacks the column end_time"),
-        (b"recording;class;start_time;end_time\n", "lacks the column recording"),
+        (b"recording class start_time end_time\n", "lacks the column recording"),
         (f"{HEADER}\nb\xfcsch,wren,1,2\n".encode("latin-1"), "is not UTF-8"),
-        (f"{HEADER}\na,wren,1,2\n".encode("utf-16"), "is not UTF-8"),
+        (f"{HEADER}\na,wren,1,2\n".encode("utf-16-le"), "lacks the column recording"),
         (f'{HEADER}\n"a,wren,1,2\nb,owl,1,2\n'.encode(), "unexpected end of data"),
     ],
 )

@@ -1,14 +1,13 @@
 import sqlite3
-import subprocess
-import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
-from sqlalchemy import Column, Integer, MetaData, Table, Text, insert, select
+from sqlalchemy import Column, Integer, MetaData, Table, Text, insert, select, text
+from sqlalchemy.exc import IntegrityError
 
 from lib.core import databases
-from lib.core.databases import Kind, fix_header, open_database, sole_writer, usable, whole_or_nothing
+from lib.core.databases import Kind, fix_header, insert_rows, open_database, usable, whole_or_nothing
 from lib.core.errors import EarshotError
 
 METADATA = MetaData()
@@ -30,6 +29,16 @@ def test_a_database_is_made_with_its_tables_and_found_again(path):
     with open_database(path, KIND, create=True).begin() as connection:
         connection.execute(insert(BIRD).values(Name="tern"))
     assert names(path) == ["tern"]
+
+
+def test_many_rows_are_inserted_by_the_order_of_the_columns_and_replace_others_if_they_may(path):
+    with open_database(path, KIND, create=True).begin() as connection:
+        insert_rows(connection, BIRD, [(2, "tern"), (1, None)])
+        insert_rows(connection, BIRD, [])
+        insert_rows(connection, BIRD, [(1, "gull"), (3, "auk")], replace=True)
+    assert names(path) == ["gull", "tern", "auk"]
+    with open_database(path, KIND, create=False).begin() as connection, pytest.raises(IntegrityError):
+        insert_rows(connection, BIRD, [(3, "owl")])
 
 
 def _other_tables(path):
@@ -83,23 +92,14 @@ def test_what_fails_halfway_leaves_what_was_written_before(path):
     assert names(path) == ["tern", "skua"]
 
 
-def test_another_process_cannot_write_to_the_same_file(path):
-    code = f"""
-from pathlib import Path
-from lib.core.databases import sole_writer
-with sole_writer(Path({str(path)!r})):
-    print("writing", flush=True)
-    input()
-"""
-    with subprocess.Popen(
-        [sys.executable, "-c", code], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
-    ) as other:
-        assert other.stdout.readline() == "writing\n"
-        with pytest.raises(EarshotError, match="another process is writing to it; wait"), sole_writer(path):
-            pass
-        other.kill()
-    with sole_writer(path):  # the lock ends with its process
-        pass
+def test_a_full_disk_is_told_as_such(path):
+    engine = open_database(path, KIND, create=True)
+    with engine.connect() as connection:
+        connection.execute(text("PRAGMA max_page_count = 10"))
+        with pytest.raises(EarshotError, match="database or disk is full"), usable(path, KIND):
+            for number in range(100):
+                with whole_or_nothing(connection):
+                    connection.execute(insert(BIRD).values(Name=f"{number}" * 1000))
 
 
 def test_bytes_follow_from_content_not_from_how_often_it_was_written(path, tmp_path):

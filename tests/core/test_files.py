@@ -6,7 +6,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from lib.core.digests import digest_file, digest_of
-from lib.core.files import atomic, printable, write_json, write_text
+from lib.core.files import LONGEST_HEADER, atomic, header_line, printable, write_json, write_text
 
 
 def test_a_file_appears_whole_with_its_folders(tmp_path):
@@ -65,6 +65,26 @@ def test_json_is_written_for_people_and_read_back(tmp_path):
     write_json(tmp_path / "a.json", content)
     text = (tmp_path / "a.json").read_text(encoding="utf-8")
     assert json.loads(text) == content and "à" in text and text.endswith("}\n")
+
+
+@pytest.mark.parametrize(
+    ("content", "line"),
+    [
+        (b"", ""),
+        ("\ufeffname,Stra\u00dfe\r\nx,y\r\n".encode(), "name,Stra\u00dfe"),
+        (b"a\xff,b", "a\ufffd,b"),
+        (bytes(LONGEST_HEADER + 9), "\0" * LONGEST_HEADER),
+    ],
+)
+def test_the_header_of_a_file_is_its_first_line(tmp_path, content, line):
+    (tmp_path / "a.csv").write_bytes(content)
+    assert header_line(tmp_path / "a.csv") == line
+
+
+def test_a_pipe_has_no_header(tmp_path):
+    os.mkfifo(tmp_path / "pipe")
+    with pytest.raises(OSError, match="no regular file"):
+        header_line(tmp_path / "pipe")
 
 
 def test_a_digest_tells_whether_bytes_are_the_same(tmp_path):

@@ -1,13 +1,18 @@
 """The runner with a store of plain dictionaries, in place of a database."""
 
+import errno
+import os
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from lib.core.errors import AudioError, Problem
-from lib.core.incremental import Item, Job, Progress, Source, key_to_keep, run
+from lib.core.errors import AudioError, EarshotError, Problem, reading
+from lib.core.incremental import Item, Job, Progress, Source, check_that_all_was_read, key_to_keep, run
+from lib.core.parallel import map_streams
 
 
 class Shelf:
@@ -127,6 +132,65 @@ def test_a_file_that_may_be_whole_later_is_read_again(items):
     for new in (["a", "bb", "ccc", "d"], ["a"], ["a"]):
         assert run(items, Job("read", read_a_part, "settings", "code", 2), shelf).new == new
         assert shelf.results["a"][1] == ["one"]
+
+
+def test_what_the_disk_does_not_give_once_is_read_at_the_end(items):
+    failures = ["bb"]
+
+    def fails_once(source: Source) -> Iterator[str | Progress | Problem]:
+        if source.item.name in failures:
+            failures.remove(source.item.name)
+            with reading(source.item.path):
+                raise OSError(errno.EIO, os.strerror(errno.EIO))
+        yield from read(source)
+
+    shelf = Shelf()
+    outcome = run(items, replace(job(), read=fails_once), shelf)
+    assert outcome.failed == {} and list(shelf.results) == ["a", "ccc", "d", "bb"]
+    assert sorted(outcome.new) == ["a", "bb", "ccc", "d"]
+    check_that_all_was_read(outcome.problems)
+
+
+def test_known_results_are_written_again_if_the_disk_gives_their_file_at_the_end(items):
+    shelf, failures = Shelf(), ["bb"]
+    run(items, job(), shelf)
+    expected = dict(shelf.results)
+    items[1].path.write_text(items[1].path.read_text())  # the same content, but its digest is not remembered
+
+    def fails_once(work: Callable[[Item], Iterator[Any]], items: Iterable[Item], workers: int) -> Iterator[Any]:
+        def read_item(item: Item) -> Iterator[Any]:
+            if item.name in failures:
+                failures.remove(item.name)
+                with reading(item.path):
+                    raise OSError(errno.EIO, os.strerror(errno.EIO))
+            yield from work(item)
+
+        yield from map_streams(read_item, items, workers)
+
+    outcome = run(items, job(), shelf, fails_once)
+    assert not failures and outcome.failed == {} and outcome.new == ["bb"] and shelf.results == expected
+
+
+def test_dvc_is_told_of_what_the_disk_did_not_give_and_not_of_what_is_damaged(items, monkeypatch):
+    def fails(source: Source) -> Iterator[str | Progress | Problem]:
+        if source.item.name == "bb":
+            with reading(source.item.path):
+                raise OSError(errno.EIO, os.strerror(errno.EIO))
+        if source.item.name == "d":
+            raise AudioError(source.item.path, "is broken", "mend it")
+        yield from read(source)
+
+    shelf = Shelf()
+    outcome = run(items, replace(job(), read=fails), shelf)
+    assert list(outcome.failed) == ["d", "bb"] and sorted(shelf.results) == ["a", "ccc"]
+    check_that_all_was_read(outcome.problems)
+    monkeypatch.setenv("DVC_STAGE", "extract")
+    (passing,) = [problem for problem in outcome.problems if problem.again]
+    assert passing.fault == "cannot be read (Input/output error)"
+    with pytest.raises(EarshotError) as raised:
+        check_that_all_was_read(outcome.problems)
+    assert str(raised.value).startswith("1 recording could not be read now, see the lines above; run the same command")
+    check_that_all_was_read(problem for problem in outcome.problems if problem != passing)
 
 
 def test_a_file_that_changes_while_it_is_read_fails_and_is_read_again(items):

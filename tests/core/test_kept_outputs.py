@@ -61,6 +61,29 @@ def test_outputs_that_cannot_be_kept_are_a_problem_and_no_error(project):
     assert [path.name for path in (project / FOLDER / "train").iterdir()] == [".lock"]
 
 
+@pytest.mark.parametrize("damage", ["truncated", "missing", "contents", "no contents", "locked"])
+def test_what_is_damaged_or_out_of_reach_is_not_put_back(project, damage):
+    path = project / "model.pt"
+    path.write_text("weights")
+    keep_outputs("train", "key", {"model": path}, [path], [])
+    folder = project / FOLDER / "train"
+    kept, contents = folder / "key/model", folder / "key/contents.json"
+    {
+        "truncated": lambda: kept.write_text("wei"),
+        "missing": kept.unlink,
+        "contents": lambda: contents.write_text("{"),
+        "no contents": contents.unlink,
+        "locked": lambda: (folder / ".lock").unlink() or (folder / ".lock").mkdir(),
+    }[damage]()
+    path.write_text("of another training")
+    assert restore_outputs("train", "key", {"model": path}) is None
+    assert path.read_text() == "of another training"
+    if damage != "locked":
+        assert keep_outputs("train", "key", {"model": path}, [path], []) == []
+        path.unlink()
+        assert restore_outputs("train", "key", {"model": path}) == ([path], []) and path.exists()
+
+
 def test_processes_that_keep_and_restore_the_same_at_a_time_get_all_of_it(project):
     code = """
 from pathlib import Path

@@ -5,8 +5,8 @@ import zlib
 import numpy as np
 import pytest
 
-from lib.core.databases import sole_writer
 from lib.core.errors import EarshotError
+from lib.core.locks import sole_writer
 from lib.curation import database_embeddings
 from lib.curation.database_embeddings import DatabaseEmbeddings, embed_database
 from lib.curation.recording_embeddings import check_model
@@ -73,7 +73,7 @@ def test_embeddings_of_one_class_leave_the_others(database, model):
     assert 0 < n == n_embedded(database) < total
     with DatabaseEmbeddings(database, class_name="mid") as source:
         assert source.count() == n
-    with pytest.raises(EarshotError, match=f"{total - n} of {total} spectrograms have no embedding; run the embed"):
+    with pytest.raises(EarshotError, match=f"{total - n} of {total} spectrograms without embedding; run the embed"):
         DatabaseEmbeddings(database)
     for wrong, fault in (
         ({"class_name": "owl"}, "holds no class owl; it has high, low, mid"),

@@ -6,8 +6,8 @@ import pytest
 
 from lib.audio.spectrograms import recording_windows
 from lib.core import incremental
-from lib.core.databases import sole_writer
 from lib.core.errors import EarshotError
+from lib.core.locks import sole_writer
 from lib.curation.embedding_store import EmbeddingStore
 from lib.curation.recording_embeddings import (
     check_model,
@@ -34,7 +34,7 @@ def store(tmp_path):
 
 def vectors_of(path, model):
     windows = list(recording_windows(path, AUDIO, HOP, 4))
-    spectrograms = np.concatenate([batch.spectrograms for batch in windows])
+    spectrograms = np.concatenate([batch.inputs for batch in windows])
     vectors = Predictor(model, "cpu", settings()).get_embeddings(spectrograms)
     return np.concatenate([batch.starts for batch in windows]), vectors
 

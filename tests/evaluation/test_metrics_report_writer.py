@@ -24,7 +24,7 @@ TABLES = {
     "events_classes": ["class", "criterion", "value", "annotated", "found", "tp"],
 }
 PICTURES = {f"{name}.png" for name in ("pr_curves", "roc_curves", "confusion", "scores", "classes", "events")}
-FILES = {*(f"{name}.csv" for name in TABLES), *PICTURES, "summary.txt"}
+FILES = {*(f"{name}.csv" for name in TABLES), *PICTURES, "summary.txt", "figures.json"}
 
 
 def report(folder, data_set, store):
@@ -33,7 +33,7 @@ def report(folder, data_set, store):
         units, problems = segment_units(data_set, store)
         results = measure(units, resamples=20)
         events, _ = measure_events(data_set, store, units.recordings, resamples=20)
-        files, example_problems = write_report(folder, results, events, units, data_set, store, problems)
+        files, example_problems = write_report(folder, results, events, data_set, store, problems)
     assert set(files) == set(folder.iterdir())
     return results, {file.name: file for file in files}, example_problems
 

@@ -1,11 +1,18 @@
+from dataclasses import dataclass, replace
+
 import numpy as np
+import pandas as pd
 import pytest
 from sklearn.metrics import average_precision_score, roc_auc_score
 
-from lib.evaluation import intervals
-from lib.evaluation.segment_metrics import BACKGROUND, NONE, measure
+from lib.evaluation import intervals, ranked_pairs
+from lib.evaluation.segment_metrics import measure
+from lib.evaluation.segment_tallies import BACKGROUND, NONE
 from lib.evaluation.units import Units, segment_units
 from tests.evaluation.example import make_data_set, write_results
+from tests.memory import peak_memory
+
+PER_UNIT = ("recording", "start_time", "end_time", "truth", "scores")
 
 
 def make_units(truth, scores, recording, others=None):
@@ -36,10 +43,10 @@ def test_averages_equal_scikit_learn():
     figures = measure(units, resamples=0).figures
     for average in ("macro", "micro"):
         expected = average_precision_score(units.truth, units.scores, average=average)
-        assert figures[f"{average}_pr_auc"] == pytest.approx(expected, abs=1e-6)
+        assert figures[f"{average}_pr"] == pytest.approx(expected, abs=1e-6)
         expected = roc_auc_score(units.truth, units.scores, average=average)
-        assert figures[f"{average}_roc_auc"] == pytest.approx(expected, abs=1e-6)
-    assert "macro_pr_auc_low" not in figures
+        assert figures[f"{average}_roc"] == pytest.approx(expected, abs=1e-6)
+    assert "macro_pr_low" not in figures
 
 
 def test_macro_goes_without_classes_of_one_kind_and_micro_with_them():
@@ -47,9 +54,9 @@ def test_macro_goes_without_classes_of_one_kind_and_micro_with_them():
     units.truth[:, 2] = False
     figures = measure(units, resamples=0).figures
     two = [average_precision_score(units.truth[:, column], units.scores[:, column]) for column in (0, 1)]
-    assert figures["macro_pr_auc"] == pytest.approx(np.mean(two), abs=1e-6)
+    assert figures["macro_pr"] == pytest.approx(np.mean(two), abs=1e-6)
     pooled = average_precision_score(units.truth.ravel(), units.scores.ravel())
-    assert figures["micro_pr_auc"] == pytest.approx(pooled, abs=1e-6)
+    assert figures["micro_pr"] == pytest.approx(pooled, abs=1e-6)
     assert (figures["n_classes"], figures["n_classes_tested"]) == (3, 2)
 
 
@@ -62,16 +69,16 @@ def test_best_threshold_worked_out_by_hand():
 def test_undefined_figures_are_left_out():
     figures = measure(make_units(np.zeros((4, 2)), np.zeros((4, 2)), [0, 0, 1, 1])).figures
     assert np.isfinite(list(figures.values())).all()
-    assert "macro_pr_auc" not in figures and "recall" not in figures and "accuracy" not in figures
+    assert "macro_pr" not in figures and "recall" not in figures and "accuracy" not in figures
     assert figures["n_segments"] == 4
 
 
 def test_intervals_hold_the_value_and_narrow_with_more_recordings():
     few, many = (measure(random_units(number, 20, 3)).figures for number in (8, 80))
     for figures in (few, many):
-        for name in ("macro_pr_auc", "micro_roc_auc", "precision", "f1"):
+        for name in ("macro_pr", "micro_roc", "precision", "f1"):
             assert figures[f"{name}_low"] < figures[name] < figures[f"{name}_high"]
-    width = [figures["micro_pr_auc_high"] - figures["micro_pr_auc_low"] for figures in (few, many)]
+    width = [figures["micro_pr_high"] - figures["micro_pr_low"] for figures in (few, many)]
     assert width[1] < width[0] / 2
 
 
@@ -84,7 +91,7 @@ def test_intervals_equal_resampling_whole_recordings():
         )
         samples.append(average_precision_score(units.truth[drawn].ravel(), units.scores[drawn].ravel()))
     figures = measure(units, resamples=50, seed=4).figures
-    bounds = figures["micro_pr_auc_low"], figures["micro_pr_auc_high"]
+    bounds = figures["micro_pr_low"], figures["micro_pr_high"]
     assert bounds == pytest.approx(np.percentile(samples, [2.5, 97.5]), abs=1e-6)
 
 
@@ -126,7 +133,7 @@ def test_errors_name_all_classes_that_are_annotated_there_also_those_that_the_mo
     scores = [("r", "b", start, 0.9 - start / 10) for start in (0, 1.5, 3, 4.5)]
     with write_results(tmp_path, {"r": 7.5}, scores) as store:
         units, _ = segment_units(make_data_set(annotations, ["r"]), store)
-    errors = measure(units, resamples=0).errors
+        errors = measure(units, resamples=0).errors
     assert errors["present"].tolist() == ["a", "guest; stranger", "guest; stranger", "a"]
 
 
@@ -137,6 +144,62 @@ def test_recordings_add_up_to_the_whole():
     assert results.recordings["tp"].sum() == (found & units.truth).sum()
     assert results.recordings["fp"].sum() == (found & ~units.truth).sum()
     assert results.recordings["fn"].sum() == (~found & units.truth).sum()
+
+
+@dataclass
+class Blocks:
+    """Units that come in blocks, which need not end where a recording does."""
+
+    units: Units
+    size: int
+
+    def __post_init__(self):
+        self.classes, self.recordings, self.others = self.units.classes, self.units.recordings, self.units.others
+
+    def blocks(self):
+        for begin in range(0, len(self.units.truth), self.size):
+            rows = {name: getattr(self.units, name)[begin : begin + self.size] for name in PER_UNIT}
+            yield replace(self.units, **rows)
+
+
+@pytest.mark.parametrize("is_single", [False, True])
+def test_blocks_of_units_measure_what_all_of_them_do(is_single):
+    units = random_units(7, 30, 3)
+    if is_single:
+        units.truth[:] = (units.recording % 3)[:, None] == np.arange(3)
+    whole, parts = measure(units, resamples=20), measure(Blocks(units, 13), resamples=20)
+    assert parts.figures == whole.figures and ("accuracy" in whole.figures) == is_single
+    for name in ("classes", "thresholds", "recordings", "errors"):
+        pd.testing.assert_frame_equal(getattr(parts, name), getattr(whole, name), check_exact=False, check_dtype=False)
+    np.testing.assert_array_equal(parts.confusion.counts, whole.confusion.counts)
+    np.testing.assert_array_equal(parts.scores, whole.scores)
+    assert parts.example == whole.example
+
+
+def test_memory_does_not_grow_with_the_number_of_units(monkeypatch, tmp_path):
+    monkeypatch.setattr(ranked_pairs, "ENTRIES_AT_ONCE", 20_000)
+    monkeypatch.setattr(ranked_pairs, "CELLS", 100_000)
+
+    @dataclass
+    class Years:
+        """Blocks of 1,000 units, made when they are asked for."""
+
+        n_blocks: int
+        recordings = ("r0", "r1", "r2", "r3")
+        classes = ("c0", "c1", "c2")
+        others = np.zeros(4, bool)
+
+        def blocks(self):
+            for index in range(self.n_blocks):
+                recording = np.full(1000, index * 4 // self.n_blocks)
+                recording[0], recording[-1] = recording.min(), recording.max()
+                yield replace(random_units(4, 250, 3, seed=index), recording=recording)
+
+    def peak(n_blocks):
+        return peak_memory(lambda: measure(Years(n_blocks), resamples=10, scratch=tmp_path))
+
+    measure(Years(1), resamples=10)  # what is imported and cached once
+    assert peak(160) < 1.2 * peak(40)
 
 
 def test_curves_are_short_and_end_where_all_is_found():

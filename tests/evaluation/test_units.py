@@ -5,12 +5,15 @@ import pytest
 
 from lib.core.errors import DataSetError
 from lib.evaluation.units import segment_units
+from lib.results.manifest import Brought, manifest_of_predictions
+from lib.results.results_store import ResultsStore
 from tests.evaluation.example import make_data_set, write_results
 
 
 def units_of(folder, annotations, seconds, recordings=None, **results):
     with write_results(folder, seconds, **results) as store:
-        return segment_units(make_data_set(annotations, recordings or list(seconds)), store)
+        units, problems = segment_units(make_data_set(annotations, recordings or list(seconds)), store)
+        return units.whole(), problems
 
 
 def test_truth_and_scores_stand_in_their_units(tmp_path):
@@ -69,3 +72,13 @@ def test_an_annotation_in_the_padding_of_the_last_segment_is_outside(tmp_path):
 def test_no_recording_to_evaluate_is_one_clear_error(tmp_path, analyzed, names):
     with write_results(tmp_path, analyzed) as store, pytest.raises(DataSetError, match="no recording to evaluate"):
         segment_units(make_data_set([], names), store)
+
+
+def test_predictions_from_elsewhere_have_no_segments(tmp_path):
+    manifest = manifest_of_predictions([{"name": "a"}], Brought(model_id="m", name="other"))
+    with ResultsStore(tmp_path, manifest) as store:
+        store.note_recording("r", "r.wav", 6.0)
+        with pytest.raises(
+            DataSetError, match=r"results\.db: holds predictions from elsewhere, without scores of windows"
+        ):
+            segment_units(make_data_set([("r", "a", 0, 3)], ["r"]), store)

@@ -83,7 +83,7 @@ def test_recordings_without_their_annotations_are_not_a_class(segments, read):
     folder = segments()
     (folder / "annotations.csv").unlink()
     assert fault_of(read, folder).startswith(
-        f"{folder}: the format is not recognized; it needs recordings/ and annotations.csv (segments), Raven selection "
+        f"{folder}: the format is not recognized; it needs sets.csv (sets), recordings/ and annotations.csv (segments)"
     )
     assert fault_of(read, folder, format="segments").startswith(f"{folder}/annotations.csv: no such file")
 

@@ -40,7 +40,7 @@ def test_a_file_with_paths_of_recordings_says_so(tmp_path, monkeypatch, name):
     assert WRITERS[name].has_paths == (is_absolute or (WRITERS[name].each is not None and contents[0] != contents[1]))
 
 
-@pytest.mark.parametrize("name", sorted(set(READERS) & set(WRITERS)))
+@pytest.mark.parametrize("name", sorted((set(READERS) & set(WRITERS)) - {"csv"}))  # which is read with other columns
 @given(rows=LABELS)
 def test_what_is_written_is_read_back(tmp_path_factory, name, rows):
     folder, writer = tmp_path_factory.mktemp(name), WRITERS[name]
@@ -75,7 +75,7 @@ def test_settings_take_the_registered_formats_in_any_spelling(tmp_path):
     for text in ("raven,json", "[raven, json]", "raven, json, raven"):
         assert load_settings(params, {"formats": text}, "infer").infer.formats == ["raven", "json"]
     assert InferSettings(formats=[]).formats == []
-    with pytest.raises(SettingsError, match=rf"infer\.formats.*must be one of {', '.join(WRITERS)}"):
+    with pytest.raises(SettingsError, match=rf"--formats.*must be one of {', '.join(WRITERS)}"):
         load_settings(params, {"formats": "raven,word"}, "infer")
 
 
@@ -113,7 +113,7 @@ data_set.format = "morse"
 assert InferSettings(formats=["raven", "morse"]).formats == ["raven", "morse"]
 lines = [line for line in params_text(Settings()).splitlines() if "format" in line]
 assert len(lines) == 3 and all("morse" in line for line in lines)
-assert "morse" in settings_help("infer")
+assert any("morse" in meaning for _, meaning in settings_help("infer", Settings()))
 assert "morse" in fault_of(lambda: setattr(InferSettings(), "formats", "word"))
 assert "morse" in fault_of(lambda: setattr(data_set, "format", "word"))
 assert "files in Morse code (morse)" in fault_of(lambda: read_data_set(bare))

@@ -83,6 +83,18 @@ WORDS = (
         b"\xff",
         b"\xef\xbb\xbf",
     ),
-    *(b"recording", b"class", b"null", b"[]", b"{}", b"true", b"9" * 400, b"[" * 2000, "\u2028".encode(), b"\\"),
+    *(
+        b"recording",
+        b"class",
+        b"null",
+        b"[]",
+        b"{}",
+        b"true",
+        b"9" * 400,
+        b"[" * 2000,
+        "\u2028".encode(),
+        b"\\",
+        b"\\ud800",
+    ),
 )
 TARGET = Target(annotations, read_annotations, WORDS)

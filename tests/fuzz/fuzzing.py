@@ -13,6 +13,7 @@ import subprocess
 import sys
 import time
 import traceback
+import zlib
 from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
@@ -190,8 +191,8 @@ def kept_inputs(name: str) -> list[tuple[str, bytes]]:
 
 
 def keep(name: str, failure: Failure, content: bytes) -> None:
-    """Keep the input of a failure, unless one that failed alike is kept."""
+    """Keep the input of a failure, beside others that failed alike."""
     kind = re.sub(r"\W+", "-", failure.kind).strip("-")[:40]
-    path = KEPT / name / f"{kind}~{failure.seed_file}"
+    path = KEPT / name / f"{kind}-{zlib.crc32(content):08x}~{failure.seed_file}"
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_bytes(content)

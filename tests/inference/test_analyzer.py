@@ -3,9 +3,11 @@ import json
 import os
 import random
 import shutil
+import sqlite3
 import subprocess
 import sys
-import tracemalloc
+from contextlib import closing
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -27,11 +29,13 @@ from lib.occurrence.occurrence_database import write_database
 from lib.occurrence.occurrence_filter import Reason, occurrence_filter
 from lib.occurrence.occurrence_pickler import OccurrencePickler
 from lib.occurrence.occurrence_table import COLUMNS, read_occurrences
+from lib.results.manifest import Brought, manifest_of_predictions
 from lib.results.results_store import ResultsStore
 from lib.sound.grid import window_starts
 from lib.sound.labels import RESULTS_FILE
 from lib.sound.recordings import recordings_of
 from stages.infer import infer
+from tests.memory import peak_memory
 from tests.models.builders import save_random_model
 from tests.recordings import noise
 from tests.training_data.builders import AUDIO, PITCHES, RATE, tones, write_data_set, write_params
@@ -148,11 +152,15 @@ def test_scores_and_labels_are_those_of_the_predictor(folder, tmp_path, kind, ch
     run(folder / "field", folder / kind, tmp_path, start_seconds=start, merge_labels=False, **changes)
     predictor = predictor_of(folder / kind, **changes)
     scores, frame_map, starts = predictor.get_recording_scores(folder / "field/long.wav", start)
-    expected = (
-        predictor.get_segment_labels(scores, starts) if frame_map is None else predictor.get_frame_labels(frame_map)
-    )
+    seconds = soundfile.info(folder / "field/long.wav").duration
+    if frame_map is None:
+        expected = predictor.get_segment_labels(scores, starts, seconds)
+    else:
+        expected = predictor.get_frame_labels(frame_map, seconds)
     labels = labels_of(tmp_path)
     assert sorted(labels) == flat(expected) and len(labels) > 3
+    table = predictor.get_dataframe(scores, frame_map, starts, "long", seconds)
+    assert len(table) == len(labels) and table["end_time"].max() <= seconds
     assert [label[1] for label in labels] == sorted(label[1] for label in labels)
     stored, stored_starts = scores_of(tmp_path)
     np.testing.assert_allclose(stored, scores, atol=1e-5)
@@ -189,7 +197,8 @@ def test_offsets_give_each_model_its_own_windows(folder, tmp_path, kind):
     run(folder / "field", folder / kind, tmp_path, initial_offsets=offsets, batch_size=4)
     predictor = predictor_of(folder / kind)
     frame_map = predictor.get_overlapping_scores(folder / "field/long.wav", AUDIO.spec_duration, offsets)
-    assert sorted(labels_of(tmp_path)) == flat(predictor.get_frame_labels(frame_map))
+    seconds = soundfile.info(folder / "field/long.wav").duration
+    assert sorted(labels_of(tmp_path)) == flat(predictor.get_frame_labels(frame_map, seconds))
     fps = predictor.sed_fps
     for recording in ("long", "short"):
         scores, starts = scores_of(tmp_path, recording)
@@ -201,6 +210,14 @@ def test_offsets_give_each_model_its_own_windows(folder, tmp_path, kind):
 
 
 # Where to start, what to leave out, what to call it
+
+
+def test_a_model_whose_training_was_stopped_is_named(field, tmp_path):
+    training = {"seed": 1, "epochs": 7, "interrupted": True}
+    save_random_model(tmp_path / "models/model.pt", AUDIO, training=training)
+    _, _, problems = run(field / "r00.wav", tmp_path / "models", tmp_path / "out")
+    expected = f"{tmp_path}/models/model.pt: its training was stopped; this is epoch 7; train with the same settings"
+    assert [str(problem).startswith(expected) for problem in problems] == [True]
 
 
 def test_start_seconds_skips_the_beginning_and_names_recordings_that_are_over_by_then(folder, tmp_path):
@@ -404,7 +421,7 @@ def test_other_formats_and_names_are_written_without_listening_again(field, fold
 
 
 def test_a_second_process_that_analyzes_into_the_same_folder_is_refused(folder, tmp_path):
-    program = "import sys, pathlib; from lib.core.databases import sole_writer\n"
+    program = "import sys, pathlib; from lib.core.locks import sole_writer\n"
     program += 'with sole_writer(pathlib.Path(sys.argv[1], "results.db")): print(); sys.stdin.read()'
     command = [sys.executable, "-c", program, str(tmp_path / "out")]
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as first:
@@ -450,8 +467,35 @@ def test_other_recordings_stay_with_label_files_like_those_of_these(folder, apar
     assert [row["recording"] for row in table(output / "recordings.csv")] == ["long", "short"]
     for place in ("b", "a"):
         run(apart / place, folder / "pool", fresh, **changes)
-    assert files_of(output) == files_of(fresh)
-    assert (output / "raven/long.selections.txt").is_file() and not (output / "long.txt").exists()
+    made, alone = files_of(output), files_of(fresh)
+    assert set(made) - set(alone) == {"long.txt", "short.txt"}  # the format that was asked for before stays
+    own = ("results.db", "manifest.yaml")
+    assert all(made[name] == content for name, content in alone.items() if name not in own)
+
+
+def test_a_label_file_that_a_person_changed_is_kept_and_named(folder, tmp_path):
+    formats = {"formats": ["audacity", "raven", "csv"], "keep_others": True}
+    recordings, output = folder / "field", tmp_path / "out"
+    run(recordings, folder / "pool", output, **formats)
+    corrected = [output / name for name in ("long.txt", "raven/short.selections.txt", "labels.csv")]
+    for path in corrected:
+        path.write_text("corrected by ear")
+    assert (
+        run(recordings, folder / "pool", output, **formats).problems
+        == run(recordings, folder / "pool", tmp_path / "x").problems
+    )
+    for changes in ({"min_score": 0.6}, {"label_field": "codes"}, {"formats": ["json"], "keep_others": False}):
+        problems = run(recordings, folder / "pool", output, **(formats | changes)).problems
+        named = [problem for problem in problems if "was changed by hand, so it stays" in problem.fault]
+        assert sorted(problem.subject for problem in named) == sorted(map(str, corrected))
+        assert [path.read_text() for path in corrected] == 3 * ["corrected by ear"]
+    assert not (output / "short.txt").exists()
+    for path in corrected:
+        path.unlink()
+    run(recordings, folder / "pool", output, **formats)
+    run(recordings, folder / "pool", tmp_path / "fresh", **formats)
+    made, fresh = files_of(output), files_of(tmp_path / "fresh")
+    assert all(made[name] == content for name, content in fresh.items() if name not in ("results.db", "manifest.yaml"))
 
 
 @pytest.mark.parametrize("name", ["labels.csv", "long.txt", "recordings.csv", "manifest.yaml"])
@@ -465,6 +509,16 @@ def test_a_file_that_was_not_made_here_is_not_overwritten(folder, tmp_path, name
         assert (tmp_path / name).read_text() == "mine"
         with pytest.raises(EarshotError, match=rf"{name}: was not made here and would be overwritten"):
             run(folder / "field", folder / "pool", tmp_path, formats=["audacity", "csv"])
+
+
+def test_predictions_from_elsewhere_are_not_replaced(folder, tmp_path):
+    with ResultsStore(tmp_path, manifest_of_predictions([{"name": "a"}], Brought(model_id="m", name="other"))) as store:
+        store.note_recording("r00", "r00.wav", 3.0)
+        store.commit()
+    before = files_of(tmp_path)
+    with pytest.raises(EarshotError, match="holds predictions that were not made here; give another --output"):
+        run(folder / "field", folder / "pool", tmp_path)
+    assert files_of(tmp_path) == before
 
 
 def test_labels_by_hand_of_a_recording_that_cannot_be_read_stay(folder, tmp_path):
@@ -575,6 +629,42 @@ def test_csv_files_of_an_earlier_version_stay_where_they_cannot_be_replaced(fold
     assert files_of(tmp_path / "out") == files_of(whole)
 
 
+def make_version_1(store: Path) -> None:
+    """Make a store what it was before labels had ids and frequencies."""
+    with closing(sqlite3.connect(store)) as connection:
+        connection.execute("DROP INDEX LabelByAnnotationId")
+        for column in ("LowFreq", "HighFreq", "AnnotationId", "ClassPdf", "Metadata"):
+            connection.execute(f"ALTER TABLE Label DROP COLUMN {column}")
+        connection.execute("PRAGMA user_version = 1")
+
+
+@pytest.mark.parametrize("knows_label_files", [True, False])
+def test_a_store_of_the_first_version_is_used_and_gets_the_same_bytes(folder, tmp_path, knows_label_files):
+    output, model = tmp_path / "out", shutil.copytree(folder / "pool", tmp_path / "unusable")
+    analyze_again = partial(run, folder / "field", folder / "pool", output, pack=True)
+    analyze_again()
+    before = files_of(output)
+    make_version_1(output / RESULTS_FILE)
+    if not knows_label_files:
+        with closing(sqlite3.connect(output / RESULTS_FILE)) as connection:
+            connection.execute("DROP TABLE LabelFile")
+    (model / "1.pt").write_bytes((model / "1.pt").read_bytes()[:1000])
+    with pytest.raises(EarshotError, match="no model that can be loaded"):
+        run(folder / "field", model, output)
+    assert analyze_again().n_new == 0
+    after = files_of(output)
+    assert after == before if knows_label_files else after.keys() == before.keys()
+
+
+def test_labels_by_hand_stay_beside_a_store_of_the_first_version(folder, tmp_path):
+    run(folder / "field", folder / "pool", tmp_path)
+    by_hand = tmp_path / "r00.txt"
+    by_hand.write_text("0\t1\tby hand\n")
+    make_version_1(tmp_path / RESULTS_FILE)
+    assert run(folder / "field", folder / "pool", tmp_path).n_new == 0
+    assert by_hand.read_text() == "0\t1\tby hand\n"
+
+
 # What cannot be
 
 
@@ -636,6 +726,13 @@ def test_failed_recordings_are_listed_and_only_strict_makes_them_fatal(field, fo
         assert "2 of 4 recordings" in printed.out
     with pytest.raises(EarshotError, match=r"2 of 4 recordings could not be analyzed"):
         infer(**arguments, strict=True)
+    listed.write_text("field/short.wav\nfield/r03.wav\nfield/gone.wav\n")
+    capsys.readouterr()
+    with pytest.raises(EarshotError, match=r"^stopped because infer\.strict is set"):
+        infer(**arguments, strict=True)
+    printed = capsys.readouterr()
+    assert "gone.wav: no such file or folder; check the path\n" in printed.err and printed.out == ""
+    listed.write_text("field\n")
     for path in field.iterdir():
         path.write_bytes(b"")
     with pytest.raises(EarshotError, match=r"4 of 4 recordings could not be analyzed"):
@@ -660,7 +757,9 @@ def analyzer_of(folder, kind="pool", **infer):
     ],
 )
 def test_analyzer_writes_results_of_a_type(folder, tmp_path, rtype, there, missing):
-    assert analyzer_of(folder).run(str(folder / "field"), str(tmp_path), rtype) == []
+    analysis = analyzer_of(folder).run(str(folder / "field"), str(tmp_path), rtype)
+    assert all(result.is_ok for result in analysis.results) and len(analysis.results) == len(SECONDS)
+    assert (analysis.n_new, analysis.problems) == (len(SECONDS), [])
     for name in (*there, "manifest.yaml"):
         assert (tmp_path / name).is_file()
     assert not any((tmp_path / name).exists() for name in missing)
@@ -705,7 +804,7 @@ def test_analyzer_names_what_cannot_be(folder, tmp_path):
     with pytest.raises(EarshotError, match="no recording could be analyzed"):
         analyzer.run(tmp_path / "bad", tmp_path / "out")
     soundfile.write(tmp_path / "bad/b.wav", noise(1.0, RATE), RATE)
-    problems = analyzer.run(tmp_path / "bad", tmp_path / "out")
+    problems = analyzer.run(tmp_path / "bad", tmp_path / "out").problems
     assert [Path(problem.subject).name for problem in problems] == ["a.wav"]
 
 
@@ -718,7 +817,7 @@ def test_stage_takes_the_settings_as_flags(folder, tmp_path, capsys, monkeypatch
     monkeypatch.chdir(tmp_path / "out")
     arguments = {"recordings": str(folder / "field/long.wav"), "output": ".", "model": str(folder / "sed")}
     infer(**arguments, params=str(params), formats="raven,json", start_seconds="0:01", initial_offsets="0, 0.25")
-    assert "1 of 1 recordings (1 new)" in capsys.readouterr().out
+    assert "1 of 1 recording (1 new)" in capsys.readouterr().out
     assert Path("raven/long.selections.txt").exists() and Path("labels.json").exists()
     manifest = yaml.safe_load(Path("manifest.yaml").read_text())
     assert manifest["infer"]["start_seconds"] == 1.0 and manifest["infer"]["initial_offsets"] == [0.0, 0.25]
@@ -743,12 +842,13 @@ def test_memory_does_not_grow_with_the_length_of_the_recording(tmp_path, monkeyp
     settings |= {"merge_labels": False, "segment_len": 0.5, "formats": ["audacity", "json", "parquet"]}
     names = [f"class {number}" for number in range(40)]
     save_random_model(tmp_path / "m.pt", AUDIO, names, head=head, sed_fps=4.0 if head == "sed" else None)
-    peaks = []
+    results, peaks = [], []
+
+    def analyze_field() -> None:
+        results[:] = run(tmp_path / "field.wav", tmp_path / "m.pt", tmp_path / "out", **settings).results
+
     for minutes in (0.1, 1, 3):
         soundfile.write(tmp_path / "field.wav", noise(60.0 * minutes, RATE), RATE)
-        tracemalloc.start()
-        results = run(tmp_path / "field.wav", tmp_path / "m.pt", tmp_path / "out", **settings).results
-        peaks.append(tracemalloc.get_traced_memory()[1])
-        tracemalloc.stop()
+        peaks.append(peak_memory(analyze_field))
     assert (results[0].n_labels == 3 * 120 * len(names)) == all_of_it
     assert peaks[2] < 1.3 * peaks[1]  # the first run imports, too

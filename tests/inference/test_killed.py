@@ -93,10 +93,10 @@ while status:
 """
 
 
-def run(recordings, folder, output, **changes):
+def run(recordings, folder, output, keep_others=False, **changes):
     chosen, _ = recordings_of(recordings)
     settings = Settings(infer=InferSettings.model_validate(FIRST | changes))
-    return analyze(chosen, folder / "model.pt", settings, output, keep_others=True, pack=True)
+    return analyze(chosen, folder / "model.pt", settings, output, keep_others=keep_others, pack=True)
 
 
 def files_of(output):
@@ -163,6 +163,25 @@ def test_the_first_settings_or_the_others_again_give_what_they_give_alone(killed
         assert made == files_of(folder / "first" if back else tmp_path / "other"), left.name
 
 
+def test_the_manifest_is_there_only_while_all_label_files_are_of_its_settings(killed, tmp_path):
+    folder, changes = killed
+    run(folder / "field", folder, tmp_path / "other", **changes)
+    wholes = {(whole / "manifest.yaml").read_bytes(): whole for whole in (folder / "first", tmp_path / "other")}
+    n_without = 0
+    for left in sorted((folder / "killed").glob("[0-9]*")):
+        if (left / "manifest.yaml").exists():
+            whole = wholes[(left / "manifest.yaml").read_bytes()]
+            assert label_files_of(left) == label_files_of(whole), left.name
+        else:
+            n_without += 1
+    assert n_without
+
+
+def label_files_of(output):
+    files = {path.name: path.read_bytes() for path in output.iterdir() if path.is_file() and path.name[0] in "abl"}
+    return {name: content for name, content in files.items() if not name.endswith(".part")}
+
+
 def test_results_of_two_settings_are_never_put_together(killed, tmp_path):
     folder, _ = killed
     alone = {}
@@ -173,7 +192,7 @@ def test_results_of_two_settings_are_never_put_together(killed, tmp_path):
     for left in sorted((folder / "killed").glob("[0-9]*")):
         output = shutil.copytree(left, tmp_path / left.name)
         try:
-            run(folder / "other", folder, output)
+            run(folder / "other", folder, output, keep_others=True)
         except EarshotError as error:
             assert "other recordings, made with " in str(error)
             refused += 1

@@ -127,7 +127,7 @@ def test_frame_map_needs_start_times_and_ends_with_the_last_spectrogram_if_nothi
     predictor = predictor_of(folder / "sed")
     assert predictor.get_block_scores(SPECTROGRAMS)[1] is None
     assert len(predictor.get_block_scores(SPECTROGRAMS[:2], [0.0, 1.0])[1]) == 1.5 * FPS
-    with pytest.raises(EarshotError, match="start_times: 1 for 2 spectrograms"):
+    with pytest.raises(EarshotError, match="start_times: 1 for 2 windows"):
         predictor.get_block_scores(SPECTROGRAMS[:2], [0.0])
 
 

@@ -6,7 +6,7 @@ import soundfile
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from lib.audio.spectrograms import recording_windows, recording_windows_at
+from lib.audio.spectrograms import cut_at, decoded, recording_windows, window_pieces
 from lib.core.errors import AudioError
 from lib.core.incremental import Item, Progress, Source
 from lib.inference.streams import WindowReader, stream_windows
@@ -30,7 +30,7 @@ def test_without_offsets_there_is_one_grid_for_all_models(path):
     assert [batch.group for batch in batches] == [0] * len(expected)
     for batch, windows in zip(batches, expected, strict=True):
         np.testing.assert_array_equal(batch.windows.starts, windows.starts)
-        np.testing.assert_array_equal(batch.windows.spectrograms, windows.spectrograms)
+        np.testing.assert_array_equal(batch.windows.inputs, windows.inputs)
         assert batch.windows.seconds == windows.seconds
     for batch, following in pairwise(batches):
         assert batch.final == pytest.approx(following.windows.starts[0])
@@ -72,10 +72,9 @@ def test_each_group_has_windows_from_its_offset_on_and_knows_when_time_has_passe
         assert windows.starts[0] >= passed - 1e-9
         passed = max(passed, final)
         seen.setdefault(group, []).extend(windows.starts.tolist())
-        expected = np.concatenate(
-            [part.spectrograms for part in recording_windows_at(path, AUDIO, windows.starts.tolist(), batch)]
-        )
-        np.testing.assert_allclose(windows.spectrograms, expected, atol=1e-5)
+        pieces = window_pieces(decoded(path, AUDIO), AUDIO, "spectrograms")
+        expected = [part.inputs for part in cut_at(pieces, AUDIO, windows.starts.tolist(), batch)]
+        np.testing.assert_allclose(windows.inputs, np.concatenate(expected), atol=1e-5)
     for group, offset in enumerate(offsets):
         if offset > SECONDS:
             assert group not in seen

@@ -67,6 +67,16 @@ def test_checkpoint_from_before_there_were_several_heads_is_loaded(path, model):
     assert_loads_as(model, path)
 
 
+def test_an_interrupted_calibration_is_named_and_the_next_one_mends_it(path, model):
+    before = path.with_suffix(".json").read_bytes()
+    calibration = Calibration(coefficient=1.5, intercept=-0.2, thresholds={"a": 0.4})
+    set_calibration(path, calibration)
+    path.with_suffix(".json").write_bytes(before)  # killed between the two files
+    assert_refused(path, r"storing it was interrupted; run the calibrate stage again with --model")
+    set_calibration(path, calibration)
+    assert load_checkpoint(path)[1].calibration == calibration
+
+
 def test_calibration_is_stored_with_the_model_and_changes_nothing_else(path, model):
     calibration = Calibration(coefficient=1.5, intercept=-0.2, thresholds={"a": 0.4, "c": 0.9})
     set_calibration(path, calibration)

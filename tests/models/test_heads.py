@@ -1,11 +1,13 @@
 import math
+from typing import get_args
 
 import pytest
 import torch
 import torch.nn.functional as F
 
+from lib.config.setting_values import Head
 from lib.core.errors import SettingsError
-from lib.models.heads import HEADS, PoolHead, SedHead, mean_probability, pool
+from lib.models.heads import HEADS, AttentionHead, DeepHead, PoolHead, SedHead, mean_probability, pool
 from lib.models.losses import recognition_loss
 from lib.models.recognizer import build, fold_batch_norms
 from tests.models.builders import describe, random_model
@@ -29,6 +31,28 @@ def test_pool_head_is_a_linear_classifier_of_pooled_features():
     logits, frames = head(features(), 12)
     assert frames is None
     torch.testing.assert_close(logits, F.linear(pool(features()), head.classifier.weight, head.classifier.bias))
+
+
+def test_deep_head_has_a_hidden_layer():
+    head = DeepHead(8, 5, dropout=0.5).eval()
+    hidden = F.relu(F.linear(pool(features()), head.hidden.weight, head.hidden.bias))
+    torch.testing.assert_close(head(features(), 12)[0], F.linear(hidden, head.classifier.weight, head.classifier.bias))
+
+
+def test_attention_head_classifies_the_mean_of_frames_by_their_weights():
+    head = AttentionHead(8, 5, dropout=0.5).eval()
+    frames = features().mean(dim=2).transpose(1, 2)
+    logits, none = head(features(), 12)
+    weights = torch.softmax((torch.tanh(frames @ head.hidden.weight.T + head.hidden.bias) @ head.attention.weight.T), 1)
+    torch.testing.assert_close(logits, head.classifier((weights * frames).sum(dim=1)))
+    assert none is None and weights.sum(dim=1).flatten().tolist() == pytest.approx([1.0] * 3)
+    head.attention.weight.data *= 1e4  # one frame alone matters
+    chosen = frames[torch.arange(3), weights[..., 0].argmax(dim=1)]
+    torch.testing.assert_close(head(features(), 12)[0], head.classifier(chosen), rtol=1e-4, atol=1e-5)
+
+
+def test_heads_are_the_choices_of_the_setting():
+    assert get_args(Head) == tuple(HEADS)
 
 
 def test_probability_of_a_window_is_the_weighted_mean_of_its_frames():
@@ -77,7 +101,7 @@ def test_every_head_scores_windows_and_frames_of_every_kind_of_backbone(head, ba
     model = build(describe(AUDIO, backbone=backbone, head=head, sed_fps=24.0 if head == "sed" else None))
     logits, frames = model.forward_frames(SPECTROGRAMS)
     assert logits.shape == (4, 3)
-    assert (frames is None) == (head == "pool")
+    assert (frames is None) == (head != "sed")
     assert frames is None or frames.shape == (4, 3, 12)
     assert torch.equal(model(SPECTROGRAMS), logits)
     assert model.embed(SPECTROGRAMS).shape == (4, model.backbone.num_features)

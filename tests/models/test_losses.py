@@ -6,7 +6,14 @@ import torch
 import torch.nn.functional as F
 from sklearn.utils.class_weight import compute_class_weight
 
-from lib.models.losses import classification_loss, pool_frames, recognition_loss, weigh_classes
+from lib.models.losses import (
+    classification_loss,
+    membership,
+    pool_frames,
+    recognition_loss,
+    weigh_classes,
+    weigh_presence,
+)
 
 LOGITS = torch.tensor([[2.0, -1.0, 0.5], [0.0, 3.0, -2.0], [1.0, 1.0, 1.0]])
 CLASSES = torch.arange(3)
@@ -74,3 +81,54 @@ def test_loss_of_windows_and_frames_is_shared_as_asked():
         loss = recognition_loss(LOGITS, frames, targets, True, share, **options)
         assert float(loss) == pytest.approx(float((1 - share) * parts[0] + share * parts[1]))
     assert float(recognition_loss(LOGITS, None, targets, True, 0.9, **options)) == pytest.approx(float(parts[0]))
+
+
+TARGETS = torch.tensor([[1.0, 0.0, 1.0], [0.0, 0.0, 0.0], [0.0, 1.0, 0.0]])
+
+
+def test_weights_of_presence_are_those_of_torch_and_balance_rare_classes():
+    counts = torch.tensor([10, 50, 0])
+    assert weigh_presence(counts, 100).tolist() == [9.0, 1.0, 100.0]
+    weights = torch.tensor([9.0, 1.0, 3.0])
+    expected = F.binary_cross_entropy_with_logits(LOGITS, TARGETS, pos_weight=weights)
+    assert float(classification_loss(LOGITS, TARGETS, True, pos_weights=weights)) == pytest.approx(float(expected))
+    expected = float(F.cross_entropy(LOGITS, CLASSES, weight=weights))
+    assert single_label_loss(torch.eye(3), pos_weights=weights) == pytest.approx(expected)
+
+
+def test_focal_loss_is_torchvision_s_formula_and_without_gamma_cross_entropy():
+    scores = LOGITS.sigmoid()
+    right = torch.where(TARGETS > 0, scores, 1 - scores)
+    loss = classification_loss(LOGITS, TARGETS, True, focal_gamma=2.0)
+    assert float(loss) == pytest.approx(float(((1 - right) ** 2 * -right.log()).mean()))
+    plain = classification_loss(LOGITS, TARGETS, True)
+    assert float(classification_loss(LOGITS, TARGETS, True, focal_gamma=1e-9)) == pytest.approx(float(plain))
+    chosen = LOGITS.softmax(dim=1).diagonal()
+    assert single_label_loss(torch.eye(3), focal_gamma=2.0) == pytest.approx(
+        float(((1 - chosen) ** 2 * -chosen.log()).mean())
+    )
+
+
+def test_families_are_present_where_any_of_their_classes_is():
+    families = membership(["wind", "string", "wind"])
+    assert families.tolist() == [[0.0, 1.0], [1.0, 0.0], [0.0, 1.0]]  # string, wind
+    scores = LOGITS.double().sigmoid()
+    string, wind = scores[:, 1], 1 - (1 - scores[:, 0]) * (1 - scores[:, 2])
+    present = torch.tensor([[0.0, 1.0], [0.0, 0.0], [1.0, 0.0]]).double()
+    of_families = F.binary_cross_entropy(torch.stack([string, wind], dim=1), present)
+    expected = (float(of_families) + float(classification_loss(LOGITS, TARGETS, True))) / 2
+    assert float(classification_loss(LOGITS, TARGETS, True, families=families)) == pytest.approx(expected, rel=1e-5)
+    shares = LOGITS.softmax(dim=1)
+    of_families = -(shares[0, [0, 2]].sum().log() + shares[1, 1].log() + shares[2, [0, 2]].sum().log()) / 3
+    expected = (float(of_families) + single_label_loss(torch.eye(3))) / 2
+    assert single_label_loss(torch.eye(3), families=families) == pytest.approx(expected, rel=1e-5)
+
+
+@pytest.mark.parametrize("multi_label", [True, False])
+@pytest.mark.parametrize("scale", [1.0, 100.0])
+def test_every_loss_is_finite_and_so_are_its_gradients_for_sure_scores_too(multi_label, scale):
+    for options in ({}, {"focal_gamma": 2.0}, {"families": membership(["a", "b", "a"])}):
+        logits = (LOGITS * scale).requires_grad_()
+        loss = classification_loss(logits, torch.eye(3), multi_label, **options)
+        loss.backward()
+        assert loss.isfinite() and logits.grad.isfinite().all()

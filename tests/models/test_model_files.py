@@ -1,7 +1,11 @@
 import pytest
 
+from lib.config.schema import Settings
 from lib.core.errors import EarshotError
-from lib.models.model_files import model_files, remove_other_models
+from lib.inference.lazy_predictor import lazy_predictor
+from lib.models.model_files import model_digests, model_files, remove_other_models
+from tests.models.builders import save_random_model
+from tests.training_data.builders import AUDIO
 
 
 @pytest.fixture
@@ -24,6 +28,18 @@ def test_folder_without_models_is_named(tmp_path):
     for nothing in (tmp_path, tmp_path / "none", tmp_path / "none.pt"):
         with pytest.raises(EarshotError, match=f"{nothing}: holds no model"):
             model_files(nothing)
+
+
+def test_a_model_that_was_replaced_since_its_digests_were_taken_is_named(tmp_path):
+    save_random_model(tmp_path / "model.pt", AUDIO)
+    digests = model_digests(tmp_path)
+    assert list(digests) == ["model.pt"]
+    with lazy_predictor(tmp_path, Settings(), digests.values()) as predictor:
+        predictor()
+    save_random_model(tmp_path / "model.pt", AUDIO, seed=2)
+    fault = "was replaced while it was read; run the same command again"
+    with lazy_predictor(tmp_path, Settings(), digests.values()) as predictor, pytest.raises(EarshotError, match=fault):
+        predictor()
 
 
 def test_other_models_of_a_training_are_removed_with_their_descriptions(folder):

@@ -10,22 +10,23 @@ import torch
 from lib.audio.spectrograms import cut_windows, level_frames
 from lib.core.errors import EarshotError
 from lib.models import onnx_export as export_module
-from lib.models.checkpoints import load_checkpoint
+from lib.models.checkpoints import load_checkpoint, save_checkpoint
 from lib.models.description import Calibration, Description
-from lib.models.onnx_export import comparison_spectrograms, export_onnx
+from lib.models.onnx_export import comparison_windows, export_onnx
 from lib.models.platt_scaling import apply_platt
-from tests.models.builders import save_random_model
+from lib.models.recognizer import build
+from tests.models.builders import frozen_description, save_random_model
+from tests.models.onnx_models import spectrogram_model, waveform_model
 from tests.training_data.builders import AUDIO, PITCHES, tones, write_data_set
 
 SAMPLES = tones(3, 4.0, tuple(PITCHES))[0].astype(np.float32)
-SPECTROGRAMS = next(cut_windows(level_frames([SAMPLES], AUDIO), AUDIO, 0.7, 5)).spectrograms
+SPECTROGRAMS = next(cut_windows(level_frames([SAMPLES], AUDIO), AUDIO, 0.7, 5)).inputs
 SED = {"head": "sed", "sed_fps": 8.0}
 SCALED = {"calibration": Calibration(coefficient=0.6, intercept=-0.8, thresholds={"a": 0.3})}
 KINDS = {
     "multi-label": {},
     "single-label sed": SED | {"multi_label": False},
-    "single-label scaled": SCALED | {"multi_label": False},
-    "timm scaled": SCALED | {"backbone": "resnet10t"},
+    "single-label scaled of timm": SCALED | {"backbone": "resnet10t", "multi_label": False},
 }
 
 
@@ -94,11 +95,14 @@ def test_file_says_nothing_of_the_machine_and_is_the_same_each_time(sed):
 
 
 def test_model_that_cannot_be_exported_is_one_line(tmp_path, monkeypatch):
-    def forward(self, spectrograms):
-        raise RuntimeError("it has no such operator\nand more")
+    def fail(*_, **options):  # as torch does, after it has tried each of its ways
+        try:
+            raise RuntimeError("it has no such operator\nand more")
+        except RuntimeError as error:
+            raise ValueError("\x1b[96mFailed to export the model.\x1b[0m\nSummary") from error
 
     save_random_model(tmp_path / "model.pt", AUDIO)
-    monkeypatch.setattr(export_module.Scorer, "forward", forward)
+    monkeypatch.setattr(torch.onnx, "export", fail)
     with pytest.raises(
         EarshotError, match=r"model\.pt: its backbone 'cnn' cannot be exported .*no such operator"
     ) as caught:
@@ -107,7 +111,9 @@ def test_model_that_cannot_be_exported_is_one_line(tmp_path, monkeypatch):
 
 
 def test_file_whose_scores_differ_is_not_left(tmp_path, monkeypatch):
-    save_random_model(tmp_path / "model.pt", AUDIO)
+    path = spectrogram_model(tmp_path / "bank.onnx", AUDIO)
+    description = frozen_description(path)
+    save_checkpoint(tmp_path / "model.pt", build(description, onnx=path.read_bytes()), description)
     monkeypatch.setattr(export_module, "TOLERANCE", -1.0)
     with pytest.raises(EarshotError, match=r"model\.pt: outputs of the exported model differ from torch's by up to"):
         export_onnx(tmp_path / "model.pt", tmp_path / "out" / "model.onnx")
@@ -119,7 +125,52 @@ def test_scores_are_compared_on_the_first_recording_that_can_be_read(tmp_path):
     save_random_model(tmp_path / "model.pt", AUDIO)
     (folder / "recordings/r00.wav").write_text("no sound")
     files = sorted((folder / "recordings").iterdir())
-    assert comparison_spectrograms(files, tmp_path / "model.pt", must_be_readable=False).shape == (11, 16, 40)
-    assert comparison_spectrograms(files[:1], tmp_path / "model.pt", must_be_readable=False) is None
+    assert comparison_windows(files, tmp_path / "model.pt", must_be_readable=False).shape == (11, 16, 40)
+    assert comparison_windows(files[:1], tmp_path / "model.pt", must_be_readable=False) is None
     with pytest.raises(EarshotError, match=r"set/recordings/r00\.wav: cannot be decoded"):
-        comparison_spectrograms(files, tmp_path / "model.pt", must_be_readable=True)
+        comparison_windows(files, tmp_path / "model.pt", must_be_readable=True)
+
+
+WAVEFORMS = np.random.default_rng(5).uniform(-0.5, 0.5, (5, 8000)).astype(np.float32)
+WAVEFORM_AUDIO = AUDIO.model_copy(update={"spec_duration": 2.0})
+FROZEN = {
+    "spectrograms": (lambda path: spectrogram_model(path, AUDIO, 24), {}),
+    "spectrograms of an old opset": (lambda path: spectrogram_model(path, AUDIO, 24, "nctf", opset=13), SCALED),
+    "waveforms": (
+        lambda path: waveform_model(path, 8000, 4000, 24),
+        {"audio": WAVEFORM_AUDIO, "frontend": "waveform", "head": "deep"},
+    ),
+}
+
+
+@pytest.mark.parametrize("kind", FROZEN)
+def test_a_frozen_backbone_and_its_head_become_one_file(kind, tmp_path):
+    write, changes = FROZEN[kind]
+    windows = WAVEFORMS if kind == "waveforms" else SPECTROGRAMS
+    name = "waveforms" if kind == "waveforms" else "spectrograms"
+    description = frozen_description(write(tmp_path / "bank.onnx"), **{"audio": AUDIO, **changes})
+    model = build(description, onnx=(tmp_path / "bank.onnx").read_bytes()).eval()
+    save_checkpoint(tmp_path / "model.pt", model, description)
+    (tmp_path / "bank.onnx").unlink()
+    exported = export_onnx(tmp_path / "model.pt", tmp_path / "model.onnx", windows)
+    assert exported.difference <= 1e-4
+    ports = [(port.direction, port.name, port.shape) for port in exported.ports]
+    assert ports == [
+        ("input", name, ("n", *windows.shape[1:])),
+        ("output", "scores", ("n", 3)),
+        ("output", "embeddings", ("n", 24)),
+    ]
+    for part in (windows, windows[:1]):
+        session = onnxruntime.InferenceSession(str(tmp_path / "model.onnx"))
+        scores, embeddings = session.run(None, {name: part})
+        np.testing.assert_allclose(scores, expected(tmp_path / "model.pt", part)[0], atol=1e-4)
+        vectors = load_checkpoint(tmp_path / "model.pt")[0].embed(torch.from_numpy(part)).numpy()
+        np.testing.assert_allclose(embeddings, vectors, atol=1e-4)
+
+
+def test_a_backbone_of_a_fixed_number_of_windows_is_named(tmp_path):
+    path = waveform_model(tmp_path / "bank.onnx", 8000, 4000, batch=2)
+    description = frozen_description(path, WAVEFORM_AUDIO, frontend="waveform")
+    save_checkpoint(tmp_path / "model.pt", build(description, onnx=path.read_bytes()), description)
+    with pytest.raises(EarshotError, match=r"'onnx:bank\.onnx' takes 2 windows at a time and no other number; train"):
+        export_onnx(tmp_path / "model.pt", tmp_path / "model.onnx")

@@ -49,5 +49,7 @@ def test_backbone_for_images_of_one_size_is_refused_in_one_line():
 
 
 def test_backbone_without_published_weights_is_not_started_from_them():
-    with pytest.raises(SettingsError, match=r"train\.pretrained = True: cnn has no published weights; choose a timm"):
+    with pytest.raises(
+        SettingsError, match=r"train\.pretrained = True: cnn has no published weights; give a file of weights"
+    ):
         build(describe(AUDIO), pretrained=True)

@@ -203,7 +203,7 @@ def test_the_key_changes_with_what_the_answer_depends_on_and_not_otherwise(filte
         ("occurrence_filter", "value <= least", "value < least", True),
         ("occurrence_pickle_provider", ".sum(axis=0)", ".max(axis=0)", True),
         ("season", "// 7, 3", "// 8, 3", True),
-        ("recordings_table", "float(latitude)", "-float(latitude)", True),
+        ("recordings_table", "float(decimal_point(latitude))", "-float(decimal_point(latitude))", True),
         ("season", "Weeks of the occurrence calendar", "The weeks of a year", False),
     ],
 )

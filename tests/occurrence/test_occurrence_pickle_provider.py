@@ -1,6 +1,5 @@
 import os
 import pickle
-import tracemalloc
 
 import numpy as np
 import pytest
@@ -9,6 +8,7 @@ from lib.core.errors import EarshotError
 from lib.occurrence import occurrence_pickle_provider as pickle_provider
 from lib.occurrence.occurrence_pickle_provider import FORMAT, OccurrencePickleProvider
 from lib.occurrence.occurrence_provider import OccurrenceDataProvider
+from tests.memory import peak_memory
 
 
 @pytest.fixture
@@ -171,8 +171,4 @@ def test_memory_does_not_grow_with_the_questions(line, provider_of, monkeypatch)
                 assert values == [0.5, 0.5, 0.5]
 
     provider.find_counties("CA-00")
-    tracemalloc.start()
-    ask()
-    grown = tracemalloc.get_traced_memory()[0]
-    tracemalloc.stop()
-    assert grown < 50_000  # 3,000 years of 48 numbers would take more than a million
+    assert peak_memory(ask) < 50_000  # 3,000 years of 48 numbers would take more than a million

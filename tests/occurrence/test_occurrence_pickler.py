@@ -11,7 +11,7 @@ from lib.occurrence.occurrence_pickler import OccurrencePickler
 def test_the_pickle_holds_plain_data_only(line, database_of, tmp_path, capsys):
     with database_of([line("A", "wren", {1: 0.5})]) as database:
         OccurrencePickler(database.db_path, tmp_path / "out.pkl").pickle()
-    assert capsys.readouterr().out == f"{tmp_path}/out.pkl: 1 counties, 1 classes, values for 1 pairs of them\n"
+    assert capsys.readouterr().out == f"{tmp_path}/out.pkl: 1 county, 1 class, values for 1 pair of them\n"
     content = pickle.loads((tmp_path / "out.pkl").read_bytes())
     assert repr(content) == repr(
         {

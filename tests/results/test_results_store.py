@@ -57,6 +57,18 @@ def test_windows_come_back_as_they_were_written(tmp_path, cuts):
         assert store.scores("nothing").shape == (0, 3)
 
 
+@pytest.mark.parametrize("first", [0, 256])
+def test_windows_that_are_missing_are_an_error(tmp_path, first):
+    with ResultsStore(tmp_path, make_manifest()) as store:
+        store.write("r", "r.wav", "key", [PartialResult(random_scores(1, n=300), [], 450.0)], [], [])
+        store.commit()
+        with sqlite3.connect(store.path) as connection:
+            connection.execute("DELETE FROM Scores WHERE First = ?", (first,))
+        n_left = 44 if first == 0 else 256
+        with pytest.raises(EarshotError, match=f"is damaged .ValueError: {n_left} of 300 windows of r"):
+            store.scores("r")
+
+
 @settings(deadline=None, max_examples=30)
 @given(LABELS, st.integers(1, 5))
 def test_labels_come_by_start_and_class_in_whatever_order_they_were_written(tmp_path_factory, drawn, size):

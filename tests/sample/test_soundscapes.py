@@ -219,7 +219,7 @@ def test_species_differ_more_than_their_individuals_unless_they_are_made_alike()
     {
         "seed": (-1, 1.5, "one"),
         "train": (-3,),
-        "test": (True,),
+        "test": (0.5,),
         "workers": (-1,),
         "seconds": (19, 3601, float("nan"), "long"),
     }.items(),

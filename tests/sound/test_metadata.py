@@ -8,8 +8,10 @@ import soundfile
 from hypothesis import given
 from hypothesis import strategies as st
 
+from lib.core.errors import AudioError
 from lib.sound.metadata import Position, moment_in_name, recording_moment, recording_position
 from tests.recordings import add_guano, noise, write
+from tests.rights import ordinary_user
 
 FIELD = Path(__file__).parents[3] / "shared/data/field"
 UTC = datetime.UTC
@@ -196,8 +198,16 @@ def test_the_name_takes_precedence_over_guano_and_guano_over_the_comment(tmp_pat
 )
 def test_files_that_are_damaged_or_missing_tell_nothing(tmp_path, content):
     (tmp_path / "x.wav").write_bytes(content)
-    for path in (tmp_path / "x.wav", tmp_path / "none.wav", tmp_path):
+    for path in (tmp_path / "x.wav", tmp_path / "none.wav"):
         assert recording_moment(path, "x") is None and recording_position(path) is None
+
+
+@pytest.mark.parametrize("tells", [lambda path: recording_moment(path, "x"), recording_position])
+def test_a_file_that_cannot_be_read_is_an_error_and_not_one_without_metadata(tmp_path, tells):
+    path = write(tmp_path / "x.wav", noise(0.1, 8000), 8000)
+    path.chmod(0)
+    with ordinary_user(tmp_path), pytest.raises(AudioError, match=r"x\.wav: cannot be read \(Permission denied"):
+        tells(path)
 
 
 @pytest.mark.parametrize("form", ["RIFF", "RF64"])

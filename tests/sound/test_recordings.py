@@ -3,7 +3,7 @@ from pathlib import Path
 
 import pytest
 
-from lib.core.errors import AudioError
+from lib.core.errors import AudioError, DataSetError
 from lib.sound.recordings import RecordingFinder, find_recordings, recordings_of
 from tests.rights import ordinary_user
 
@@ -91,6 +91,17 @@ def test_a_list_names_files_and_folders_relative_to_itself(tmp_path, encoding):
     recordings, problems = recordings_of(write_list(tmp_path, *lines, encoding=encoding))
     files = {"near": "near.wav", "r00": "far/r00.wav", "r01": "far/r01.wav"}
     assert recordings == {name: tmp_path / file for name, file in files.items()} and problems == []
+
+
+def test_a_list_may_be_a_table_with_the_column_file(tmp_path):
+    touch(tmp_path, "near.wav", "far/r00.wav", "far/r01.wav")
+    (tmp_path / "list.csv").write_text("ignored,file\n1,near.wav\n2,far\n3,gone.wav\n,\n")
+    recordings, (problem,) = recordings_of(tmp_path / "list.csv")
+    assert list(recordings) == ["near", "r00", "r01"]
+    assert problem.subject == f"{tmp_path}/list.csv:4" and "gone.wav: no such file" in problem.fault
+    (tmp_path / "other.csv").write_text("name\nnear.wav\n")
+    with pytest.raises(DataSetError, match="lacks the column file"):
+        recordings_of(tmp_path / "other.csv")
 
 
 def test_paths_in_a_list_that_do_not_exist_are_named_and_the_others_are_used(tmp_path):

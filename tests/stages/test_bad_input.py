@@ -29,7 +29,7 @@ UNREADABLE = {
 UNUSUAL = {
     "truncated": "truncated or damaged",
     "silent": "is silent from start to end",
-    "nan": "samples are not numbers",
+    "nan": "not a number, or far too large",
 }
 FINE = ["good", "eight", "mislabelled", "ultrasound"]
 NOT_UTF8 = r"caf\xe9"
@@ -189,6 +189,18 @@ def test_infer_prints_a_line_for_each_bad_recording_and_labels_the_rest(project,
     assert only(errors.splitlines(), "error: ").startswith(
         f"error: {labels}: 4 of 12 recordings could not be analyzed; recordings.csv in that folder"
     )
+
+
+def test_strict_inference_stops_at_an_incomplete_list_before_it_analyzes_anything(project, run_stage, tmp_path):
+    listed = tmp_path / "list.txt"
+    listed.write_text(f"{project}/data/recordings/good.wav\n{project}/data/recordings/missing.wav\n")
+    labels = tmp_path / "labels"
+    command = [f"--recordings={listed}", f"--model={project}/models", f"--output={labels}", "--strict"]
+    status, output, errors = run_stage("infer", *command, *arguments(project))
+    assert (status, output, labels.exists()) == (1, "", False)
+    missing, stopped = errors.splitlines()
+    assert missing.startswith(f"warning: {listed}:2: ") and "missing.wav: no such file" in missing
+    assert stopped == "error: stopped because infer.strict is set; see the lines above"
 
 
 @pytest.mark.parametrize("stage", ["extract", "infer"])

@@ -5,9 +5,13 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
+from lib.config.schema import AudioSettings, DataSetSettings, ExtractSettings
 from lib.core.errors import DataSetError, Problem
+from lib.formats.data_sets import read_data_set
 from lib.results.results_store import ResultsStore
 from lib.tracking.mlflow_store import mlflow_client
+from lib.tracking.model_run import ModelRun
+from lib.training_data.extraction import extract_windows
 from stages.evaluate import evaluate
 from tests.evaluation.example import write_project
 
@@ -29,15 +33,32 @@ def run(tmp_path, monkeypatch):
 
 def test_the_stage_writes_flat_figures_tables_and_pictures_and_prints_the_summary(run, capsys):
     files = run()
-    figures = json.loads(files["evaluation.json"], parse_constant=lambda name: pytest.fail(f"{name} in JSON"))
-    assert all(isinstance(value, int | float) for value in figures.values())
-    assert {"macro_pr_auc", "micro_pr_auc_low", "best_f1", "best_threshold", "n_recordings"} <= set(figures)
+    compared, figures = (
+        json.loads(files[name], parse_constant=lambda name: pytest.fail(f"{name} in JSON"))
+        for name in ("evaluation.json", "figures.json")
+    )
+    assert all(isinstance(value, int | float) for value in (*compared.values(), *figures.values()))
+    assert list(compared) == ["macro_pr", "micro_pr", "f1", "event_f1"]
+    assert compared == {name: round(figures[name], 4) for name in compared}
+    assert {"macro_pr", "micro_pr_low", "best_f1", "best_threshold", "n_recordings"} <= set(figures)
     assert {"event_f1", "event_f1_low", "event_precision_high", "event_recall", "event_onset_f1_low"} <= set(figures)
     shown = capsys.readouterr()
-    assert f"macro PR-AUC    {figures['macro_pr_auc']:>7.3f}" in shown.out
+    assert f"macro PR-AUC    {figures['macro_pr']:>7.3f}" in shown.out
     assert f"event F1        {figures['event_f1']:>7.3f}" in shown.out
-    assert shown.err == "" and len(files) == 18 and "example.png" in files
+    assert shown.err == "" and len(files) == 19 and "example.png" in files
     assert pd.read_csv("report/events.csv").at[4, "f1"] == pytest.approx(figures["event_f1"], abs=1e-5)
+
+
+def test_the_model_run_is_committed_with_the_matches_that_the_event_figures_count(run):
+    run()
+    events = pd.read_csv("report/events.csv").loc[4, ["annotated", "found", "tp"]].tolist()
+    with ModelRun("labels", "test") as model_run:
+        assert model_run.info()["status"] == "committed"
+        tables = [model_run.matches(name) for name in read_data_set(DataSetSettings(path="test")).recordings]
+    table = pd.concat(tables)
+    assert [int(table[column].notna().sum()) for column in ("annotation", "annotation_id", "iou")] == events
+    matched = table[table["iou"].notna()]
+    assert len(matched) and (matched["label"] == matched["ground_truth_label"]).all()
 
 
 def test_the_same_input_gives_the_same_files_which_are_kept_until_something_changes(run, capsys):
@@ -48,10 +69,10 @@ def test_the_same_input_gives_the_same_files_which_are_kept_until_something_chan
         path.write_text("of another run")
     capsys.readouterr()
     assert run() == first and "macro PR-AUC" in capsys.readouterr().out
-    assert json.loads(run(threshold=0.0)["evaluation.json"])["recall"] == 1
+    assert json.loads(run(threshold=0.0)["figures.json"])["recall"] == 1
     annotations = pd.read_csv("test/annotations.csv", dtype={"recording": str})
     annotations[1:].to_csv("test/annotations.csv", index=False)
-    assert run()["evaluation.json"] != first["evaluation.json"]
+    assert run()["figures.json"] != first["figures.json"]
 
 
 def test_problems_are_shown_one_line_each(run, capsys):
@@ -96,3 +117,13 @@ def test_a_problem_that_was_mended_is_not_shown_again(run, capsys):
     assert "nowhere" in capsys.readouterr().err
     annotations.write_text(content)
     assert "nowhere" not in run()["summary.txt"].decode() + capsys.readouterr().err
+
+
+def test_test_recordings_that_were_trained_with_are_told_of_each_time_and_in_the_summary(run, capsys):
+    run()
+    assert "trained with" not in capsys.readouterr().err
+    extract_windows(read_data_set(DataSetSettings(path="test")), AudioSettings(), ExtractSettings(), "training.db")
+    line = "test: the training database holds 4 of its 4 recordings, so the figures may be too good"
+    for _ in range(2):
+        run(database="training.db")
+        assert line in capsys.readouterr().err and line in Path("report/summary.txt").read_text()

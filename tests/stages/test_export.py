@@ -3,7 +3,9 @@ import onnxruntime
 import pytest
 import torch
 
+from lib.core.downloads import sha256_of
 from lib.core.errors import EarshotError
+from lib.tracking.model_card import ModelCard
 from stages.export import export
 from tests.models.builders import save_random_model
 from tests.training_data.builders import AUDIO, write_data_set, write_params
@@ -22,12 +24,16 @@ def test_each_model_of_a_folder_is_exported_and_its_use_is_shown(arguments, tmp_
     export(**arguments)
     output, errors = capfd.readouterr()
     assert errors == ""
-    assert output.count("largest difference from torch on 42 random and 11 real spectrograms") == 2
+    assert output.count("largest difference from torch on 42 random and 11 real windows") == 2
     assert "input   spectrograms  float32 (n, 16, 40): windows of 0.5 s at 4000 Hz" in output
     assert "output  frame_scores  float32 (n, 4, 3)" in output
     spectrograms = np.random.default_rng(1).random((3, 16, 40), np.float32)
     for name, model in models.items():
         session = onnxruntime.InferenceSession(str(tmp_path / f"onnx/{name}.onnx"))
+        card = ModelCard.model_validate_json(session.get_modelmeta().custom_metadata_map["model_card"])
+        assert card.name == name and [each.name for each in card.classes] == ["a", "b", "c"]
+        assert list(card.outputs) == [port.name for port in session.get_outputs()]
+        assert card.weights == {f"{name}.pt": sha256_of(tmp_path / f"models/{name}.pt")}
         scores = session.run(None, {"spectrograms": spectrograms})[0]
         expected = torch.sigmoid(model(torch.from_numpy(spectrograms))).detach().numpy()
         np.testing.assert_allclose(scores, expected, atol=1e-4)

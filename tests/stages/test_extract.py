@@ -38,3 +38,17 @@ def test_a_group_of_spectrograms_is_made_and_the_rest_is_left(arguments, capsys)
     extract(**arguments, spec_group="tall", replace=True, **{"audio.spec_height": 32})
     assert StoredWindows(arguments["database"], "tall").audio.spec_height == 32
     assert StoredWindows(arguments["database"]).audio == before.audio
+
+
+def test_a_table_s_clips_get_another_group_and_dvc_is_said_not_to_watch_them(arguments, tmp_path, capsys, monkeypatch):
+    table = tmp_path / "set/hello.csv"
+    table.write_text("file,low\nr00.wav,1\nr01.wav,1\n")
+    of_table = {"data.train.path": str(table), "data.train.format": "csv"}
+    extract(**arguments, **of_table)
+    extract(**arguments, **of_table, spec_group="tall", **{"audio.spec_height": 24})
+    output, errors = capsys.readouterr()
+    assert "0 recordings passed over" in output and errors == ""
+    assert len(StoredWindows(arguments["database"], "tall")) == len(StoredWindows(arguments["database"]))
+    monkeypatch.setenv("DVC_STAGE", "extract")
+    extract(**arguments, **of_table)
+    assert "hello.csv': dvc watches the table alone; give the table's folder" in capsys.readouterr().err

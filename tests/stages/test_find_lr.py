@@ -6,7 +6,7 @@ from tests.training_data.builders import extract_folder, write_data_set
 
 def test_stage_writes_table_and_picture(tmp_path, capsys):
     extract_folder(write_data_set(tmp_path / "set", 4), tmp_path / "training.db")
-    settings = {"batch_size": 16, "epoch_windows": 160, "device": "cpu", "time_mask_seconds": 0.05}
+    settings = {"batch_size": 16, "epoch_windows": 160, "device": "cpu", "augmentations.time_mask.seconds": 0.05}
     output = tmp_path / "out/find_lr"
     find_lr(database=str(tmp_path / "training.db"), output=str(output), num_batches=15, **settings)
     printed = capsys.readouterr().out

@@ -30,7 +30,7 @@ def test_a_table_becomes_database_and_pickle_and_bad_rows_are_named(run_stage, t
     path = write_table(tmp_path / "table.csv", [("A", "wren", 0.5), ("B", "wren", 5)])
     files = "--database", tmp_path / "out.db", "--output", tmp_path / "out.pkl"
     status, output, errors = run_stage("pickle_occurrences", "--path", path, *files)
-    assert (status, output) == (0, f"{tmp_path}/out.pkl: 1 counties, 1 classes, values for 1 pairs of them\n")
+    assert (status, output) == (0, f"{tmp_path}/out.pkl: 1 county, 1 class, values for 1 pair of them\n")
     assert errors.startswith(f"warning: {path}:3: w1 = 5 is not within 0..1;") and errors.count("\n") == 1
     provider = OccurrencePickleProvider(tmp_path / "out.pkl")
     assert provider.occurrence_value("wren", False, "A", week_num=0) == (True, True, 0.5)

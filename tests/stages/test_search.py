@@ -86,7 +86,7 @@ def test_query_in_the_store_does_not_find_itself(recordings, run):
 def test_database_is_searched_by_class(folder, run, tmp_path):
     extract_folder(folder / "set", tmp_path / "training.db")
     database = {"database": str(tmp_path / "training.db")}
-    with pytest.raises(EarshotError, match="have no embedding; run the embed stage with --database"):
+    with pytest.raises(EarshotError, match="without embedding; run the embed stage with --database"):
         run(**database)
     embed(model=str(folder / "model.pt"), params=str(folder / "params.yaml"), **database)
     results, _ = run(**database, max=3, plot=True)
@@ -116,6 +116,14 @@ def test_wrong_arguments_are_one_line_each(folder, recordings, run):
         run("owl")
     with pytest.raises(SettingsError, match="give either --recordings or --database"):
         embed(params=str(folder / "params.yaml"))
+
+
+def test_strict_embedding_does_not_start_where_a_listed_recording_is_missing(folder, tmp_path, capsys):
+    listed, store = tmp_path / "list.txt", tmp_path / "store.db"
+    listed.write_text(f"{folder / 'set/recordings/r00.wav'}\ngone.wav\n")
+    with pytest.raises(EarshotError, match=r"^stopped because infer\.strict is set"):
+        embed(str(listed), str(store), str(folder / "model.pt"), params=str(folder / "params.yaml"), strict=True)
+    assert "gone.wav: no such file or folder" in capsys.readouterr().err and not store.exists()
 
 
 def test_killed_embedding_resumes(folder, tmp_path, run_stage, capsys):

@@ -1,13 +1,17 @@
 import json
+from pathlib import Path
 
 import pandas as pd
 import pytest
 
 from lib.core.errors import EarshotError, SettingsError
+from lib.models.description import read_description
+from lib.training_data.stored_windows import StoredWindows
+from stages.extract import extract
 from stages.train import train
 from tests.models.builders import save_random_model
 from tests.training.builders import with_settings
-from tests.training_data.builders import AUDIO, extract_folder, write_data_set
+from tests.training_data.builders import AUDIO, extract_folder, write_clips, write_data_set, write_params
 
 
 @pytest.fixture(scope="module")
@@ -49,11 +53,51 @@ def test_a_model_is_kept_as_long_as_nothing_changes_that_it_is_computed_from(run
     assert {path.name: path.read_bytes() for path in (tmp_path / "models").iterdir()} == first
 
 
+def test_figures_lie_in_metrics_for_the_project_s_model_and_beside_any_other(run, tmp_path, capsys):
+    for model in ("data/models/model.pt", "data/other/model.pt"):
+        run(model=model, metrics="", curves="")
+    assert sorted(p.name for p in (tmp_path / "metrics").iterdir()) == ["train.csv", "train.json"]
+    names = ["model.json", "model.pt", "train.csv", "train.json"]
+    assert sorted(p.name for p in (tmp_path / "data/other").iterdir()) == names
+    first = {path.name: path.read_bytes() for path in (tmp_path / "data/other").iterdir()}
+    run(model="data/other/model.pt", metrics="", curves="")
+    assert capsys.readouterr().out.splitlines()[-1].endswith("kept -> data/other")
+    assert {path.name: path.read_bytes() for path in (tmp_path / "data/other").iterdir()} == first
+
+
 def test_it_does_not_start_from_a_file_in_the_folder_that_dvc_empties(run, tmp_path):
     save_random_model(tmp_path / "models/known.pt", AUDIO)
-    with pytest.raises(SettingsError, match=r"known\.pt': lies in models, which DVC empties .*; copy it") as caught:
+    with pytest.raises(
+        SettingsError, match=r"known\.pt': lies in models, whose content the new model replaces; copy it"
+    ) as caught:
         run(load_checkpoint=str(tmp_path / "models/../models/known.pt"))
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("format", ["irmastrain", "irmastest", "csv", "openmic", "sets"])
+def test_sets_of_clips_are_extracted_and_trained_on(run, tmp_path, format):
+    truths = write_clips(tmp_path / "set", format)
+    sections = {"data": {"train": {"path": "set", "format": format}}, "infer": {"overlap": 0.0}}
+    params = write_params(tmp_path / "clips.json", Path("set"), evaluate={"min_seconds": 0.2}, **sections)
+    extract(database="clips.db", metrics="extract.json", params=str(params))
+    windows = StoredWindows("clips.db")
+    classes = {name: set() for name in windows.recordings}
+    for recording, labels in zip(windows.recordings[windows.recording], windows.labels, strict=True):
+        classes[recording] |= set(windows.classes["name"][labels])
+    assert classes == {clip: {name} for clip, name in truths.items()}
+    run(database="clips.db", epochs=1)
+    assert read_description("models/model.pt").class_names == ["high", "low", "mid"]
+    assert len(pd.read_csv("train.csv")) == 1
+
+
+@pytest.mark.parametrize(
+    ("key", "name", "close"), [("backbone", "efficientnetb0", "efficientnet_b0"), ("optimizer", "lam", "lamb")]
+)
+def test_an_unknown_name_is_one_line_before_any_epoch(run, tmp_path, capsys, key, name, close):
+    with pytest.raises(SettingsError, match=rf"^train\.{key} = '{name}': must be .*\b{close}\b") as caught:
+        run(**{key: name})
+    assert "\n" not in str(caught.value) and "epoch" not in capsys.readouterr().out
+    assert not list((tmp_path / "models").glob("*.pt")) and not list(tmp_path.glob("state*"))
 
 
 def test_missing_database_is_named(run):

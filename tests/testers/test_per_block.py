@@ -77,7 +77,8 @@ def test_the_table_over_thresholds_has_the_documented_keys(tester):
 @pytest.mark.parametrize("wanted", [False, True])
 def test_a_run_writes_exactly_the_documented_files(tmp_path, wanted):
     tester = by_block(tmp_path, LABELS, ROWS, gen_pr_table=wanted)
-    tester.run()
+    figures = tester.run()
+    assert figures["precision_annotated"] == tester.details_dict["precision_annotated"] == pytest.approx(1 / 3)
     assert written(tester) == (PART_FILES | CURVE_FILES if wanted else PART_FILES)
     assert read_rows(tester, "recording_details_trained.csv")[1:] == [
         ["r", "1", "1", "1", "0", "A", "C", ""],

@@ -52,7 +52,7 @@ def test_rows_without_precision_are_kept_if_better_ones_follow(tmp_path):
 
 
 def test_a_run_writes_exactly_the_documented_files(tester, tmp_path):
-    tester.run()
+    assert tester.run()["macro_pr_auc"] == tester.map_dict["macro_pr_auc"]
     assert written(tester) == FILES
     folder = str(tmp_path / "recordings")
     assert read_rows(tester, "recording_details.csv") == [

@@ -120,8 +120,12 @@ def test_the_table_over_thresholds_has_the_documented_keys(tester):
     assert table["annotated_recalls_fine"][0] == 1 and table["annotated_recalls_fine"][-1] == 0
 
 
-def test_a_run_writes_exactly_the_documented_files(tester, tmp_path):
-    tester.run()
+def test_a_run_writes_exactly_the_documented_files_and_returns_the_figures(tester, tmp_path):
+    figures = tester.run()
+    at_threshold = ["precision_annotated", "recall_annotated", "precision_trained", "recall_trained"]
+    assert [figures[name] for name in at_threshold] == pytest.approx([3 / 4, 3 / 4, 3 / 5, 3 / 4])
+    known = tester.map_dict | tester.roc_dict | tester.details_dict
+    assert figures == {name: value for name, value in known.items() if isinstance(value, float)}
     assert written(tester) == PART_FILES | CURVE_FILES
     assert read_rows(tester, "recording_details_trained.csv") == [
         ["recording", "segment", "TP count", "FP count", "FN count", "TP class", "FP class", "FN class"],
@@ -231,7 +235,7 @@ def test_units_are_those_of_evaluate_wherever_infer_began(
             scores = rng.random((n_windows(duration - start_seconds, 3.0, hop), 2)).astype(np.float32)
             store.write(name, f"{name}.wav", name, [PartialResult(scores * (scores > 0.3), [], duration)], [], [])
         store.commit()
-        expected, _ = segment_units(make_data_set(events, names), store, min_seconds)
+        expected = segment_units(make_data_set(events, names), store, min_seconds)[0].whole()
     units = tester.units
     assert (units.recordings, units.classes, expected.classes) == (expected.recordings, ["a", "b"], ["b", "a"])
     for name in ("recording", "start_time", "end_time", "others"):
@@ -274,8 +278,9 @@ def calibratable(folder):
 
 def test_calibration_fits_the_scores_above_the_cutoff_and_plots_them(tmp_path, capsys):
     tester = calibratable(tmp_path)
-    tester.run()
+    figures = tester.run()
     coefficient, intercept = tester.do_calibration()
+    assert figures == {"coefficient": coefficient, "intercept": intercept}
     assert (coefficient, intercept) == fit_platt(tester.y_pred_trained.ravel(), tester.y_true_trained.ravel(), 0.4)
     assert f"Coefficient = {coefficient:.2f}" in capsys.readouterr().out
     assert written(tester) == {f"calibration-{coefficient:.2f}-{intercept:.2f}.png"}

@@ -4,7 +4,10 @@ from pathlib import Path
 import pytest
 
 from lib.config.schema import Settings
+from lib.models.description import write_description
 from lib.tracking.mlflow_store import mlflow_client
+from tests.models.builders import describe
+from tests.training_data.builders import AUDIO
 
 
 class Pipeline:
@@ -16,9 +19,12 @@ class Pipeline:
         for name in ("metrics/report", "data/models"):
             (folder / name).mkdir(parents=True)
         (folder / "metrics/report/curve.png").write_bytes(b"picture")
-        (folder / "metrics/evaluation.json").write_text(json.dumps({"f1": 0.5, "note": "text", "f1/gull (big)": 1}))
+        figures = {"f1": 0.5, "f1_low": 0.4, "f1_high": 0.6, "n_recordings": 3, "note": "text"}
+        (folder / "metrics/report/figures.json").write_text(json.dumps(figures))
+        (folder / "metrics/report/classes.csv").write_text("class,pr_auc,best_f1,recall\ngull (big),0.25,1,\n")
         (folder / "dvc.lock").write_text(LOCK)
         (folder / "data/models/model.pt").write_text("a model")
+        write_description(folder / "data/models/model.pt", describe(AUDIO))
         (folder / "metrics/train.csv").write_text("epoch,train_loss,val_loss\n1,1.0,\n2,0.5,\n3,0.33,\n")
         monkeypatch.chdir(folder)
         monkeypatch.setenv("DVC_STAGE", "evaluate")
@@ -41,7 +47,7 @@ class Pipeline:
         return client.search_runs([experiment_id], order_by=["attributes.start_time ASC"])
 
     def epochs(self, run) -> list[int]:
-        return [metric.step for metric in mlflow_client(self.uri).get_metric_history(run.info.run_id, "train_loss")]
+        return [metric.step for metric in mlflow_client(self.uri).get_metric_history(run.info.run_id, "train/loss")]
 
     def artifacts(self, run, folder: str | None = None) -> set[str]:
         return {file.path for file in mlflow_client(self.uri).list_artifacts(run.info.run_id, folder)}

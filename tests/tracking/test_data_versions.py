@@ -55,9 +55,9 @@ def test_changed_settings_do_not_make_the_code_dirty_but_changed_or_new_code_doe
         subprocess.run(["git", *command], check=True)
     (tmp_path / "params.yaml").write_text("a: 2")
     sha = read_commit()
-    assert len(sha) == 40 and commit_tags() == {"mlflow.source.git.commit": sha, "git.dirty": "false"}
+    assert len(sha) == 40 and commit_tags() == {"mlflow.source.git.commit": sha, "git.code_dirty": "false"}
     (tmp_path / "lib/new.py").write_text("2")
-    assert commit_tags()["git.dirty"] == "true"
+    assert commit_tags()["git.code_dirty"] == "true"
 
 
 def test_a_folder_without_commits_has_no_commit(tmp_path, monkeypatch):

@@ -1,16 +1,22 @@
 import shutil
 import socket
+import sqlite3
 import subprocess
 import sys
 import time
+from contextlib import closing
 from pathlib import Path
 
 import pytest
+from mlflow.exceptions import MlflowException
 
 from lib.config.schema import TrackingSettings
 from lib.core.databases import SQLITE
+from lib.core.errors import EarshotError
+from lib.core.files import without_password
 from lib.tracking import mlflow_store
-from lib.tracking.mlflow_store import ensure_store, mlflow_client, store_uri
+from lib.tracking.mlflow_store import ensure_store, mlflow_client, runs_page, store_uri
+from lib.tracking.runs_view import view_tags
 
 PROJECT = Path(__file__).parents[2]
 
@@ -96,10 +102,51 @@ def test_a_store_that_is_moved_or_copied_with_its_project_keeps_its_artifacts_wi
     assert [len(list((tmp_path / name).rglob("note.txt"))) for name in ("moved", "a copy")] == [2, 2]
 
 
+def test_the_printed_address_opens_the_runs_of_experiments_that_were_made_elsewhere(tmp_path):
+    uri = f"{SQLITE}{tmp_path / 'mlflow.db'}"
+    made = mlflow_client(uri).create_experiment("theirs")
+    command, address = runs_page(TrackingSettings(uri=uri, experiment="theirs"))
+    assert command == f"mlflow ui --backend-store-uri {uri}" and f"/experiments/{made}/runs?" in address
+    assert view_tags().items() <= mlflow_client(uri).get_experiment_by_name("theirs").tags.items()
+    away = TrackingSettings(uri="http://user:secret@127.0.0.1:9")
+    assert runs_page(away) == ("", without_password(away.uri)) and "secret" not in runs_page(away)[1]
+
+
+def test_an_experiment_that_keeps_its_artifacts_elsewhere_is_left_alone(tmp_path):
+    uri, elsewhere = f"{SQLITE}{tmp_path / 'mlflow.db'}", (tmp_path / "large disk/mlartifacts").as_uri()
+    ensure_store(uri, "ours")
+    client = mlflow_client(uri)
+    run = client.create_run(client.create_experiment("theirs", artifact_location=elsewhere))
+    client.log_text(run.info.run_id, "kept", "note.txt")
+    ensure_store(uri, "ours")
+    assert client.get_experiment_by_name("theirs").artifact_location == elsewhere
+    assert Path(client.download_artifacts(run.info.run_id, "note.txt")).read_text() == "kept"
+
+
+def test_a_store_of_an_earlier_version_that_was_moved_is_noticed_too(tmp_path):
+    (tmp_path / "old").mkdir()
+    ensure_store(f"{SQLITE}{tmp_path / 'old/mlflow.db'}", "e")
+    with closing(sqlite3.connect(tmp_path / "old/mlflow.db")) as connection, connection:
+        connection.execute("DELETE FROM experiment_tags WHERE key = ?", (mlflow_store.PLACE,))
+    (tmp_path / "old").rename(tmp_path / "new")
+    uri = f"{SQLITE}{tmp_path / 'new/mlflow.db'}"
+    ensure_store(uri, "e")
+    experiment = mlflow_client(uri).get_experiment_by_name("e")
+    assert (
+        experiment.artifact_location == experiment.tags[mlflow_store.PLACE] == (tmp_path / "new/mlartifacts").as_uri()
+    )
+
+
 def test_a_server_that_accepts_and_never_answers_is_given_up_soon(monkeypatch):
     monkeypatch.setattr(mlflow_store, "ANSWER_SECONDS", 0.5)
     with socket.create_server(("127.0.0.1", 0)) as server:
         begin = time.monotonic()
-        with pytest.raises(OSError, match="timed out"):
-            ensure_store(f"http://127.0.0.1:{server.getsockname()[1]}", "e")
-        assert time.monotonic() - begin < 5
+        with pytest.raises(MlflowException, match="timed out"):
+            ensure_store(f"http://user:secret@127.0.0.1:{server.getsockname()[1]}", "e")
+        assert time.monotonic() - begin < 8
+
+
+@pytest.mark.parametrize(("name", "fault"), [("", "is a folder"), ("caf\udce9/mlflow.db", "a name that MLflow cannot")])
+def test_what_can_be_no_store_is_an_error_at_once(tmp_path, name, fault):
+    with pytest.raises(EarshotError, match=fault):
+        ensure_store(f"{SQLITE}{tmp_path}/{name}", "earshot")

@@ -4,9 +4,9 @@ from pathlib import Path
 
 from lib.config.load import load_settings
 from lib.config.schema import Settings
-from tests.training_data.builders import write_data_set, write_params
+from tests.training_data.builders import SMALL_WINDOWS, write_data_set, write_params
 
-QUICK = {"epochs": 1, "epoch_windows": 64, "batch_size": 16, "val_fraction": 0.2, "time_mask_seconds": 0.05}
+QUICK = {"epochs": 1, "epoch_windows": 64, "batch_size": 16, "val_fraction": 0.2, "augmentations": SMALL_WINDOWS}
 PLAIN = {"device": "cpu", "precision": "32"}
 
 

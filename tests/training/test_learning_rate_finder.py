@@ -38,6 +38,12 @@ def test_same_settings_suggest_the_same(windows, tested):
     assert again.suggestion == tested.suggestion
 
 
+def test_rate_is_that_of_all_that_is_trained_in_the_end(windows):
+    whole = find_learning_rate(windows, with_settings(), 12)
+    later = find_learning_rate(windows, with_settings(head_epochs=2), 12)
+    np.testing.assert_array_equal(later.losses, whole.losses)
+
+
 def test_steepest_descent_is_sought_before_the_lowest_loss():
     rates = np.geomspace(1e-6, 1, 7)
     assert steepest(rates, np.array([5, 4.9, 4.5, 3.0, 2.2, 2.1, 9])) == pytest.approx(1e-3)  # (2.2 - 4.5) / 2

@@ -1,18 +1,19 @@
+import itertools
+from typing import get_args
+
 import pytest
 import torch
 
-from lib.core.errors import EarshotError
-from tests.training.builders import learner_of, trained
+from lib.config.schema import TrainSettings
+from lib.core.errors import EarshotError, SettingsError
+from lib.models.losses import LOSSES
+from lib.training.training_loop import loss_options
+from tests.training.builders import assert_noise_stays_alone, in_two_categories, learner_of, trained
 
 
 def test_windows_of_noise_never_get_labels_of_others(windows):
-    learner = learner_of(windows, noise_class="low", mixup=1.0)
-    task, n_noise, n_mixed = learner.task, 0, 0
-    for batch, (_, y) in zip(task.order(0), learner.batches(0), strict=True):
-        n_noise += task.noise[batch].sum()
-        assert not y[torch.from_numpy(task.noise[batch])].any()
-        n_mixed += int((y.sum(dim=1) > 1).sum())
-    assert n_noise and n_mixed
+    learner = learner_of(windows, noise_class="low", augmentations=[{"name": "mixup", "probability": 1.0}])
+    assert_noise_stays_alone(learner)
 
 
 def pulls(windows, **changes) -> torch.Tensor:
@@ -57,3 +58,29 @@ def test_model_that_diverges_in_its_last_step_is_not_kept(windows, tmp_path, val
     one_step = {"epochs": 1, "epoch_windows": 0, "batch_size": 4096}
     with pytest.raises(EarshotError, match=r"training diverged in epoch 1 \(scores are no numbers\)"):
         trained(windows, tmp_path, learning_rate=1e36, val_fraction=val_fraction, **one_step)
+
+
+def test_each_loss_takes_its_weights_and_families_from_the_training_windows(windows):
+    with pytest.raises(SettingsError, match=r"train\.loss = 'family_loss': all classes are of one category"):
+        learner_of(windows, loss="family_loss")
+    windows = in_two_categories(windows)
+    options = {name: loss_options(learner_of(windows, loss=name).task) for name in LOSSES}
+    assert all(options["cross_entropy"][key] is None for key in ("pos_weights", "families", "class_weights"))
+    task = learner_of(windows).task
+    present = torch.from_numpy(task.windows.labels[task.training].sum(axis=0))
+    balance = (len(task.training) - present) / present
+    torch.testing.assert_close(options["focal_loss_pos_weight"]["pos_weights"], balance)
+    assert options["focal_loss_pos_weight"]["focal_gamma"] == 2.0 and options["family_loss"]["focal_gamma"] == 0.0
+    assert options["family_loss"]["families"].tolist() == [[1.0, 0.0], [0.0, 1.0], [0.0, 1.0]]
+
+
+def test_training_with_each_loss_gives_another_model(windows, tmp_path):
+    windows = in_two_categories(windows)
+    outcomes = [trained(windows, tmp_path / loss, epochs=1, loss=loss) for loss in LOSSES]
+    for one, other in itertools.combinations(outcomes, 2):
+        assert one.epochs[0]["train_loss"] != other.epochs[0]["train_loss"]
+        assert not torch.equal(one.model.head.classifier.weight, other.model.head.classifier.weight)
+
+
+def test_losses_are_the_choices_of_the_setting():
+    assert get_args(TrainSettings.model_fields["loss"].annotation) == tuple(LOSSES)

@@ -1,3 +1,5 @@
+import copy
+import os
 import shutil
 from types import SimpleNamespace
 
@@ -9,7 +11,14 @@ from hypothesis import strategies as st
 
 from lib.core.digests import digest_file
 from lib.core.errors import EarshotError, SettingsError
-from lib.training.training_tasks import make_tasks, set_noise_apart, split_folds, split_recordings
+from lib.training.training_tasks import (
+    QUICK_WINDOWS,
+    make_tasks,
+    reduce_split,
+    set_noise_apart,
+    split_folds,
+    split_recordings,
+)
 from lib.training_data.stored_windows import StoredWindows
 from tests.models.builders import save_random_model
 from tests.training.builders import with_settings
@@ -41,6 +50,19 @@ def test_split_keeps_recordings_together_and_every_class_in_training(windows, fr
     assert len(set(windows.recording[validating])) <= round(fraction * len(windows.recordings))
     again = split_recordings(windows, fraction, seed)
     assert np.array_equal(training, again[0]) and np.array_equal(validating, again[1])
+
+
+@given(stored(), st.sampled_from([0.0, 0.3]), st.integers(0, 5), st.integers(1, 20))
+def test_a_reduced_split_keeps_a_few_windows_of_each_class_and_of_background(windows, fraction, seed, n_copies):
+    windows.recording, windows.labels = np.tile(windows.recording, n_copies), np.tile(windows.labels, (n_copies, 1))
+    split = split_recordings(windows, fraction, seed)
+    for part, reduced in zip(split, reduce_split(windows, split, seed), strict=True):
+        assert set(reduced) <= set(part) and np.array_equal(reduced, np.unique(reduced))
+        before, after = (np.count_nonzero(windows.labels[chosen], axis=0) for chosen in (part, reduced))
+        assert (after >= np.minimum(before, QUICK_WINDOWS)).all()
+        backgrounds = [np.count_nonzero(~windows.labels[chosen].any(axis=1)) for chosen in (part, reduced)]
+        assert backgrounds[1] == min(backgrounds[0], QUICK_WINDOWS)
+        assert len(reduced) <= QUICK_WINDOWS * (windows.labels.shape[1] + 1)
 
 
 def test_asked_for_share_of_the_recordings_validates_and_the_seed_decides_which():
@@ -106,6 +128,15 @@ def test_noise_class_is_background_and_not_recognized(windows):
     assert task.describe(1).class_names == ["high", "mid"]
 
 
+def test_windows_without_the_noise_class_are_read_on_when_the_file_is_written_anew(folder, tmp_path):
+    database = tmp_path / "training.db"
+    shutil.copyfile(folder / "training.db", database)
+    [task], _ = make_tasks(StoredWindows(database), with_settings(noise_class="low"))
+    before = task.windows.spectrograms(task.training)
+    os.utime(database, (0, 0))
+    assert np.array_equal(task.windows.spectrograms(task.training), before)
+
+
 @pytest.mark.parametrize(
     ("changes", "match"),
     [
@@ -163,7 +194,7 @@ def test_classes_that_cannot_be_learnt_or_judged_are_named(folder, tmp_path):
     never, rare = sorted(problems)
     assert (never.subject, never.lost, rare.subject, rare.lost) == ("never", True, "rare", False)
     assert "no window" in never.fault and "only one recording" in rare.fault
-    with pytest.raises(EarshotError, match=r"train\.multi_label = False: \d+ windows have more than one class"):
+    with pytest.raises(EarshotError, match=r"train\.multi_label = False: \d+ windows with more than one class"):
         make_tasks(windows, with_settings(multi_label=False))
 
 
@@ -180,3 +211,24 @@ def test_a_single_class_cannot_be_trained_with_a_single_label(tmp_path):
     assert make_tasks(windows, with_settings())[1] == []
     with pytest.raises(EarshotError, match=r"train\.multi_label = False: needs two classes"):
         make_tasks(windows, with_settings(multi_label=False))
+
+
+@pytest.mark.parametrize("changes", [{"keep": "best"}, {"stop_after": 2}, {"schedule": "plateau"}])
+def test_a_fold_that_nothing_validates_cannot_compare_epochs(folder, tmp_path, changes):
+    extract_folder(folder, tmp_path / "training.db", include="r0[0-2]")
+    windows = StoredWindows(tmp_path / "training.db")
+    windows.labels[:] = windows.recording[:, None] == np.arange(3)  # so that no recording can be done without
+    assert any(not len(task.validating) for task in make_tasks(windows, with_settings(num_folds=2))[0])
+    with pytest.raises(SettingsError, match=r"no window validates the model of fold \d; lower train\.num_folds"):
+        make_tasks(windows, with_settings(num_folds=2, **changes))
+
+
+def test_noise_of_the_training_data_that_there_is_none_of_is_one_clear_line(windows, folder):
+    eventful = copy.copy(windows)
+    eventful.labels = np.ones_like(windows.labels)
+    noise = {"name": "background_noise"}
+    with pytest.raises(SettingsError, match=r"background_noise: no window that trains .*; set its folder, or raise"):
+        make_tasks(eventful, with_settings(augmentations=[noise]))
+    for entry in (noise | {"probability": 0.0}, noise | {"folder": str(folder / "recordings")}, "background_mix"):
+        make_tasks(eventful, with_settings(augmentations=[entry]))
+    make_tasks(windows, with_settings(augmentations=[noise]))

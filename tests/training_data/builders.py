@@ -13,6 +13,9 @@ from lib.training_data.extraction import ExtractionReport, extract_windows
 
 RATE = 4000
 PITCHES = {"high": 1500.0, "low": 300.0, "mid": 800.0}
+MASKS = [{"name": "freq_mask", "bands": 2}, {"name": "time_mask", "seconds": 0.05}]
+SMALL_WINDOWS = ["time_shift", "mixup", "background_mix", "gain", *MASKS]
+"""The augmentations that are the default, with masks that leave something of these windows."""
 AUDIO = AudioSettings(
     sampling_rate=RATE,
     spec_duration=0.5,
@@ -50,6 +53,34 @@ def tones(number: int, seconds: float, classes: tuple[str, ...]) -> tuple[np.nda
         samples[inside] += 0.3 * np.sin(2 * np.pi * PITCHES[name] * rng.uniform(0.95, 1.05) * time)
         events.append((name, start, round(start + 0.6, 2)))
     return samples, events
+
+
+def write_clips(folder: Path, format: str) -> dict[str, str]:
+    """Six clips of a second in a format of labels of whole clips, one class in each; returns it by the clip's name."""
+    if format == "sets":
+        parts = ("irmastrain", "csv")
+        lines = ["path,format", *(f"{part},{part}" for part in parts)]
+        truths = [write_clips(folder / part, part) for part in parts]
+        (folder / "sets.csv").write_text("\n".join(lines) + "\n")
+        return truths[0] | truths[1]
+    folder.mkdir(parents=True)
+    named = "[{name}][nod][cla]{number}" if format == "irmastrain" else "c{number}"
+    truths = {}
+    for number in range(6):
+        name, pitch = list(PITCHES.items())[number % 3]
+        clip = named.format(name=name, number=number)
+        soundfile.write(folder / f"{clip}.wav", 0.3 * np.sin(2 * np.pi * pitch * np.arange(RATE) / RATE), RATE)
+        truths[clip] = name
+    if format == "irmastest":
+        for clip, name in truths.items():
+            (folder / f"{clip}.txt").write_text(f"{name}\n")
+    elif format == "csv":
+        lines = [f"{clip}.wav,{','.join(str(int(name == each)) for each in PITCHES)}" for clip, name in truths.items()]
+        (folder / "labels.csv").write_text("\n".join([f"file,{','.join(PITCHES)}", *lines]) + "\n")
+    elif format == "openmic":
+        lines = [f"{clip},{each},{0.9 if name == each else 0.1}" for clip, name in truths.items() for each in PITCHES]
+        (folder / "labels.csv").write_text("\n".join(["sample_key,instrument,relevance", *lines]) + "\n")
+    return truths
 
 
 def contents_of(folder: Path, include: str | None = None) -> DataSet:

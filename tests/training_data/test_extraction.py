@@ -13,9 +13,11 @@ import soundfile
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lib.config.schema import Settings
+import lib
+from lib.config.schema import DataSetSettings, InferSettings, Settings
 from lib.core import code_digest
 from lib.core.errors import EarshotError
+from lib.formats.data_sets import read_data_set
 from lib.training_data.extraction import extract_windows, label_windows
 from lib.training_data.extractor import Extractor
 from lib.training_data.stored_windows import StoredWindows
@@ -140,6 +142,16 @@ def test_event_after_the_end_labels_nothing_and_is_named(folder, database):
     assert report.warnings == [str(problem) for problem in problems]
 
 
+def test_event_behind_the_last_window_labels_nothing_and_is_named(folder, database):
+    samples, _ = tones(0, 3.2, ("low",))  # windows of 0.5 s: the last 0.2 s are in none
+    soundfile.write(folder / "recordings/r00.wav", samples, RATE)
+    annotate(folder, "r00,low,0.0,1.0", "r00,high,2.9,3.2", "r00,mid,3.05,3.2")
+    report, problems = extract(folder, database, overlap=0.0)
+    assert report.windows_per_class["mid"] == 0 < report.windows_per_class["high"]
+    (behind,) = [problem for problem in problems if "r00" in problem.subject]
+    assert behind.lost and "the annotation of mid at 3.05 to 3.2 s lies behind the last window" in behind.fault
+
+
 def test_bytes_of_the_database_depend_neither_on_workers_nor_folder_nor_interruptions(tmp_path):
     folder = write_data_set(tmp_path / "set", 40, seconds=2.0)
     (folder / "classes.csv").write_text("name\nhigh\nlow\nmid\n")
@@ -178,15 +190,40 @@ def test_bytes_of_the_database_follow_from_its_content_and_not_from_its_history(
     assert database.read_bytes() == fresh  # the first one was removed and added again
 
 
-def test_what_an_open_session_inserts_while_the_stage_runs_is_kept(folder, database):
+def test_an_open_session_writes_no_more_once_the_stage_has_renumbered_the_rows(folder, database):
     extract_folder(folder, database)
     with TrainingDatabase(database) as session:
-        assert session.get_recording_count() == 5  # it has the file open
+        source = session.get_source()[0].id
+        extract_folder(folder, database)  # which changes nothing
+        session.insert_recording(source, "x.wav", "x.wav", 1.0)
         extract_folder(folder, database, overlap=0.0)
-        session.insert_recording(session.get_source()[0].id, "x.wav", "x.wav", 1.0)
-    extract_folder(folder, database)
+        uses = (
+            lambda: session.insert_recording(source, "y.wav", "y.wav", 1.0),
+            session.get_recording,
+            lambda: session.delete_source({"ID": source}),
+            session.optimize,
+        )
+        for use in uses:
+            with pytest.raises(EarshotError, match="has renumbered its rows since it was opened; open it again"):
+                use()
     with TrainingDatabase(database) as session:
         assert [row.filename for row in session.get_recording({"Key": None})] == ["x.wav"]
+        session.insert_recording(session.get_source()[0].id, "y.wav", "y.wav", 1.0)
+
+
+def test_an_extractor_that_was_made_before_the_stage_ran_inserts_nothing_under_other_classes(
+    folder, database, tmp_path
+):
+    extract_folder(folder, database)
+    with TrainingDatabase(database) as session:
+        cfg = Settings(audio=AUDIO, extract=EXTRACT, infer={"overlap": 0.0})
+        first, last = (Extractor(session, name, cfg=cfg) for name in ("aaa", "zzz"))
+        last.extract_all(folder / "recordings/r00.wav")
+        extract_folder(folder, database)
+        with pytest.raises(EarshotError, match="open it again"):
+            first.extract_all(folder / "recordings/r01.wav")
+    with TrainingDatabase(database) as session:
+        assert {row.filename for row in session.get_recording({"Key": None})} == {"r00.wav"}
 
 
 def test_an_interrupted_extraction_cannot_be_trained_with(folder, tmp_path, database):
@@ -227,12 +264,7 @@ def test_windows_inserted_by_hand_take_the_place_of_those_of_the_stage(folder, t
     before = windows_of(database, "r00")
     assert before[0.0] == [set()] and before[1.0] == [{"low"}] and set(before) == set(np.arange(11) / 4)
 
-    def insert(class_name: str, *offsets: float) -> None:
-        with TrainingDatabase(database) as db:
-            settings = Settings().model_copy(update={"audio": AUDIO, "extract": EXTRACT})
-            Extractor(db, class_name, cfg=settings).insert_spectrograms(folder / "recordings/r00.wav", offsets)
-
-    insert("high", 1.0, 2.1)
+    insert(folder, database, "high", 1.0, 2.1)
     expected = before | {1.0: [{"low", "high"}], 2.1: [{"high"}]}
     for offset in (1.75, 2.0, 2.25, 2.5):  # background that overlaps the window at 2.1 s
         del expected[offset]
@@ -248,6 +280,40 @@ def test_windows_inserted_by_hand_take_the_place_of_those_of_the_stage(folder, t
     assert windows_of(database, "r00") == before
     extract_folder(folder, tmp_path / "fresh.db")
     assert dump(database) == dump(tmp_path / "fresh.db")
+
+
+def test_classes_that_windows_inserted_by_hand_have_of_the_annotations_go_with_these(folder, tmp_path, database):
+    (folder / "classes.csv").write_text("name\nhigh\nlow\nmid\n")
+    annotate(folder, "r00,low,1.0,1.5", "r00,mid,2.5,3.0", "r01,mid,0.5,1.0")
+    extract_folder(folder, database)
+    insert(folder, database, "owl", 1.0)
+    insert(folder, database, "owl", 1.0)  # twice, once the annotated window is gone
+    assert windows_of(database, "r00")[1.0] == [{"low", "owl"}]
+    insert(folder, database, "low", 1.0)  # by hand, too
+    annotate(folder, "r00,mid,2.5,3.0", "r01,mid,0.5,1.0")
+    extract_folder(folder, database)
+    assert windows_of(database, "r00")[1.0] == [{"low", "owl"}]
+    with TrainingDatabase(database) as db:
+        db.delete_class({"Name": "low"})
+    annotate(folder, "r00,high,1.0,1.5", "r01,mid,0.5,1.0")
+    extract_folder(folder, database)
+    assert windows_of(database, "r00")[1.0] == [{"high", "owl"}]
+    annotate(folder, "r01,mid,0.5,1.0")  # the recording is not annotated any more
+    extract_folder(folder, database)
+    assert windows_of(database, "r00") == {1.0: [{"owl"}]}
+    annotate(folder, "r00,high,1.0,1.5", "r01,mid,0.5,1.0")
+    extract_folder(folder, database)
+    with TrainingDatabase(database) as db:
+        db.delete_class({"Name": "owl"})
+    extract_folder(folder, database)
+    extract_folder(folder, tmp_path / "fresh.db")
+    assert windows_of(database, "r00") == windows_of(tmp_path / "fresh.db", "r00")
+
+
+def insert(folder, database, class_name: str, *offsets: float) -> None:
+    with TrainingDatabase(database) as db:
+        settings = Settings().model_copy(update={"audio": AUDIO, "extract": EXTRACT})
+        Extractor(db, class_name, cfg=settings).insert_spectrograms(folder / "recordings/r00.wav", offsets)
 
 
 def windows_of(database, recording):
@@ -380,7 +446,7 @@ def test_recordings_inserted_by_hand_stay_and_change_nothing_of_the_others(folde
 def test_spectrograms_inserted_by_hand_with_other_settings_stop_the_extraction(folder, database):
     insert_by_hand(folder, database)
     before = database.read_bytes()
-    with pytest.raises(EarshotError, match=r"1 spectrograms .* --spec_group default --replace"):
+    with pytest.raises(EarshotError, match=r"1 spectrogram .* --spec_group default --replace"):
         extract_windows(contents_of(folder), AUDIO.model_copy(update={"spec_height": 24}), EXTRACT, database)
     assert database.read_bytes() == before
 
@@ -456,3 +522,42 @@ def test_a_recording_much_shorter_than_a_window_is_used_and_named(folder, databa
     report, problems = extract(folder, database)
     (short,) = [problem for problem in problems if "tenth of a window" in problem.fault]
     assert short.subject.endswith("r02.wav") and not short.lost and report.recordings == 2
+
+
+def test_extract_makes_the_stage_s_database_of_a_folder_or_of_recordings_and_a_table(folder, tmp_path, capsys):
+    cfg = Settings(audio=AUDIO, extract=EXTRACT, infer=InferSettings(overlap=0.25))
+    (tmp_path / "table.csv").write_text((folder / "annotations.csv").read_text() + "nowhere,high,0,1\n")
+    of_folder = lib.extract(folder, database=tmp_path / "folder.db", cfg=cfg)
+    assert capsys.readouterr().err == ""
+    of_table = lib.extract(folder / "recordings", tmp_path / "table.csv", tmp_path / "table.db", cfg)
+    assert "table.csv:" in (warning := capsys.readouterr().err) and "no such recording (nowhere, high)" in warning
+    assert extract(folder, tmp_path / "stage.db")[0] == of_folder
+    assert of_table.windows_per_class == of_folder.windows_per_class and of_table.windows == of_folder.windows > 0
+    with pytest.raises(EarshotError, match="no such folder"):
+        lib.extract(tmp_path / "none", database=tmp_path / "none.db", cfg=cfg)
+
+
+def test_asking_for_sound_reads_recordings_again_and_doing_without_drops_it(folder, database, tmp_path):
+    extract(folder, database)
+    without = database.read_bytes()
+    report, n_new = extract_folder(folder, database, sound=True)
+    assert n_new == 5 and report.digest != extract(folder, tmp_path / "without.db")[0].digest
+    assert extract_folder(folder, database, sound=True)[1] == 0
+    extract_folder(folder, tmp_path / "several.db", sound=True, workers=3)
+    assert database.read_bytes() == (tmp_path / "several.db").read_bytes()
+    with sqlite3.connect(database) as connection:
+        rates = connection.execute("SELECT DISTINCT SamplingRate, Audio IS NULL FROM Segment").fetchall()
+    assert rates == [(RATE, 0)]
+    assert extract_folder(folder, database)[1] == 5
+    assert database.read_bytes() == without
+
+
+def test_windows_of_the_clips_that_a_table_lists_are_extracted(folder, database):
+    table = folder / "recordings/hello.csv"
+    table.write_text("file,high,low\nr00.wav,1,0\nr01.wav,0,1\n")
+    data_set = read_data_set(DataSetSettings(path=str(table), format="csv"))
+    _, _, problems = extract_windows(data_set, AUDIO, EXTRACT, database)
+    assert problems == []
+    windows = StoredWindows(database)
+    assert list(windows.classes["name"]) == ["high", "low"] and list(windows.recordings) == ["r00", "r01"]
+    assert windows.labels.sum(axis=1).tolist() == [1] * len(windows.labels)

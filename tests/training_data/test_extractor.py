@@ -84,7 +84,7 @@ def test_extract_all_inserts_every_window_of_every_recording(db, folder, extract
         (windows,) = recording_windows(folder / name, AUDIO, 0.25, 100)
         assert offsets(db, FileName=name) == pytest.approx(list(windows.starts))
         rows = [row for row in db.get_spectrogram_by_class("Wren") if row.filename == name]
-        for row, expected in zip(rows, windows.spectrograms, strict=True):
+        for row, expected in zip(rows, windows.inputs, strict=True):
             np.testing.assert_allclose(decode(row.value, 16) / 255, expected, atol=0.5 / 255 + 1e-6)
     assert extractor.problems == []
     windows = StoredWindows(tmp_path / "training.db")  # it can be trained with

@@ -33,7 +33,7 @@ def test_all_segments_get_spectrograms_of_other_settings_beside_the_first(databa
     with TrainingDatabase(database) as db:
         starts = [row.offset for row in sorted(db.get_segment({"FileName": "r00.wav"}), key=lambda row: row.offset)]
     (windows,) = recording_windows(folder / "recordings/r00.wav", TALL, 0.25, 100)
-    chosen = windows.spectrograms[np.searchsorted(windows.starts, starts)]
+    chosen = windows.inputs[np.searchsorted(windows.starts, starts)]
     np.testing.assert_allclose(tall.spectrograms(np.arange(len(starts))) / 255, chosen, atol=0.5 / 255 + 1e-6)
 
 
@@ -69,9 +69,29 @@ def test_recordings_that_are_missing_are_named_and_the_others_are_made(database,
         assert made == stored
 
 
+def test_segments_of_an_interrupted_extraction_get_no_spectrograms(database, folder):
+    with TrainingDatabase(database) as db:
+        (group,) = db.get_specgroup({"Name": "default"})
+        db.update_specgroup(group.id, "Unfinished", 1)
+        with pytest.raises(
+            EarshotError, match="its segments are not complete, since the extract stage was interrupted"
+        ):
+            reextract(db, TALL, "tall", folder)
+        db.update_specgroup(group.id, "Unfinished", None)
+        assert reextract(db, TALL, "tall", folder)[0] > 0
+
+
 def test_rows_do_not_depend_on_the_number_of_workers(database, folder, tmp_path):
     for workers in (1, 3):
         (tmp_path / f"{workers}.db").write_bytes(database.read_bytes())
         with TrainingDatabase(tmp_path / f"{workers}.db") as db:
             reextract(db, TALL, "tall", folder, workers=workers)
     assert (tmp_path / "1.db").read_bytes() == (tmp_path / "3.db").read_bytes()
+
+
+def test_the_stage_alone_decides_whether_its_own_windows_have_sound(database, folder):
+    before = database.read_bytes()
+    with TrainingDatabase(database) as db:
+        assert reextract(db, AUDIO, "default", folder, sound=True) == (0, [])
+    extract_folder(folder, database)
+    assert database.read_bytes() == before

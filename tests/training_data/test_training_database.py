@@ -209,6 +209,20 @@ def test_spectrograms_of_a_class(filled):
     assert db.get_spectrogram_by_class('Wr"en') == []
 
 
+@pytest.mark.parametrize("limit", [0, 1, 2, 3, 7, 10, 11, 50])
+def test_a_limit_spreads_the_spectrograms_of_a_class_evenly(filled, limit):
+    db = filled.db
+    group, newt = db.insert_specgroup("even"), db.insert_class(filled.bird, "Newt")
+    with db.transaction():
+        for number in reversed(range(10)):
+            segment = db.insert_segment(filled.first, 10.0 + number)
+            db.insert_segment_class(segment, newt)
+            db.insert_specvalue(b"x", group, segment)
+    offsets = [row.offset - 10 for row in db.get_spectrogram_by_class("Newt", spec_group="even", limit=limit)]
+    n = min(limit, 10)
+    assert offsets == [-(-10 * index // n) for index in range(n)]
+
+
 def test_segment_counts_of_classes_and_recordings(filled):
     filled.db.insert_class(filled.bird, "Crow")
     counts = [("Crow", 0), ("Toad", 2), ("Wren", 2)]
@@ -259,8 +273,10 @@ def test_a_database_of_the_version_before_is_upgraded(tmp_path):
         connection.execute("PRAGMA user_version = 3")
         connection.execute('ALTER TABLE "SpecGroup" DROP COLUMN "Unfinished"')
         connection.execute('ALTER TABLE "Recording" DROP COLUMN "Content"')
+        connection.execute('ALTER TABLE "SegmentClass" DROP COLUMN "Copied"')
     with TrainingDatabase(path) as db:
         assert values(db.get_recording(), "filename", "content") == [("a.wav", None)]
+        assert db.get_segment_class_count({"Copied": 1}) == 0
 
 
 def test_threads_that_share_a_database_lose_no_rows(db):

@@ -48,8 +48,8 @@ def test_a_metric_that_is_undefined_is_one_clear_error():
 
 
 def test_metrics_go_by_either_name():
-    assert ensembles.metric_name("macro_pr") == ensembles.metric_name("macro_pr_auc") == "macro_pr_auc"
-    with pytest.raises(SettingsError, match="must be one of macro_pr_auc"):
+    assert ensembles.metric_name("macro_pr") == ensembles.metric_name("macro_pr_auc") == "macro_pr"
+    with pytest.raises(SettingsError, match="must be one of macro_pr"):
         ensembles.metric_name("loss")
 
 
@@ -86,13 +86,13 @@ def test_exchanging_finds_what_adding_one_by_one_misses():
 
 def test_the_best_of_each_size_have_intervals():
     models, settings = models_of(), EvaluateSettings(bootstrap=20)
-    tried = ensembles.find_ensembles(models, range(1, 3), "macro_pr_auc", 10, settings)
+    tried = ensembles.find_ensembles(models, range(1, 3), "macro_pr", 10, settings)
     assert len(tried) == 4 + 6 and tried == ensembles.ranked(tried)
     for size in (1, 2):
         best, *others = [entry for entry in tried if len(entry.models) == size]
         mean = np.mean([models.scores[index] for index in best.models], axis=0)
         figures = measure(replace(models.units, scores=mean), 0.5, settings.bootstrap, settings.seed).figures
-        bounds = figures["macro_pr_auc_low"], figures["macro_pr_auc_high"]
+        bounds = figures["macro_pr_low"], figures["macro_pr_high"]
         assert (best.low, best.high) == pytest.approx(bounds, abs=1e-6) and best.low < best.score < best.high
         assert np.isnan([entry.low for entry in others]).all()
     table = ensembles.ensemble_table(tried, models.names)

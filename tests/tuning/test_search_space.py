@@ -33,6 +33,7 @@ def test_names_without_a_section_are_looked_for_in_train_then_audio_then_infer()
     assert setting_key("hop_length") == "audio.hop_length"
     assert setting_key("overlap") == "infer.overlap"
     assert setting_key("extract.overlap") == "extract.overlap"
+    assert setting_key("augmentations.pitch.semitones") == "train.augmentations.pitch.semitones"
     assert sections_of(read_space([{"name": "overlap", "choices": [0.0]}, {"name": "seed", "choices": [1]}])) == {
         "infer",
         "train",
@@ -44,6 +45,8 @@ def test_names_without_a_section_are_looked_for_in_train_then_audio_then_infer()
     [
         ([{"name": "lerning_rate", "choices": [1]}], "lerning_rate is no setting that can be tuned"),
         ([{"name": "tune.runs", "choices": [1]}], "tune.runs is no setting that can be tuned"),
+        ([{"name": "mixup", "choices": [1]}], r"mixup is now train\.augmentations\.mixup\.probability"),
+        ([{"name": "augmentations.pich.semitones", "choices": [1]}], "'pich': must be one of .*; did you mean pitch"),
         ([{"name": "dropout", "choices": []}], "tune.space.0: dropout: give choices"),
         (
             [{"name": "dropout", "type": "float", "bounds": [0.3, 0.1], "step": 0.1}],
@@ -85,7 +88,7 @@ def test_exhaustive_plan_holds_all_combinations_the_last_parameter_fastest():
     seed=st.text(max_size=5),
 )
 def test_random_plan_has_no_repeats_and_a_longer_one_begins_with_it(sizes, trials, seed):
-    names = ["epochs", "freq_masks", "audio.spec_height"]
+    names = ["epochs", "augmentations.freq_mask.masks", "audio.spec_height"]
     space = [Parameter(name=name, choices=list(range(8, 8 + size))) for name, size in zip(names, sizes, strict=False)]
     combinations, _ = plan(space, trials, seed, Settings())
     total = math.prod(sizes)
@@ -96,7 +99,7 @@ def test_random_plan_has_no_repeats_and_a_longer_one_begins_with_it(sizes, trial
 
 
 def test_random_plan_of_a_huge_space_is_made_at_once():
-    names = ("epochs", "freq_masks", "time_masks", "epoch_windows")
+    names = ("epochs", "augmentations.freq_mask.masks", "head_epochs", "epoch_windows")
     space = [Parameter(name=name, choices=list(range(1, 1001))) for name in names]
     assert len(plan(space, 5, "study", Settings())[0]) == 5
 
@@ -130,10 +133,10 @@ def test_values_may_be_tuples_ranges_and_arrays_and_count_once():
     space = read_space(
         (
             {"name": "epochs", "choices": range(1, 3)},
-            {"name": "mixup", "choices": np.array([0.0, 0.5, 0.5])},
+            {"name": "train.augmentations.mixup.probability", "choices": np.array([0.0, 0.5, 0.5])},
             {"name": "initial_offsets", "choices": (None, (0.0, 1.0), None, [0.0, 1.0])},
             {"name": "dropout", "type": "float", "bounds": (0.0, np.float64(0.2)), "step": np.float64(0.1)},
-            Parameter(name="freq_masks", choices=np.arange(2)),
+            Parameter(name="augmentations.freq_mask.masks", choices=np.arange(2)),
         )
     )
     assert [values_of(parameter) for parameter in space[:3]] == [[1, 2], [0.0, 0.5], [None, [0.0, 1.0]]]

@@ -16,7 +16,7 @@ from tests.training_data.builders import AUDIO
 
 SPACE = [
     {"name": "dropout", "type": "float", "bounds": [0.0, 0.2], "step": 0.2},
-    {"name": "mixup", "type": "categorical", "choices": [0.5]},
+    {"name": "augmentations.mixup.probability", "type": "categorical", "choices": [0.5]},
 ]
 INFERENCE = [{"name": "overlap", "type": "float", "bounds": [0.0, 0.25], "step": 0.25}]
 
@@ -68,7 +68,7 @@ def test_search_returns_the_best_score_and_values_and_leaves_reports_and_runs(pr
     best_score, best_values = make_tuner(project, tmp_path, num_runs=2, extract=True, cfg=tracked).run()
     summary = pd.read_csv(tmp_path / "metrics-summary.csv")
     details = pd.read_csv(tmp_path / "metrics-details.csv")
-    values = [{"dropout": dropout, "mixup": 0.5} for dropout in (0.0, 0.2)]
+    values = [{"dropout": dropout, "augmentations.mixup.probability": 0.5} for dropout in (0.0, 0.2)]
     assert [ast.literal_eval(text) for text in summary["Params"]] == values
     assert list(zip(details["Trial #"], details["Run #"], strict=True)) == list(product((1, 2), (1, 2)))
     best = summary.loc[summary["Macro PR-AUC (mean)"].idxmax()]
@@ -80,10 +80,10 @@ def test_search_returns_the_best_score_and_values_and_leaves_reports_and_runs(pr
     assert {run.info.status for run in [parent, *children]} == {"FINISHED"}
     assert parent.data.metrics["best_score"] == pytest.approx(best_score)
     assert [run.data.params["train.dropout"] for run in children] == ["0.0", "0.2"]
-    assert {run.data.tags["earshot.seeds"] for run in children} == {"1, 2"}
+    assert {run.data.tags["seeds"] for run in children} == {"1, 2"}
     for run, (_, row) in zip(children, summary.iterrows(), strict=True):
         assert run.data.metrics["score"] == pytest.approx(row["Macro PR-AUC (mean)"], abs=1e-4)
-        history = client.get_metric_history(run.info.run_id, "run/macro_pr_auc")
+        history = client.get_metric_history(run.info.run_id, "run/macro_pr")
         assert [point.step for point in history] == [1, 2]
 
     again = make_tuner(project, tmp_path / "again", num_runs=2, extract=True, cfg=tracked).tune()
@@ -102,7 +102,7 @@ def test_without_training_the_newest_model_is_used_and_only_inference_varies(pro
     assert all(trial.figures[0] == trial.figures[1] for trial in tuning.trials)
     figures = tuning.best.figures[0]
     score, values = make_tuner(project, tmp_path, "combo_roc", INFERENCE, **arguments).run()
-    assert score == pytest.approx((figures["macro_roc_auc"] + figures["micro_roc_auc"]) / 2)
+    assert score == pytest.approx((figures["macro_roc"] + figures["micro_roc"]) / 2)
     assert values == tuning.best.values
     assert "warning: infer.overlap: changes the segments that are counted" in capsys.readouterr().err
 
@@ -149,13 +149,13 @@ def test_trial_that_a_killed_search_had_written_in_part_is_written_to_its_end(pr
     _, before, client = runs_of(tracked)
     first = before[0].info.run_id
     client.update_run(first, status="RUNNING")
-    client.delete_tag(first, "earshot.seeds")
+    client.delete_tag(first, "seeds")
     search_model(project, tmp_path, tracked)
     _, children, _ = runs_of(tracked)
     assert [run.info.run_id for run in children] == [run.info.run_id for run in before]
     assert {run.info.status for run in children} == {"FINISHED"}
-    assert children[0].data.tags["earshot.seeds"] == "1"
-    assert [point.step for point in client.get_metric_history(first, "run/micro_pr_auc")] == [1]
+    assert children[0].data.tags["seeds"] == "1"
+    assert [point.step for point in client.get_metric_history(first, "run/micro_pr")] == [1]
 
 
 def test_more_runs_of_a_trial_go_into_its_run(project, tracked, tmp_path):
@@ -163,13 +163,13 @@ def test_more_runs_of_a_trial_go_into_its_run(project, tracked, tmp_path):
     search_model(project, tmp_path, tracked, runs=2)
     _, children, client = runs_of(tracked)
     assert [run.info.run_name for run in children] == ["trial 1", "trial 2"]
-    assert {run.data.tags["earshot.seeds"] for run in children} == {"1, 2"}
+    assert {run.data.tags["seeds"] for run in children} == {"1, 2"}
     for run in children:
-        assert [point.step for point in client.get_metric_history(run.info.run_id, "run/macro_pr_auc")] == [1, 2]
-        assert "macro_pr_auc_sd" in run.data.metrics
+        assert [point.step for point in client.get_metric_history(run.info.run_id, "run/macro_pr")] == [1, 2]
+        assert "test/macro_pr_sd" in run.data.metrics
     problems = search_model(project, tmp_path, tracked, runs=1).problems
     assert not any("tracked" in str(problem) for problem in problems)
-    assert {run.data.tags["earshot.seeds"] for run in runs_of(tracked)[1]} == {"1, 2"}
+    assert {run.data.tags["seeds"] for run in runs_of(tracked)[1]} == {"1, 2"}
 
 
 def test_other_data_are_another_study(project, tmp_path):

@@ -1,13 +1,35 @@
 """Background: windows without any class are laid under others."""
 
-import torch
-from torch import Tensor
+from typing import TYPE_CHECKING, ClassVar, Literal
 
-from lib.audio.augment.mixing import add_sounds, random_power_factors
-from lib.config.schema import AudioSettings
+from pydantic import Field
+
+from lib.audio.augment import Batch, Transform, register
+from lib.config.setting_values import Fraction, NotNegative
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 
-def background_mix(x: Tensor, background: Tensor, probability: float, audio: AudioSettings) -> Tensor:
-    """Add to each window (n, height, width), with that probability, the background of the same index."""
-    hit = torch.rand(len(x), device=x.device) < probability
-    return torch.where(hit[:, None, None], add_sounds(x, background, random_power_factors(x), audio), x)
+class BackgroundMix(Transform):
+    """A background window of the training data is laid under, as loud as the window or softer."""
+
+    of_levels: ClassVar[bool] = True
+
+    name: Literal["background_mix"] = "background_mix"
+    probability: Fraction = Field(0.3, description="that a window is mixed with a background window")
+    max_db: NotNegative = Field(12.0, description="the background is softer by up to that")
+
+    @property
+    def needs_background(self) -> bool:
+        return self.probability > 0
+
+    def changed(self, x: "Tensor", batch: Batch) -> "Tensor":
+        from lib.audio.augment.tensors.mixing import add_sounds, random_power_factors
+
+        assert batch.background is not None
+        background = batch.background[: len(x)]  # each is random
+        return add_sounds(x, background, random_power_factors(x, self.max_db), batch.audio)
+
+
+register("background_mix", BackgroundMix)

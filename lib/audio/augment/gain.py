@@ -1,17 +1,40 @@
 """Gain: windows become louder or softer."""
 
-import torch
-from torch import Tensor
+from typing import TYPE_CHECKING, ClassVar, Literal
 
-from lib.config.schema import AudioSettings
+from pydantic import Field
+
+from lib.audio.augment import Batch, Transform, register
+from lib.config.setting_values import NotNegative
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 
-def random_gain(x: Tensor, max_db: float, audio: AudioSettings) -> Tensor:
-    """Change the levels of each window (n, height, width) by up to max_db decibels, either way.
+class Gain(Transform):
+    """Levels change alike. Values beyond the range are clipped, as in an overdriven or faint recording.
 
-    Values beyond 0..1 are clipped, as in an overdriven or faint recording; silence stays silence.
+    Frontends that normalize windows (mfcc, multi, wavelet, waveform) show nothing of it but the clipping.
     """
-    db = (2 * torch.rand(len(x), 1, 1, device=x.device) - 1) * max_db
-    if not audio.decibels:
-        return (x * 10 ** (db / 20)).clamp(0, 1)
-    return torch.where(x > 0, x + db / audio.top_db, x).clamp(0, 1)
+
+    of_levels: ClassVar[bool] = True
+    prefers_spectrograms: ClassVar[bool] = True
+
+    name: Literal["gain"] = "gain"
+    max_db: NotNegative = Field(6.0, description="levels change by up to this, either way")
+
+    def changed(self, x: "Tensor", batch: Batch) -> "Tensor":
+        import torch
+
+        from lib.audio.augment.tensors.drawing import spread
+
+        db = (2 * torch.rand(len(x), device=x.device) - 1) * self.max_db
+        db = spread(db, x)
+        if x.dim() == 2:
+            return (x * 10 ** (db / 20)).clamp(-1, 1)
+        if not batch.audio.decibels:
+            return (x * 10 ** (db / 20)).clamp(0, 1)
+        return torch.where(x > 0, x + db / batch.audio.top_db, x).clamp(0, 1)  # silence stays silence
+
+
+register("gain", Gain)

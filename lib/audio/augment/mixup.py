@@ -1,35 +1,42 @@
-"""Mixup: Zhang et al., "mixup: Beyond Empirical Risk Minimization", 2018."""
+"""Mixup: Zhang et al., "mixup: Beyond Empirical Risk Minimization", 2018; of sounds, which add up in power."""
 
-import torch
-from torch import Tensor
+from typing import ClassVar, Literal
 
-from lib.audio.augment.mixing import add_sounds, random_power_factors
-from lib.config.schema import AudioSettings
+from pydantic import Field
+
+from lib.audio.augment import Batch, Transform, register
+from lib.config.setting_values import Fraction, NotNegative
 
 
-def mixup(
-    x: Tensor, y: Tensor, probability: float, multi_label: bool, audio: AudioSettings, alone: Tensor | None = None
-) -> tuple[Tensor, Tensor]:
-    """Add to each window, with that probability, another one of the batch.
+class Mixup(Transform):
+    """Another window of the batch is added."""
 
-    Args:
-        x, y: spectrograms (n, height, width) and targets (n, n_classes).
-        probability: that a window is mixed.
-        multi_label: the targets of both sounds hold in full, for both are heard; else each has its share.
-        audio: see add_sounds.
-        alone: bool (n,), windows that are not mixed with any other.
-    """
-    n = len(x)
-    hit = torch.rand(n, device=x.device) < probability
-    other = torch.randperm(n, device=x.device)
-    if alone is not None:
-        hit &= ~(alone | alone[other])
-    if multi_label:
-        gain = random_power_factors(x)
-        targets = torch.maximum(y, y[other])
-    else:
-        share = torch.rand(n, device=x.device).clamp(0.02, 0.98)
-        gain = (1 - share) / share
-        targets = y * share[:, None] + y[other] * (1 - share)[:, None]
-    mixed = add_sounds(x, x[other], gain, audio)
-    return torch.where(hit[:, None, None], mixed, x), torch.where(hit[:, None], targets, y)
+    of_levels: ClassVar[bool] = True
+
+    name: Literal["mixup"] = "mixup"
+    probability: Fraction = Field(0.5, description="that a window is mixed with another")
+    max_db: NotNegative = Field(12.0, description="with multi_label the other is softer by up to that")
+
+    def __call__(self, batch: Batch) -> Batch:
+        import torch
+
+        from lib.audio.augment.tensors.drawing import spread
+        from lib.audio.augment.tensors.mixing import add_sounds, random_power_factors
+
+        x, y = batch.x, batch.y
+        hit = torch.rand(len(x), device=x.device) < self.probability
+        other = torch.randperm(len(x), device=x.device)
+        if batch.alone is not None:
+            hit &= ~(batch.alone | batch.alone[other])
+        if batch.multi_label:
+            gain = random_power_factors(x, self.max_db)
+            targets = torch.maximum(y, y[other])
+        else:
+            share = torch.rand(len(x), device=x.device).clamp(0.02, 0.98)
+            gain = (1 - share) / share
+            targets = y * share[:, None] + y[other] * (1 - share)[:, None]
+        mixed = add_sounds(x, x[other], gain, batch.audio)
+        return batch._replace(x=torch.where(spread(hit, x), mixed, x), y=torch.where(hit[:, None], targets, y))
+
+
+register("mixup", Mixup)

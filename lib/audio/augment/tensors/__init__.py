@@ -1,0 +1,1 @@
+"""What augmentations compute with: batches of tensors on any device."""

@@ -1,0 +1,270 @@
+"""Archives from others, unpacked so that they cannot leave their folder, fill the disk or replace a file.
+
+Python's own readers do the work. They trust what an archive says of itself, so its names, kinds and number of entries
+are checked before anything of an entry is written, and bytes are counted as they come out of the decompressor.
+"""
+
+import bz2
+import errno
+import gzip
+import io
+import lzma
+import os
+import stat
+import tarfile
+import unicodedata
+import zipfile
+import zlib
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path, PureWindowsPath
+from typing import IO, Any, cast
+
+from lib.core.errors import EarshotError
+from lib.core.files import LONGEST_NAME, new_folder, open_regular, printable
+
+DECOMPRESSORS: dict[str, Callable[..., Any]] = {".gz": gzip.open, ".bz2": bz2.open, ".xz": lzma.open}
+"""By the suffix behind .tar."""
+SHORT_SUFFIXES = {".tgz": ".tar.gz", ".tbz2": ".tar.bz2", ".txz": ".tar.xz"}
+AT_ONCE = 2**16
+"""Bytes that are copied at a time."""
+LARGEST_READ = 8 * 2**20
+"""Bytes that a reader may ask for at once, which it keeps in memory: a zip's directory, a tar's long name."""
+LONGEST_PATH = 1024
+"""Bytes of an entry's name, folders included."""
+DAMAGED = (
+    zipfile.BadZipFile,
+    tarfile.TarError,
+    lzma.LZMAError,
+    zlib.error,
+    EOFError,
+    NotImplementedError,
+    ValueError,
+    OverflowError,
+)
+"""What Python's readers raise on a file that is no archive, or a broken one."""
+NOT_THE_DISK = {None, errno.EINVAL}
+"""Of an OSError that bz2 or gzip raises, or a zip file that says that something lies before its beginning."""
+
+
+@dataclass(frozen=True)
+class Limits:
+    """What an archive may hold at most.
+
+    Args:
+        entries: files and folders.
+        total_bytes: of all files.
+        ratio: of the bytes that come out to those of the archive, once more than free_bytes came out.
+        free_bytes: see ratio.
+    """
+
+    entries: int = 10_000
+    total_bytes: int = 32 * 2**30
+    ratio: float = 100.0
+    free_bytes: int = 64 * 2**20
+
+
+def is_archive(path: str | Path) -> bool:
+    """Whether a file is called as zip and tar archives are. A checkpoint of torch is a zip file, too, and is none.
+
+    >>> is_archive("frogs.tar.gz"), is_archive("model.pt")
+    (True, False)
+    """
+    return _kind(Path(path)) is not None
+
+
+def unpack(archive: Path, folder: Path, limits: Limits = Limits(), kind: str | None = None) -> list[Path]:
+    """Unpack a zip or tar (.gz, .bz2, .xz) archive into a new or empty folder; returns the files, sorted.
+
+    Raises EarshotError, and leaves no folder behind, if the archive is damaged, holds anything but files and folders,
+    names a place outside of the folder or a file twice (also where only case or Unicode form differ), or exceeds a
+    limit. Permissions and owners are not taken over.
+
+    kind: `.zip`, `.tar`, `.tar.gz`, `.tar.bz2` or `.tar.xz`; None: as the archive is called.
+    """
+    kind = kind or _kind(archive)
+    if kind is None:
+        raise EarshotError(archive, "is no archive", "give a .zip, .tar, .tar.gz, .tar.bz2 or .tar.xz file")
+    if folder.is_dir() and any(folder.iterdir()):
+        raise EarshotError(folder, "is not empty", "give a new folder")
+    with new_folder(folder) as part:
+        unpacked = _Unpacked(archive, part, limits)
+        with _damage(archive):
+            if kind == ".zip":
+                _unpack_zip(archive, unpacked)
+            else:
+                _unpack_tar(archive, kind.removeprefix(".tar"), unpacked)
+    return sorted(folder / file for file in unpacked.files)
+
+
+def zip_entries(archive: Path, limits: Limits = Limits()) -> dict[str, int]:
+    """The names of a zip file's entries and, as far as it tells the truth, how many bytes each unpacks to.
+
+    Raises EarshotError if it is damaged or has more entries than the limit.
+    """
+    with _damage(archive), _zip_file(archive, _Unpacked(archive, archive.parent, limits)) as content:
+        return {entry.filename: entry.file_size for entry in content.infolist()}
+
+
+class _Unpacked:
+    """What has come out of an archive so far."""
+
+    def __init__(self, archive: Path, folder: Path, limits: Limits) -> None:
+        self.archive, self.folder, self.limits = archive, folder, limits
+        self.files: list[str] = []
+        self._n_entries = self._n_bytes = 0
+        self._claimed: dict[str, tuple[str, bool]] = {}  # by the name as the most forgetful disk keeps it
+        size = archive.stat().st_size
+        self._most = min(limits.total_bytes, max(limits.free_bytes, int(limits.ratio * size)))
+
+    def refuse(self, fault: str) -> EarshotError:
+        return EarshotError(self.archive, fault, "nothing was unpacked")
+
+    def place(self, name: str, is_folder: bool) -> Path:
+        """Where an entry goes, whose folder is made. Raises EarshotError if it must not be unpacked."""
+        self._n_entries += 1
+        if self._n_entries > self.limits.entries:
+            raise self.refuse(f"holds more than {self.limits.entries:,} entries")
+        path, shown = name.rstrip("/") if is_folder else name, printable(name[:100])
+        parts = path.split("/")
+        while parts and parts[0] == "." and (is_folder or len(parts) > 1):  # as tar writes it
+            del parts[0]
+        if path.startswith(("/", "\\")) or PureWindowsPath(path).drive:
+            raise self.refuse(f"holds a file with an absolute path ({shown})")
+        if ".." in parts or "\\" in path:
+            raise self.refuse(f"holds a file that would leave the folder ({shown})")
+        encoded = [len(part.encode("utf-8", "surrogateescape")) for part in parts]
+        too_long = max(encoded, default=0) > LONGEST_NAME or sum(encoded) + len(parts) > LONGEST_PATH
+        if too_long or printable(path) != path or any(part in ("", ".") for part in parts):
+            raise self.refuse(f"holds a file whose name cannot be used ({shown})")
+        for i in range(1, len(parts) + 1):
+            self._claim("/".join(parts[:i]), is_folder or i < len(parts))
+        target = self.folder.joinpath(*parts)
+        (target if is_folder else target.parent).mkdir(parents=True, exist_ok=True)
+        if not is_folder:
+            self.files.append("/".join(parts))
+        return target
+
+    def _claim(self, path: str, is_folder: bool) -> None:
+        """Take a name for a file or folder. Raises EarshotError if it is another's on some disk."""
+        key = unicodedata.normalize("NFC", path).casefold()
+        if (earlier := self._claimed.get(key)) and not (is_folder and earlier == (path, True)):
+            raise self.refuse(f"holds two files of one name ({path})")
+        self._claimed[key] = path, is_folder
+
+    def count(self, n: int) -> None:
+        """Count bytes that came out. Raises EarshotError if they are too many."""
+        self.check_total(self._n_bytes + n)
+        self._n_bytes += n
+
+    def check_total(self, n: int) -> None:
+        """Raise EarshotError if so many bytes are too many."""
+        if n > self.limits.total_bytes:
+            raise self.refuse(f"unpacks to more than {self.limits.total_bytes / 1e9:.3g} GB")
+        if n > self._most:
+            raise self.refuse(f"unpacks to more than {self.limits.ratio:g} times its size")
+
+
+@contextmanager
+def _zip_file(archive: Path, unpacked: _Unpacked) -> Iterator[zipfile.ZipFile]:
+    with _Reading(open_regular(archive), unpacked) as file, zipfile.ZipFile(file) as content:
+        if len(content.infolist()) > unpacked.limits.entries:
+            raise unpacked.refuse(f"holds more than {unpacked.limits.entries:,} entries")
+        yield content
+
+
+def _unpack_zip(archive: Path, unpacked: _Unpacked) -> None:
+    with _zip_file(archive, unpacked) as content:
+        for entry in content.infolist():
+            kind = stat.S_IFMT(entry.external_attr >> 16)  # 0: it was written on a system that knows no kinds
+            if kind not in (0, stat.S_IFREG, stat.S_IFDIR):
+                what = "a link" if kind == stat.S_IFLNK else "a device"
+                raise unpacked.refuse(f"holds {what} ({printable(entry.filename[:100])})")
+            if entry.flag_bits & 1:
+                raise unpacked.refuse(f"holds an encrypted file ({printable(entry.filename[:100])})")
+            target = unpacked.place(entry.orig_filename, entry.is_dir())
+            if not entry.is_dir():
+                with content.open(entry) as source:
+                    _copy(source, target, unpacked)
+
+
+def _unpack_tar(archive: Path, suffix: str, unpacked: _Unpacked) -> None:
+    with (
+        open_regular(archive) as compressed,
+        _Reading(DECOMPRESSORS[suffix](compressed) if suffix else compressed, unpacked, limits_all=True) as file,
+        tarfile.open(fileobj=file, mode="r:") as content,
+    ):
+        for entry in content:
+            name = printable(entry.name[:100])
+            if entry.issym() or entry.islnk():
+                raise unpacked.refuse(f"holds a link ({name})")
+            if entry.issparse() or not (entry.isreg() or entry.isdir()):
+                raise unpacked.refuse(f"holds a device or another special file ({name})")
+            target = unpacked.place(entry.name, entry.isdir())
+            if entry.isreg():
+                with cast(IO[bytes], content.extractfile(entry)) as source:
+                    _copy(source, target, unpacked)
+
+
+def _copy(source: Any, target: Path, unpacked: _Unpacked) -> None:
+    with target.open("xb") as file:
+        while content := source.read(AT_ONCE):
+            unpacked.count(len(content))
+            file.write(content)
+
+
+class _Reading(io.RawIOBase):
+    """A file for an archive's reader, which is not allowed to keep much of it in memory at once.
+
+    limits_all: whether the file's own length is what comes out of the archive, as that of a decompressed tar is.
+    """
+
+    def __init__(self, file: Any, unpacked: _Unpacked, limits_all: bool = False) -> None:
+        self._file, self._unpacked, self._limits_all = file, unpacked, limits_all
+
+    def readable(self) -> bool:
+        return True
+
+    def seekable(self) -> bool:
+        return True
+
+    def read(self, size: int = -1) -> bytes:
+        if size > LARGEST_READ:
+            raise self._unpacked.refuse("holds too many entries, or one with too long a name")
+        if self._limits_all:
+            self._unpacked.check_total(self._file.tell() + max(size, 0))
+        return self._file.read(size)
+
+    def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
+        if self._limits_all:
+            self._unpacked.check_total(offset)
+        return self._file.seek(offset, whence)
+
+    def tell(self) -> int:
+        return self._file.tell()
+
+    def close(self) -> None:
+        self._file.close()
+        super().close()
+
+
+@contextmanager
+def _damage(archive: Path) -> Iterator[None]:
+    """Turn what Python's readers raise into an EarshotError."""
+    try:
+        yield
+    except (*DAMAGED, OSError) as error:
+        if isinstance(error, OSError) and error.errno not in NOT_THE_DISK:
+            raise
+        reason = next(iter(str(error).splitlines()), type(error).__name__)
+        raise EarshotError(archive, f"cannot be unpacked ({reason})", "get it again") from None
+
+
+def _kind(path: Path) -> str | None:
+    """The suffix of an archive as `.zip` or `.tar.gz`, None if it has no such suffix."""
+    name = path.name.lower()
+    for short, long in SHORT_SUFFIXES.items():
+        name = name.removesuffix(short) + long if name.endswith(short) else name
+    kinds = (".zip", ".tar", *(f".tar{suffix}" for suffix in DECOMPRESSORS))
+    return next((kind for kind in kinds if name.endswith(kind)), None)

@@ -1,0 +1,212 @@
+"""Files of models from elsewhere, checked before they are kept: none may run code once loaded, or need other files.
+
+A pickle is a program, so tensors must come as torch's reader of plain data admits them, as safetensors, as ONNX or in a
+format that cannot name code. Files are told by their content, too: what is called `weights.bin` may be anything.
+"""
+
+import json
+import pickle
+import pickletools
+import tempfile
+import warnings
+import zipfile
+from io import BytesIO
+from pathlib import Path
+
+import yaml
+
+from lib.core.archives import is_archive, unpack, zip_entries
+from lib.core.errors import EarshotError, SettingsError
+from lib.core.files import open_regular, printable, read_text
+from lib.models.onnx_files import external_files
+
+PICKLES = {".pkl", ".pickle", ".joblib", ".dill", ".cloudpickle"}
+TENSORS = {".pt", ".pth", ".ckpt", ".bin"}
+"""Suffixes of files that torch writes."""
+LOADERS = {"lib.tracking.pyfunc_model", "mlflow.onnx"}
+"""Modules that an MLmodel file may name: they load tensors and plain data only."""
+CODE = ("code", "model_code_path", "python_model", "cloudpickle_version", "pickled_model")
+"""Keys by which an MLmodel file names code, or a pickle."""
+MLMODEL = "MLmodel"
+MOST_FILES = 10_000
+MOST_TENSORS = 20_000
+LARGEST_HEADER = 64 * 2**20
+"""Bytes of what describes the tensors of a file."""
+LARGEST_TEXT = 2**20
+DEEPEST = 3
+"""Archives inside of archives."""
+HEAD = 2**20
+"""Bytes from which a pickle is recognized."""
+RUNNING = {"REDUCE", "INST", "OBJ", "NEWOBJ", "NEWOBJ_EX", "BUILD"}
+"""Instructions of a pickle that call something."""
+
+
+def check_weight_files(folder: Path) -> None:
+    """Raise EarshotError unless all files of a folder may be kept as those of a model."""
+    _check_folder(folder, "", 0)
+
+
+def _check_folder(folder: Path, within: str, depth: int) -> None:
+    """within: the archive that was unpacked to the folder, as a prefix of the files' names."""
+    files = sorted(path for path in folder.rglob("*") if not path.is_dir())
+    if not files:
+        raise EarshotError(within.rstrip(":") or "the model", "holds no file", "give the weights of a model")
+    if len(files) > MOST_FILES:
+        raise EarshotError(within.rstrip(":") or "the model", f"holds more than {MOST_FILES:,} files", "pack them")
+    for file in files:
+        name = within + printable(file.relative_to(folder).as_posix())
+        try:
+            _check_file(file, name, depth)
+        except OSError as error:
+            raise EarshotError(name, f"cannot be read ({error.strerror or error})", "check the file") from None
+
+
+def _check_file(file: Path, name: str, depth: int) -> None:
+    suffix = file.suffix.lower()
+    if file.name == MLMODEL:
+        _check_mlmodel(file, name)
+    elif suffix == ".safetensors":
+        _check_safetensors(file, name)
+    elif suffix == ".onnx":
+        _check_onnx(file, name)
+    elif suffix in PICKLES:
+        raise _of_pickle(name)
+    elif suffix == ".npy":
+        _check_array(file, name)
+    else:
+        is_zip = _is_zip(file)
+        with open_regular(file) as opened:
+            head = opened.read(HEAD)
+        holds_tensors = is_zip and _holds_tensors(file, name)
+        if holds_tensors or suffix in TENSORS or _is_pickle(head):
+            _check_tensors(file, name, is_zip)
+        if not holds_tensors and (is_zip or is_archive(file)):
+            _check_archive(file, name, ".zip" if is_zip else None, depth)
+
+
+def _is_zip(file: Path) -> bool:
+    try:
+        return zipfile.is_zipfile(file)
+    except zipfile.BadZipFile:  # one of several parts, which nothing can read
+        return False
+
+
+def _of_pickle(name: str) -> EarshotError:
+    fault = "holds a pickle, which may run any code when it is loaded"
+    return EarshotError(name, fault, "save tensors and plain data: torch.save(model.state_dict(), ...) or safetensors")
+
+
+def _is_pickle(head: bytes) -> bool:
+    """Whether a file that begins like this is a pickle, or an older one that calls something."""
+    if head[:1] == b"\x80" and head[1:2] in (b"\2", b"\3", b"\4", b"\5"):
+        return True
+    names = set()
+    try:
+        for opcode, _, _ in pickletools.genops(BytesIO(head)):
+            names.add(opcode.name)
+    except Exception:  # of any kind, on other files
+        return False
+    return not names.isdisjoint(RUNNING)
+
+
+def _holds_tensors(file: Path, name: str) -> bool:
+    """Whether a zip file is one that torch wrote. Raises EarshotError if there is code beside the tensors."""
+    try:
+        entries = zip_entries(file)
+    except EarshotError as error:
+        raise EarshotError(name, error.fault, error.remedy) from None
+    plain = [entry for entry in entries if entry.rpartition("/")[2] == "data.pkl"]
+    if len(plain) != 1 or plain[0].count("/") > 1:
+        return False
+    root = plain[0].removesuffix("data.pkl")
+    others = [entry for entry in entries if entry != plain[0] and Path(entry).suffix.lower() in PICKLES]
+    if others or any(entry.startswith(f"{root}code/") for entry in entries):
+        raise EarshotError(name, "holds code (TorchScript)", "save the model's state_dict alone")
+    if entries[plain[0]] > LARGEST_HEADER:
+        raise EarshotError(name, "describes its tensors in too many words", "save the model's state_dict alone")
+    return True
+
+
+def _check_tensors(file: Path, name: str, is_zip: bool) -> None:
+    import torch
+
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # such as those on unusual protocols
+            torch.load(file, map_location="cpu", weights_only=True, mmap=is_zip)
+    except pickle.UnpicklingError:
+        raise _of_pickle(name) from None
+    except Exception as error:  # torch's reader raises exceptions of any kind on other files
+        reason = next(iter(str(error).splitlines()), type(error).__name__)
+        raise EarshotError(name, f"holds no tensors that can be read ({reason})", "save them again") from None
+
+
+def _check_archive(file: Path, name: str, kind: str | None, depth: int) -> None:
+    if depth == DEEPEST:
+        raise EarshotError(name, f"is an archive inside of {DEEPEST} others", "pack it once")
+    with tempfile.TemporaryDirectory(dir=file.parent, prefix=".") as scratch:
+        inner = Path(scratch, "inner")
+        try:
+            unpack(file, inner, kind=kind)
+        except EarshotError as error:
+            raise EarshotError(name, error.fault, error.remedy) from None
+        _check_folder(inner, f"{name}:", depth + 1)
+
+
+def _check_array(file: Path, name: str) -> None:
+    from numpy.lib import format as npy
+
+    try:
+        with file.open("rb") as opened:
+            version = npy.read_magic(opened)
+            read_header = npy.read_array_header_1_0 if version == (1, 0) else npy.read_array_header_2_0
+            _, _, kind = read_header(opened)
+    except Exception as error:  # numpy's reader raises exceptions of any kind on other files
+        reason = next(iter(str(error).splitlines()), type(error).__name__)
+        raise EarshotError(name, f"holds no array that can be read ({reason})", "save it again") from None
+    if kind.hasobject:
+        raise _of_pickle(name)
+
+
+def _check_safetensors(file: Path, name: str) -> None:
+    from safetensors import SafetensorError, safe_open
+
+    remedy = "save the tensors again with safetensors"
+    with open_regular(file) as opened:
+        n_bytes = int.from_bytes(opened.read(8), "little")
+        if n_bytes > min(LARGEST_HEADER, file.stat().st_size - 8):
+            raise EarshotError(name, "is no safetensors file", remedy)
+        header = opened.read(n_bytes)
+    try:
+        tensors = json.loads(header).keys() - {"__metadata__"}
+        if len(tensors) > MOST_TENSORS:
+            raise EarshotError(name, f"holds {len(tensors):,} tensors, more than {MOST_TENSORS:,}", remedy)
+        with safe_open(file, framework="np"):  # which checks shapes, types and places of all tensors
+            pass
+    except (ValueError, RecursionError, AttributeError, SafetensorError) as error:
+        reason = next(iter(str(error).splitlines()), type(error).__name__)
+        raise EarshotError(name, f"holds tensors that do not fit the file ({reason})", remedy) from None
+
+
+def _check_onnx(file: Path, name: str) -> None:
+    try:
+        external_files(str(file))
+    except SettingsError as error:
+        raise EarshotError(name, error.fault, error.remedy) from None
+
+
+def _check_mlmodel(file: Path, name: str) -> None:
+    remedy = "give the files of the model without it"
+    if file.stat().st_size > LARGEST_TEXT:
+        raise EarshotError(name, "is no MLmodel file", remedy)
+    try:
+        flavors = yaml.safe_load(read_text(file))["flavors"]
+        contents = list(flavors.values())
+    except (yaml.YAMLError, UnicodeDecodeError, RecursionError, TypeError, KeyError, AttributeError):
+        raise EarshotError(name, "is no MLmodel file", remedy) from None
+    for content in contents:
+        loader = content.get("loader_module") if isinstance(content, dict) else None
+        if loader is not None and loader not in LOADERS:
+            raise EarshotError(name, f"names a loader of its own ({printable(str(loader)[:100])})", remedy)
+        if found := [key for key in CODE if isinstance(content, dict) and content.get(key)]:
+            raise EarshotError(name, f"names code of its own ({found[0]})", remedy)

@@ -1,0 +1,72 @@
+"""Files of a registered model on this machine, with its archives unpacked where that is wanted."""
+
+import shutil
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from filelock import FileLock
+
+from lib.core.archives import is_archive, unpack
+from lib.core.errors import EarshotError
+from lib.tracking.imported_models import PACKAGE, file_name_in
+from lib.tracking.model_weights import local_weights
+from lib.tracking.registered_models import find_model
+
+if TYPE_CHECKING:
+    from mlflow import MlflowClient
+
+
+def fetch_model(client: "MlflowClient", model_id: str, extract: bool | None = None, force: bool = False) -> Path:
+    """The weights of a model on this machine: a file, or a folder if there are several or they were unpacked.
+
+    Args:
+        client: of the store.
+        model_id: of the model.
+        extract: unpack an archive; None: only that of a package.
+        force: fetch and unpack it again.
+
+    Raises EarshotError if the files cannot be had, are not those that were stored, or must not be unpacked.
+    """
+    model, folder = find_model(client, model_id), local_weights(client, model_id, force)
+    files = sorted(path for path in folder.rglob("*") if path.is_file())
+    named = [path for path in files if path.name == file_name_in(model.url)]
+    if len(named or files) != 1:
+        return folder
+    file = (named or files)[0]
+    wants_files = PACKAGE in model.system_tags if extract is None else extract
+    return _unpacked(file, folder, force) if wants_files and is_archive(file) else file
+
+
+def files_in(path: Path) -> list[Path]:
+    """The files of a folder, sorted; a file is its own."""
+    return sorted(each for each in path.rglob("*") if each.is_file()) if path.is_dir() else [path]
+
+
+def copy_model(client: "MlflowClient", model_id: str, folder: str | Path, extract: bool | None = None) -> Path:
+    """Copy the files of a model into a new folder; returns where its weights are, as fetch_model.
+
+    What lies beside a single file, such as a checkpoint's description, is copied with it: the model needs it.
+
+    Raises EarshotError as fetch_model, or if the folder holds files.
+    """
+    target = Path(folder)
+    if target.exists() and (not target.is_dir() or any(target.iterdir())):
+        raise EarshotError(target, "exists", "give a new folder")
+    weights = fetch_model(client, model_id, extract)
+    source = weights if weights.is_dir() else local_weights(client, model_id)
+    shutil.copytree(source, target, dirs_exist_ok=True)
+    return target / weights.relative_to(source)
+
+
+def _unpacked(archive: Path, folder: Path, force: bool) -> Path:
+    """The folder of an archive's files, beside the folder that it is in."""
+    target = folder.with_name(f"{folder.name}-unpacked")
+    with FileLock(target.with_name(f".{target.name}.lock")):
+        if force:
+            shutil.rmtree(target, ignore_errors=True)
+        if not target.exists():
+            part = target.with_name(f".{target.name}.part")
+            shutil.rmtree(part, ignore_errors=True)  # what a killed process left
+            unpack(archive, part)
+            part.rename(target)
+    return target

@@ -1,0 +1,142 @@
+"""Models of others, brought into the registry from a file, a folder or a URL; the same place is brought in once."""
+
+import re
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+from urllib.parse import unquote, urlsplit
+from urllib.request import url2pathname
+
+from filelock import FileLock
+
+from lib.core.digests import digest_of
+from lib.core.errors import EarshotError
+from lib.core.files import project_root, without_password
+from lib.tracking import registered_models as registry
+from lib.tracking.model_design import ModelDesign
+from lib.tracking.model_weights import holds_file, store_weights
+from lib.tracking.registered_models import RegisteredModel
+
+if TYPE_CHECKING:
+    from mlflow import MlflowClient
+
+PACKAGE = "package"
+"""System tag of a model that is several files which belong together."""
+FRAMEWORKS = {
+    ".ckpt": "PyTorch",
+    ".h5": "Keras",
+    ".keras": "Keras",
+    ".onnx": "ONNX",
+    ".pt": "PyTorch",
+    ".pth": "PyTorch",
+    ".tflite": "TensorFlow Lite",
+}
+"""What weights are for if nobody says so, by the suffix of their file."""
+LOCKS = Path(".cache/imports")
+
+
+class Imported(NamedTuple):
+    """A model of the registry, and whether it is new there."""
+
+    model: RegisteredModel
+    is_new: bool
+
+
+def import_weights(
+    client: "MlflowClient",
+    experiment_id: str,
+    weights_url: str,
+    design: ModelDesign,
+    name: str | None = None,
+    tags: Sequence[str] = (),
+    comment: str | None = None,
+    is_package: bool = False,
+    is_published: bool = False,
+    framework: Any = None,
+    sha256: str | None = None,
+) -> Imported:
+    """Register weights as a model, unless those of that URL are.
+
+    Args:
+        client: of the store.
+        experiment_id: what the model will belong to.
+        weights_url: path or URL of a file or folder.
+        design: configuration and labels.
+        name: of the registered model; default: that of the file or folder, without suffixes.
+        tags: people's.
+        comment: about the model.
+        is_package: the weights are several files, which may be in an archive.
+        is_published: else it is a draft.
+        framework: a name, or something whose value is one; default: by the file's suffix, if that tells.
+        sha256: hex digits of the file's digest; None: any file will do.
+
+    Raises EarshotError, and registers nothing, if the weights cannot be had or an argument is wrong.
+    """
+    url = url_of(weights_url)
+    locks = project_root() / LOCKS
+    locks.mkdir(parents=True, exist_ok=True)
+    with FileLock(locks / f"{digest_of(url)}.lock"):  # else two processes would both import it
+        if known := registry.find_models(client, url=url, include_archived=True, max_results=1):
+            if sha256 is not None and not holds_file(client, known[0].id, sha256):
+                fault = f"is in the registry as {known[0]}, which holds no file of that SHA-256 digest"
+                raise EarshotError(url, fault, "check the digest, or remove that model to import it again")
+            return Imported(known[0], is_new=False)
+        name = name or _name_in(url)
+        registry.check_name(name)
+        registry.check_tags(tags)
+        extra = design.as_artifact()
+        model_id = store_weights(client, experiment_id, name, weights_url, is_package, extra=extra, sha256=sha256)
+        facts = {
+            registry.URL: url,
+            registry.COMMENT: comment or "",
+            registry.FRAMEWORK: str(getattr(framework, "value", framework) or FRAMEWORKS.get(_suffix(url), "")),
+        }
+        try:
+            model = registry.create_version(
+                client,
+                name,
+                model_id,
+                f"imported from {url}",
+                tags,
+                [PACKAGE] if is_package else [],
+                is_published,
+                facts,
+                comment,
+            )
+        except BaseException:
+            registry.undo_registration(client, model_id)
+            raise
+    return Imported(model, is_new=True)
+
+
+def url_of(weights_url: str) -> str:
+    """The URL by which weights are known: that of a path is a file:// URL, and passwords are not kept.
+
+    >>> url_of("https://me:secret@example.org/frogs.pt")
+    'https://me:***@example.org/frogs.pt'
+    >>> url_of("file:///models/../models/frogs.pt") == url_of("/models/frogs.pt")
+    True
+    """
+    scheme = re.match(r"(\w+)://", weights_url)
+    if scheme and scheme[1] != "file":
+        return without_password(weights_url).replace('"', "%22")
+    path = url2pathname(urlsplit(weights_url).path) if scheme else weights_url
+    return Path(path).expanduser().resolve().as_uri()
+
+
+def file_name_in(url: str) -> str:
+    """The name of the file or folder that a URL ends with.
+
+    >>> file_name_in("https://example.org/pond/tree%20frogs.pt?version=3")
+    'tree frogs.pt'
+    """
+    return unquote(urlsplit(url).path).rstrip("/").rpartition("/")[2]
+
+
+def _suffix(url: str) -> str:
+    return Path(file_name_in(url)).suffix.lower()
+
+
+def _name_in(url: str) -> str:
+    stem = Path(file_name_in(url)).stem
+    return re.sub("[/:]", "-", Path(stem).stem if stem.endswith(".tar") else stem) or "model"

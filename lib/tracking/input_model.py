@@ -1,0 +1,485 @@
+"""InputModel: a registered model as the reference's callers know it, on lib.tracking.registered_models.
+
+It is read-only: what it says about the model is what the registry says at that moment.
+"""
+
+import ast
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Self
+
+from lib.config.load import get_config
+from lib.config.schema import TrackingSettings
+from lib.core.console import show_problems
+from lib.core.errors import EarshotError, Problem, store_error
+from lib.tracking import registered_models as registry
+from lib.tracking.fetched_models import fetch_model, files_in
+from lib.tracking.imported_models import import_weights, url_of
+from lib.tracking.mlflow_store import open_registry
+from lib.tracking.model_connections import connect_model
+from lib.tracking.model_design import ModelDesign, read_design
+from lib.tracking.model_reports import ModelReports
+from lib.tracking.registered_models import MetadataEntry, ModelError, RegisteredModel
+
+if TYPE_CHECKING:
+    from mlflow import MlflowClient
+    from mlflow.entities import Run
+
+UNREGISTERED = RegisteredModel("", "", 0, [], [], False, "", "", "", "", "", "", {}, [], "", 0.0)
+"""What an empty model says about itself."""
+
+
+class InputModel(ModelReports):
+    """A model of the registry, found by id, or by any of name, project and tags: the one that was changed last.
+
+    >>> InputModel(name="frogs", tags=["__$all", "bats", "verified"])  # doctest: +SKIP
+    InputModel(frogs/3)
+
+    Args:
+        model_id: id (`m-...`); the other arguments are ignored then.
+        name: of the registered model.
+        project: name of the MLflow experiment that it belongs to.
+        tags: a filter by tags, see lib.tracking.tag_filter.
+        only_published: leave out drafts.
+        tracking: where the registry is; default: as in params.yaml of the current folder.
+
+    Raises ModelError, which is a ValueError, if there is no such model.
+    """
+
+    def __init__(
+        self,
+        model_id: str | None = None,
+        name: str | None = None,
+        project: str | None = None,
+        tags: Sequence[str] | None = None,
+        only_published: bool = False,
+        tracking: TrackingSettings | None = None,
+    ) -> None:
+        if not (model_id or name or project or tags):
+            raise ModelError("InputModel", "needs something to find a model by", "give model_id, name, project or tags")
+        self._client, _ = _open(tracking)
+        if model_id:
+            self._id = registry.find_model(self._client, model_id).id
+        else:
+            found = registry.find_models(self._client, project, name, tags or (), only_published, max_results=1)
+            if not found:
+                wanted = {"name": name, "project": project, "tags": tags, "only_published": only_published}
+                text = ", ".join(f"{key} = {value!r}" for key, value in wanted.items() if value)
+                raise ModelError(text, "no model of the registry is like that", "see InputModel.query_models")
+            self._id = found[0].id
+        self._design: ModelDesign | None = None
+
+    @classmethod
+    def _of(cls, client: "MlflowClient | None", model_id: str, design: ModelDesign | None = None) -> Self:
+        model = cls.__new__(cls)
+        model._client, model._id, model._design = client, model_id, design  # type: ignore[assignment]
+        return model
+
+    @classmethod
+    def empty(
+        cls,
+        config_text: str | None = None,
+        config_dict: Mapping[str, Any] | None = None,
+        label_enumeration: Mapping[str, int] | None = None,
+    ) -> Self:
+        """A model that is not registered and has no weights: a configuration, as a text or a dict, and labels."""
+        return cls._of(None, "", ModelDesign.of(config_text, config_dict, label_enumeration))
+
+    @classmethod
+    def query_models(
+        cls,
+        project_name: str | None = None,
+        model_name: str | None = None,
+        tags: Sequence[str] | None = None,
+        only_published: bool = False,
+        include_archived: bool = False,
+        max_results: int | None = None,
+        metadata: Mapping[str, str] | None = None,
+        tracking: TrackingSettings | None = None,
+    ) -> list[Self]:
+        """Models that fulfil all of these, the one that was changed last first.
+
+        >>> InputModel.query_models(tags=["production", "-qa"], max_results=3)  # doctest: +SKIP
+        [InputModel(frogs/3), InputModel(bats/12), InputModel(frogs/1)]
+
+        Args:
+            project_name: name of the MLflow experiment; default: any.
+            model_name: of the registered model; default: any.
+            tags: a filter by tags, see lib.tracking.tag_filter.
+            only_published: leave out drafts.
+            include_archived: also archived models.
+            max_results: how many to return, at most.
+            metadata: values of metadata entries by key, whatever their types.
+            tracking: where the registry is; default: as in params.yaml of the current folder.
+        """
+        client, _ = _open(tracking)
+        found = registry.find_models(
+            client, project_name, model_name, tags or (), only_published, include_archived, max_results, metadata
+        )
+        return [cls._of(client, model.id) for model in found]
+
+    @classmethod
+    def import_model(
+        cls,
+        weights_url: str,
+        config_text: str | None = None,
+        config_dict: Mapping[str, Any] | None = None,
+        label_enumeration: Mapping[str, int] | None = None,
+        name: str | None = None,
+        project: str | None = None,
+        tags: Sequence[str] | None = None,
+        comment: str | None = None,
+        is_package: bool = False,
+        create_as_published: bool = False,
+        framework: Any = None,
+        tracking: TrackingSettings | None = None,
+        *,
+        sha256: str | None = None,
+    ) -> Self:
+        """Bring weights into the registry, which keeps a copy of them.
+
+        If weights of that URL are there already, they are not read again: a warning is printed, and the model is
+        returned as it is, whatever the other arguments.
+
+        >>> InputModel.import_model("https://example.org/frogs.onnx", tags=["pond"])  # doctest: +SKIP
+        InputModel(frogs/1)
+
+        Args:
+            weights_url: a path, or a URL (file://, http(s)://, s3://), of a file or folder.
+            config_text: configuration of the model, or give
+            config_dict: the same as a dict.
+            label_enumeration: number of each label.
+            name: of the registered model; default: that of the file, without suffix.
+            project: MLflow experiment that the model will belong to; default: that of the settings.
+            tags: people's.
+            comment: about the model.
+            is_package: the weights are several files, perhaps in an archive; adds the system tag package.
+            create_as_published: else it is a draft.
+            framework: what the weights are for, for example "PyTorch"; default: as the file's suffix tells.
+            tracking: where the registry is; default: as in params.yaml of the current folder.
+            sha256: hex digits of the file's digest; None: any file will do.
+
+        Raises EarshotError, and brings in nothing, if the weights cannot be had or used, or an argument is wrong.
+        """
+        design = ModelDesign.of(config_text, config_dict, label_enumeration)
+        client, experiment_id = _open(tracking, project)
+        options = (name, tags or (), comment, is_package, create_as_published, framework, sha256)
+        model, is_new = import_weights(client, experiment_id, str(weights_url), design, *options)
+        if not is_new:
+            state = "archived model" if model.archived else "model"
+            fault = f"is in the registry as {state} {model}, which is used as it is"
+            show_problems([Problem(model.url, fault, "remove that model to import it again", lost=False)])
+        return cls._of(client, model.id)
+
+    @classmethod
+    def load_model(
+        cls, weights_url: str, load_archived: bool = False, tracking: TrackingSettings | None = None
+    ) -> Self | None:
+        """The registered model that was imported from a path or URL; None if there is none.
+
+        load_archived: also if it is archived.
+        """
+        client, _ = _open(tracking)
+        url = url_of(str(weights_url))
+        found = registry.find_models(client, url=url, include_archived=load_archived, max_results=1)
+        return cls._of(client, found[0].id) if found else None
+
+    def __repr__(self) -> str:
+        return f"InputModel({self._known() if self._id else 'empty'})"
+
+    @property
+    def id(self) -> str:
+        """The model's id in MLflow, `m-...`; empty for an empty model."""
+        return self._id
+
+    @property
+    def name(self) -> str:
+        """The name of the registered model, of which this is a version."""
+        return self._known().name
+
+    @property
+    def project(self) -> str:
+        """The name of the MLflow experiment that the model belongs to."""
+        return registry.project_of(self._client, self._id) if self._id else ""
+
+    @property
+    def tags(self) -> list[str]:
+        """People's tags, sorted."""
+        return self._known().tags
+
+    @property
+    def system_tags(self) -> list[str]:
+        """Tags that the registry gives: package, archived."""
+        return self._known().system_tags
+
+    @property
+    def comment(self) -> str:
+        """What people say about the model."""
+        return self._known().comment
+
+    @property
+    def framework(self) -> str:
+        """The framework that the weights are for, such as PyTorch; empty if unknown."""
+        return self._known().framework
+
+    @property
+    def published(self) -> bool:
+        """Whether the model is published; else it is a draft."""
+        return self._known().is_published
+
+    @property
+    def config_text(self) -> str:
+        """The configuration of the model as text; empty if it has none."""
+        return self._designed().config_text
+
+    @property
+    def config_dict(self) -> dict[str, Any]:
+        """The configuration as a dict. Raises ModelError if the text is no mapping in YAML or JSON."""
+        return self._designed().config_dict
+
+    @property
+    def labels(self) -> dict[str, int]:
+        """Number of each label."""
+        return self._designed().labels
+
+    def get_metadata(self, key: str) -> str | None:
+        """The value of a metadata entry as text; None if there is none."""
+        entry = self._known().metadata.get(key)
+        return entry.value if entry else None
+
+    def get_metadata_casted(self, key: str) -> Any:
+        """The value of a metadata entry as its type; as text if that is not possible; None if there is none."""
+        entry = self._known().metadata.get(key)
+        return _cast(entry) if entry else None
+
+    def get_all_metadata(self) -> dict[str, dict[str, str]]:
+        """All metadata entries: key -> value and type, all texts."""
+        return {key: entry._asdict() for key, entry in self._known().metadata.items()}
+
+    def get_all_metadata_casted(self) -> dict[str, dict[str, Any]]:
+        """All metadata entries: key -> value, cast to its type where possible, and type."""
+        return {key: {"value": _cast(entry), "type": entry.type} for key, entry in self._known().metadata.items()}
+
+    def set_metadata(self, key: str, value: Any, v_type: str | None = None) -> bool:
+        """Set a metadata entry; returns whether it could be.
+
+        v_type: name of the value's type: str, int, float, bool, list or dict; default: that of the value.
+        """
+        return self._set_metadata({str(key): _metadata_entry(value, v_type)}, replace=False)
+
+    def set_all_metadata(self, metadata: Mapping[str, Mapping[str, Any]], replace: bool = True) -> bool:
+        """Set metadata entries, key -> value and type; returns whether they could be set.
+
+        replace: remove all others.
+        """
+        entries = {key: _metadata_entry(entry.get("value"), entry.get("type")) for key, entry in metadata.items()}
+        return self._set_metadata(entries, replace)
+
+    def publish(self) -> None:
+        """Make a draft published; a published model stays as it is."""
+        registry.publish_model(self._client, self._registered_id())
+
+    def archive(self) -> None:
+        """Hide the model from searches; an archived model stays as it is."""
+        registry.archive_model(self._client, self._registered_id())
+
+    def unarchive(self) -> None:
+        """Let searches find the model again; a model that is not archived stays as it is."""
+        registry.unarchive_model(self._client, self._registered_id())
+
+    @property
+    def url(self) -> str:
+        """Where the weights were imported from; of a model that was trained here, where MLflow has its files."""
+        if not self._id:
+            return ""
+        return self._known().url or self._client.get_logged_model(self._id).artifact_location
+
+    def get_local_copy(
+        self, extract_archive: bool | None = None, raise_on_error: bool = False, force_download: bool = False
+    ) -> str | None:
+        """Path of the weights on this machine: a file, or a folder of several.
+
+        They are kept by content and verified by hash; a copy must not be changed.
+
+        Args:
+            extract_archive: unpack an archive; None: only that of a package.
+            raise_on_error: raise ModelError, which is a ValueError, if they cannot be had; else a warning is printed
+                and None returned.
+            force_download: also if they are here already.
+        """
+        try:
+            with _store_errors():
+                return str(fetch_model(self._client, self._registered_id(), extract_archive, force_download))
+        except EarshotError as error:
+            if raise_on_error:
+                raise ModelError(error.subject, error.fault, error.remedy) from None
+            show_problems([error.problem()])
+            return None
+
+    def get_weights(
+        self, raise_on_error: bool = False, force_download: bool = False, extract_archive: bool = False
+    ) -> str | None:
+        """get_local_copy, which leaves an archive as it is unless extract_archive is set."""
+        return self.get_local_copy(extract_archive, raise_on_error, force_download)
+
+    def get_weights_package(
+        self,
+        return_path: bool = False,
+        raise_on_error: bool = False,
+        force_download: bool = False,
+        extract_archive: bool = True,
+    ) -> str | list[Path] | None:
+        """Paths of the files of a package on this machine.
+
+        Args:
+            return_path: return the folder that they are in.
+            raise_on_error: raise ModelError, which is a ValueError, if they cannot be had; else a warning is printed
+                and None returned.
+            force_download: also if they are here already.
+            extract_archive: unpack an archive.
+        """
+        copy = self.get_local_copy(extract_archive, raise_on_error, force_download)
+        if copy is None:
+            return None
+        path = Path(copy)
+        return str(path if path.is_dir() else path.parent) if return_path else files_in(path)
+
+    @property
+    def task(self) -> str:
+        """Id of the run that the model was connected to last, else of the run that made it; empty if there is none."""
+        known = self._known()
+        return known.connected or known.task
+
+    @property
+    def original_task(self) -> str:
+        """Id of the run that made the model; empty if none did."""
+        return self._known().task
+
+    def connect(self, task: "Run | str", name: str | None = None, ignore_remote_overrides: bool = False) -> None:
+        """Make the model an input of a run, where MLflow's page shows it.
+
+        The run gets a tag `earshot.input_model.NAME` with the model's id. If it has that tag already, because someone
+        chose another model in the page or an interrupted run is resumed, this object becomes that model.
+
+        Args:
+            task: an MLflow run, or its id.
+            name: of the input; default: that of the file of weights without suffixes, or "Input Model".
+            ignore_remote_overrides: use this model whatever the run's tag says.
+
+        Raises ModelError if there is no such run, or its tag names no registered model.
+        """
+        run_id = task if isinstance(task, str) else task.info.run_id
+        self._id = connect_model(self._client, self._registered_id(), run_id, name, ignore_remote_overrides)
+        self._design = None
+
+    @property
+    def history(self) -> list[registry.HistoryEntry]:
+        """Who did what with the model and when, oldest first, also after it was removed."""
+        return registry.model_history(self._client, self._id) if self._id else []
+
+    @classmethod
+    def remove(
+        cls,
+        model: "str | InputModel",
+        delete_weights_file: bool = True,
+        force: bool = False,
+        raise_on_errors: bool = False,
+        tracking: TrackingSettings | None = None,
+    ) -> bool:
+        """Remove a model from the registry; its history stays.
+
+        Args:
+            model: a model, or its id.
+            delete_weights_file: remove its files, too; else they stay with the experiment.
+            force: also if an unfinished run uses it.
+            raise_on_errors: raise ModelError, which is a ValueError, if it cannot be removed; else a warning is
+                printed.
+            tracking: where the registry is; default: as in params.yaml of the current folder.
+
+        Returns whether all was removed. If only the files were not, since that failed or another version has the same
+        files, the model is out of the registry.
+        """
+        client, model_id = (model._client, model._registered_id()) if isinstance(model, InputModel) else (None, model)
+        try:
+            with _store_errors():
+                others = registry.remove_model(client or _open(tracking)[0], model_id, delete_weights_file, force)
+        except EarshotError as error:
+            if raise_on_errors:
+                raise ModelError(error.subject, error.fault, error.remedy) from None
+            show_problems([error.problem()])
+            return False
+        if delete_weights_file and others:
+            fault = f"is removed, but its files stay: {others[0]} has the same"
+            show_problems([Problem(model_id, fault, "remove that model, too", lost=False)])
+            return False
+        return True
+
+    def _registered_id(self) -> str:
+        if not self._id:
+            raise ModelError("InputModel.empty()", "is not registered", "import weights with InputModel.import_model")
+        return self._id
+
+    def _known(self) -> RegisteredModel:
+        """What the registry says about the model now."""
+        return registry.find_model(self._client, self._id) if self._id else UNREGISTERED
+
+    def _designed(self) -> ModelDesign:
+        """Configuration and labels, which never change."""
+        if self._design is None:
+            self._design = read_design(self._client, self._registered_id())
+        return self._design
+
+    def _set_metadata(self, entries: Mapping[str, MetadataEntry], replace: bool) -> bool:
+        try:
+            registry.set_metadata_entries(self._client, self._registered_id(), entries, replace)
+        except ModelError as error:
+            show_problems([error.problem()])
+            return False
+        return True
+
+
+def _open(tracking: TrackingSettings | None, project: str | None = None) -> tuple["MlflowClient", str]:
+    """A client of the store, and the id of an experiment, by default that of the settings."""
+    settings = tracking or get_config().tracking
+    return open_registry(settings.model_copy(update={"experiment": project}) if project else settings)
+
+
+@contextmanager
+def _store_errors() -> Iterator[None]:
+    """What a store or a disk that fails makes MLflow raise becomes an EarshotError."""
+    from mlflow.exceptions import MlflowException
+
+    try:
+        yield
+    except (MlflowException, OSError) as error:
+        raise store_error(error) from None
+
+
+def _metadata_entry(value: Any, v_type: str | None) -> MetadataEntry:
+    text = json.dumps(value) if isinstance(value, list | tuple | dict) else str(value)
+    return MetadataEntry(text, str(v_type or type(value).__name__))
+
+
+def _cast(entry: MetadataEntry) -> Any:
+    """The value of an entry as its type; as text if it is none of that type."""
+    try:
+        if entry.type == "bool":
+            return {"true": True, "1": True, "false": False, "0": False}[entry.value.strip().lower()]
+        if entry.type in ("int", "float"):
+            return {"int": int, "float": float}[entry.type](entry.value)
+        if entry.type in ("list", "tuple", "dict"):
+            kind = {"list": list, "tuple": tuple, "dict": dict}[entry.type]
+            return kind(_literal(entry.value))
+    except (ValueError, KeyError, TypeError, SyntaxError):
+        pass
+    return entry.value
+
+
+def _literal(text: str) -> Any:
+    """The value of a list or dict in JSON, or as Python shows it."""
+    try:
+        return json.loads(text)
+    except ValueError:
+        return ast.literal_eval(text)

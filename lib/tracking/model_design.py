@@ -1,0 +1,71 @@
+"""The configuration and the labels of a registered model, in its artifact `earshot/model.json`."""
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import TYPE_CHECKING, Any, NamedTuple, Self
+
+import yaml
+
+from lib.tracking.registered_models import ModelError, artifacts_of
+
+if TYPE_CHECKING:
+    from mlflow import MlflowClient
+
+DESIGN = "earshot/model.json"
+
+
+class ModelDesign(NamedTuple):
+    """What people say about how a model is built.
+
+    config_text: its configuration, in any notation.
+    labels: number of each label.
+    """
+
+    config_text: str
+    labels: dict[str, int]
+
+    @classmethod
+    def of(
+        cls,
+        config_text: str | None = None,
+        config_dict: Mapping[str, Any] | None = None,
+        labels: Mapping[str, int] | None = None,
+    ) -> Self:
+        """A design with its configuration as a text or a dict, not both. Raises ModelError."""
+        if config_text is not None and config_dict is not None:
+            raise ModelError("config_text and config_dict", "are both given", "give one of them")
+        for label, number in (labels or {}).items():
+            if not isinstance(label, str) or not isinstance(number, int) or isinstance(number, bool):
+                raise ModelError(f"label_enumeration: {label!r} = {number!r}", "must be a name and a whole number")
+        text = json.dumps(config_dict, indent=2, ensure_ascii=False) if config_dict is not None else config_text
+        return cls(text or "", dict(labels or {}))
+
+    @property
+    def config_dict(self) -> dict[str, Any]:
+        """The configuration as a dict. Raises ModelError if the text is no mapping in YAML or JSON."""
+        try:
+            content = yaml.safe_load(self.config_text) if self.config_text.strip() else {}
+        except yaml.YAMLError:
+            content = None
+        if not isinstance(content, dict):
+            raise ModelError("config_text", "is no mapping in YAML or JSON", "read config_text instead")
+        return content
+
+    def as_artifact(self) -> dict[str, bytes]:
+        """The artifact that holds the design: path -> content; none if there is nothing to hold."""
+        if not self.config_text and not self.labels:
+            return {}
+        return {DESIGN: json.dumps(self._asdict(), ensure_ascii=False).encode()}
+
+
+def read_design(client: "MlflowClient", model_id: str) -> ModelDesign:
+    """The design of a registered model; empty if it was registered without one."""
+    artifacts = artifacts_of(client, model_id)
+    folder, _, _ = DESIGN.rpartition("/")
+    if all(file.path != DESIGN for file in artifacts.list_artifacts(folder)):
+        return ModelDesign.of()
+    with TemporaryDirectory() as scratch:
+        content = json.loads(Path(artifacts.download_artifacts(DESIGN, scratch)).read_text(encoding="utf-8"))
+    return ModelDesign(content.get("config_text", ""), content.get("labels", {}))

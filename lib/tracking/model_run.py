@@ -1,0 +1,358 @@
+"""Model runs: one model's predictions on one data set, looked up item by item and matched with the annotations.
+
+A model run is a folder with a results store: one that infer wrote, or one that ModelRun.create made for predictions of
+a model that is not ours. The names and meanings are those of Nucleus's ModelRun; nothing talks to a server.
+"""
+
+import threading
+from collections.abc import Iterable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from functools import cached_property, partial
+from operator import attrgetter
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Self
+
+from lib.audio.reader import probe, stream
+from lib.config.schema import DataSetSettings
+from lib.core.digests import digest_of
+from lib.core.errors import AudioError, EarshotError, SettingsError
+from lib.core.files import printable
+from lib.core.locks import sole_writer
+from lib.core.wording import counted, shortened
+from lib.evaluation.matches_store import (
+    MATCHES_FILE,
+    MatchesStore,
+    annotation_digests,
+    matches_folder,
+    store_matches,
+)
+from lib.evaluation.run_matching import rules_of
+from lib.formats.data_sets import DataSet, read_data_set
+from lib.results.manifest import Brought, manifest_of_predictions
+from lib.results.prediction_writer import PredictionWriter, Written
+from lib.results.predictions import Prediction, as_json, fault_of
+from lib.results.results_store import ResultsStore, earlier_results
+from lib.sound.classes import LABEL_FIELDS, class_label
+from lib.sound.labels import RESULTS_FILE
+from lib.tracking.async_job import AsyncJob, Report
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+SHOWN_FAULTS = 20
+"""Of predictions, in an error."""
+GROUND_TRUTH = ["ground_truth_label", "ground_truth_start", "ground_truth_end"]
+FOUND = ["annotation_id", "label", "start_time", "end_time", "confidence"]
+COMMITTED, UNCOMMITTED = "committed", "uncommitted"
+
+
+class UnknownItem(EarshotError):
+    """A model run, recording or prediction of that id does not exist."""
+
+
+class ModelRun:
+    """A model's predictions on a data set; it can be used in a `with` block.
+
+    Args:
+        model_run_id: folder of the model run: what infer wrote, or `create` made.
+        dataset_id: folder, or table, of the data set, as data.test.path names it.
+        client: not used; where code for Nucleus has its client.
+
+    The data set is read once, when it is first needed. Raises UnknownItem if the folder holds no model run, and
+    DataSetError if it cannot be read.
+    """
+
+    def __init__(self, model_run_id: str | Path, dataset_id: str | Path, client: object = None) -> None:
+        self.model_run_id, self.dataset_id, self.client = str(model_run_id), str(dataset_id), client
+        self._folder = Path(model_run_id)
+        if not (self._folder / RESULTS_FILE).is_file():
+            raise UnknownItem(model_run_id, "is no model run", "give a folder that infer or ModelRun.create wrote")
+        self._store = ResultsStore(self._folder)
+        self._reading, self._writing = threading.Lock(), threading.Lock()
+
+    @classmethod
+    def create(
+        cls,
+        folder: str | Path,
+        dataset_id: str | Path,
+        classes: Iterable[str | Mapping[str, str]] | None = None,
+        name: str = "",
+        model_id: str = "",
+        metadata: Mapping[str, Any] | None = None,
+    ) -> Self:
+        """Make a model run without predictions.
+
+        Args:
+            folder: a new folder.
+            dataset_id: as above.
+            classes: that predictions may be of: names, or name, code, alt_name and alt_code of each; None: those of
+                the data set.
+            name: of the model, for people; "": that of the folder.
+            model_id: "": the name.
+            metadata: whatever else is to be kept, as JSON can hold it.
+
+        Raises SettingsError if an argument cannot be used, and EarshotError if the folder holds results.
+        """
+        data_set = read_data_set(DataSetSettings(path=str(dataset_id)))
+        entries = data_set.classes.to_dict("records") if classes is None else [_class_entry(each) for each in classes]
+        names = [entry["name"] for entry in entries]
+        if not names or len(set(names)) < len(names) or not all(names):
+            raise SettingsError("classes", "need names, each once", "correct them")
+        if as_json(metadata or {}) is None:
+            raise SettingsError("metadata", "must be a mapping that JSON can hold")
+        name = name or Path(folder).name
+        brought = Brought(model_id=model_id or name, name=name, metadata=dict(metadata or {}))
+        with sole_writer(Path(folder) / RESULTS_FILE):
+            if earlier_results(Path(folder)).manifests:
+                raise EarshotError(folder, "holds results already", "give another folder, or remove it")
+            manifest = manifest_of_predictions(entries, brought)  # type: ignore[arg-type]
+            with ResultsStore(folder, manifest) as store:
+                _note_recordings(store, data_set)
+        return cls(folder, dataset_id)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Wait for jobs, and close the files."""
+        if "_executor" in self.__dict__:
+            self._executor.shutdown()
+        self._store.close()
+
+    @cached_property
+    def _executor(self) -> ThreadPoolExecutor:
+        return ThreadPoolExecutor(1, "model run")
+
+    @cached_property
+    def _data_set(self) -> DataSet:
+        return read_data_set(DataSetSettings(path=self.dataset_id))
+
+    @cached_property
+    def _annotation_digests(self) -> dict[str, str]:
+        return annotation_digests(self._data_set.annotations)
+
+    # Predictions
+
+    def predict(
+        self,
+        annotations: Iterable[Prediction],
+        update: bool = False,
+        asynchronous: bool = False,
+        batch_size: int = 5000,
+        remote_files_per_upload_request: int = 20,
+        local_files_per_upload_request: int = 10,
+    ) -> dict[str, Any] | AsyncJob:
+        """Store predictions, by recording and batch by batch; a process that is killed leaves whole batches.
+
+        Args:
+            annotations: the predictions.
+            update: whether a prediction of a (reference_id, annotation_id) that exists overwrites it; else it is
+                ignored.
+            asynchronous: return at once; the work goes on in the background, after that of earlier calls.
+            batch_size: predictions in a batch.
+            remote_files_per_upload_request, local_files_per_upload_request: not used; predictions have no files.
+
+        Returns model_run_id, predictions_processed and predictions_ignored; or a job, whose message is that at its end.
+        Raises EarshotError, with a line for each of the first faults, if a prediction cannot be stored: then none is;
+        and if infer wrote the model run, whose files are derived and must stay as they are.
+        """
+        if batch_size < 1:
+            raise SettingsError(f"batch_size = {batch_size}", "must be 1 or more")
+        if self._store.manifest.brought is None:
+            remedy = "make a model run of your own by ModelRun.create"
+            raise EarshotError(self._folder, "was written by infer and cannot be changed", remedy)
+        predictions = list(annotations)
+        work = partial(self._predict, predictions, update, batch_size)
+        if asynchronous:
+            return AsyncJob(self._executor, work, -(-len(predictions) // batch_size))
+        return work(lambda done: None)
+
+    def _predict(self, predictions: Sequence[Prediction], update: bool, batch_size: int, report: Report) -> dict:
+        written, manifest = Written(0, 0), self._store.manifest
+        with (
+            self._writing,
+            sole_writer(self._folder / RESULTS_FILE),
+            ResultsStore(self._folder, manifest) as store,
+        ):
+            _note_recordings(store, self._data_set)
+            self._check(predictions, store)
+            # A batch of few recordings touches few pages of the file; those of one recording keep their order.
+            predictions = sorted(predictions, key=attrgetter("reference_id"))
+            writer = PredictionWriter(store)
+            for done, start in enumerate(range(0, len(predictions), batch_size), 1):
+                batch = writer.write(predictions[start : start + batch_size], update)
+                written = Written(written.processed + batch.processed, written.ignored + batch.ignored)
+                report(done)
+        counts = {"predictions_processed": written.processed, "predictions_ignored": written.ignored}
+        return {"model_run_id": self.model_run_id} | counts
+
+    def _check(self, predictions: Sequence[Prediction], store: ResultsStore) -> None:
+        classes = store.manifest.class_list
+        usable = {name for name, result in store.recordings().items() if result.is_ok}
+        recordings = usable & self._data_set.recordings.keys()
+        faults = ((number, fault_of(each, classes, recordings)) for number, each in enumerate(predictions))
+        if lines := [f"prediction {number}: {fault}" for number, fault in faults if fault]:
+            fault = f"{len(lines):,} of {counted(len(predictions), 'prediction')} cannot be stored, so none was"
+            raise EarshotError(self._folder, fault, "correct them", causes=lines[:SHOWN_FAULTS])
+
+    def info(self) -> dict[str, Any]:
+        """model_id, name, status and metadata of the model run.
+
+        status: `committed` if all predictions are as they were at the last commit into the usual folder, else
+        `uncommitted`. Of what infer wrote, model_id is a digest of the checkpoints, and metadata is how it was made.
+        """
+        manifest, brought = self._store.manifest, self._store.manifest.brought
+        made = manifest.model_dump(mode="json", exclude={"classes", "brought"})
+        identity = brought or Brought(model_id=digest_of(manifest.models), name=self._folder.name, metadata=made)
+        return {
+            "model_id": identity.model_id,
+            "name": identity.name,
+            "status": COMMITTED if self._is_committed() else UNCOMMITTED,
+            "metadata": identity.metadata,
+        }
+
+    def _is_committed(self) -> bool:
+        folder, recordings = self._matches_folder(None), self._data_set.recordings
+        if not (folder / MATCHES_FILE).is_file():
+            return False
+        with self._reading:
+            results = [result for result in self._store.recordings().values() if result.is_ok]
+        with MatchesStore(folder) as matches:
+            digests = {each.name: (each.key, self._annotation_digests.get(each.name, "")) for each in results}
+            return matches.matched() == {name: digests[name] for name in digests.keys() & recordings.keys()}
+
+    # Items
+
+    def iloc(self, i: int) -> list[Prediction]:
+        """The predictions of the recording of that number, from 0, among those of the data set by name.
+
+        Raises UnknownItem.
+        """
+        names = sorted(self._data_set.recordings)
+        if not 0 <= i < len(names):
+            raise self._unknown(f"has no recording number {i}", f"it has {counted(len(names), 'recording')}, from 0")
+        return self.refloc(names[i])
+
+    def loc(self, dataset_item_id: str) -> dict[str, list[Prediction]]:
+        """The predictions, as `annotations`, of the recording with that id, which is a digest of its content.
+
+        dataset_item_ids gives the ids. Raises UnknownItem, also where several recordings have the same content.
+        """
+        names = [name for name, digest in self.dataset_item_ids().items() if digest == dataset_item_id]
+        if len(names) != 1:
+            fault = f"has {len(names) or 'no'} recording{'s' * (len(names) != 1)} with the id {dataset_item_id}"
+            remedy = f"ask for one by its name: {shortened(names)}" if names else "dataset_item_ids gives the ids"
+            raise self._unknown(fault, remedy)
+        return {"annotations": self.refloc(names[0])}
+
+    def dataset_item_ids(self) -> dict[str, str]:
+        """The id of each recording of the data set, by reference_id: a digest of its content, whatever its name."""
+        return self._data_set.contents
+
+    def refloc(self, reference_id: str) -> list[Prediction]:
+        """The predictions of a recording, by start time and class. Raises UnknownItem."""
+        self._check_recording(reference_id)
+        with self._reading:
+            return self._store.predictions(reference_id)
+
+    def prediction_loc(self, reference_id: str, annotation_id: str) -> Prediction:
+        """The prediction of a recording with that id; one without has its number as text. Raises UnknownItem."""
+        self._check_recording(reference_id)
+        with self._reading:
+            prediction = self._store.prediction(reference_id, annotation_id)
+        if prediction is None:
+            raise self._unknown(f"has no prediction {annotation_id!r} of {reference_id}", "see refloc")
+        return prediction
+
+    def _check_recording(self, reference_id: str) -> None:
+        if reference_id not in self._data_set.recordings:
+            raise self._unknown(f"has no recording {reference_id!r}", f"{self.dataset_id} has no file of that name")
+
+    def _unknown(self, fault: str, remedy: str) -> UnknownItem:
+        return UnknownItem(self.model_run_id, fault, remedy)
+
+    # Matching
+
+    def commit(self, payload: Mapping[str, Any] | None = None, folder: str | Path | None = None) -> dict[str, str]:
+        """Match the predictions with the annotations, one to one, and store the result; see `matches`.
+
+        Args:
+            payload: `class_agnostic`, whether any two classes may match (default: true); `allowed_label_matches`, a
+                list of {"ground_truth_label", "model_prediction_label"} that may match besides equal ones, with which
+                class_agnostic counts as false; `iou`, least intersection over union (default: 0.5).
+            folder: where to write matches.db; None: the model run's or, if infer wrote that, the one beside it whose
+                name ends with `.matches`, where evaluate commits the run by class.
+
+        Returns model_run_id. Raises SettingsError if the payload cannot be used.
+        """
+        rules, place = rules_of(payload), self._matches_folder(folder)
+        with sole_writer(place / MATCHES_FILE), self._reading:
+            store_matches(self._data_set, self._store, place, rules)
+        return {"model_run_id": self.model_run_id}
+
+    def _matches_folder(self, folder: str | Path | None) -> Path:
+        if folder is not None:
+            return Path(folder)
+        return matches_folder(self._folder) if self._store.manifest.brought is None else self._folder
+
+    def matches(self, reference_id: str, folder: str | Path | None = None) -> "pd.DataFrame":
+        """What became of the predictions and annotations of a recording at the last commit.
+
+        Args:
+            reference_id: name of the recording.
+            folder: that was given to commit.
+
+        Returns a row for each pair, then each annotation and each prediction alone: `iou` (NaN: alone),
+        `ground_truth_label`, `ground_truth_start`, `ground_truth_end` (s), `annotation`, its number among the
+        recording's annotations; `annotation_id`, `label`, `start_time`, `end_time` (s), `confidence`. Events that
+        take no part (see lib.evaluation.event_tables) have no row. Raises UnknownItem, and EarshotError if nothing was
+        committed or predictions or annotations have changed since.
+        """
+        import pandas as pd
+
+        self._check_recording(reference_id)
+        place = self._matches_folder(folder)
+        with MatchesStore(place) as matches:
+            item = matches.item(reference_id)
+        with self._reading:
+            key, predictions = self._store.key(reference_id), self._store.numbered_predictions(reference_id)
+        if item is None or (item.results, item.annotations) != (key, self._annotation_digests.get(reference_id, "")):
+            fault = f"is out of date for {reference_id}"
+            raise EarshotError(place / MATCHES_FILE, fault, "commit the model run again")
+        annotations = self._data_set.annotations
+        annotated = annotations[annotations["recording"] == reference_id].reset_index(drop=True)
+        annotated = annotated[["class", "start_time", "end_time"]].set_axis(GROUND_TRUTH, axis=1)
+        found = pd.DataFrame([each for _, each in predictions], columns=list(Prediction._fields))
+        found = found[FOUND].set_axis([number for number, _ in predictions], axis=0)
+        numbers = item.table.rename(columns={"label": "number"})
+        table = numbers.join(annotated, on="annotation").join(found, on="number")
+        return table[["iou", "annotation", *GROUND_TRUTH, *FOUND]]
+
+
+def _class_entry(given: str | Mapping[str, str]) -> dict[str, str]:
+    entry = {"name": given} if isinstance(given, str) else given
+    if not isinstance(entry, Mapping) or not all(isinstance(text, str) for text in entry.values()):
+        raise SettingsError(f"class {given!r}", "must be a name, or a mapping of name, code, alt_name, alt_code")
+    return {field: class_label(entry.get(field, "")) for field in LABEL_FIELDS.values()}
+
+
+def _note_recordings(store: ResultsStore, data_set: DataSet) -> None:
+    """Note the recordings of the data set that a store does not know or could not read; of one that cannot be, why."""
+    known = store.recordings()
+    for name, path in data_set.recordings.items():
+        if name not in known or not known[name].is_ok:
+            shown = printable(str(path))
+            try:
+                store.note_recording(name, shown, _seconds(path))
+            except AudioError as error:
+                store.write_failure(name, shown, error.problem())
+    store.commit()
+
+
+def _seconds(path: Path) -> float:
+    """Duration of a recording, which is decoded where its header does not tell it."""
+    info = probe(path)
+    return info.seconds or sum(map(len, stream(path, info.sampling_rate))) / info.sampling_rate

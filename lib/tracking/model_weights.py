@@ -1,0 +1,300 @@
+"""The files of models in MLflow's store: taken in only if they can be read back, and kept here as verified copies.
+
+A model of the store, MLflow's LoggedModel, has its files below `weights/`, and beside them their SHA-256 digests.
+Nothing is pickled, and nothing refers to where it came from.
+"""
+
+import json
+import os
+import re
+import shutil
+import time
+import uuid
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from pathlib import Path, PurePosixPath
+from typing import TYPE_CHECKING
+
+from filelock import FileLock
+
+from lib.core.archives import is_archive, unpack
+from lib.core.digests import digest_known_file, digest_of
+from lib.core.downloads import fetch, is_url, sha256_of
+from lib.core.errors import EarshotError, SettingsError
+from lib.core.files import new_folder, project_root, without_password, write_json
+from lib.models.description import description_file
+from lib.models.onnx_card import card_file
+from lib.models.onnx_files import external_files
+from lib.models.weight_files import check_weight_files
+from lib.tracking.registered_models import artifacts_of
+
+if TYPE_CHECKING:
+    from mlflow import MlflowClient
+
+CACHE = Path(".earshot/models")
+"""Verified copies by content, and what is on its way to the store; in the project's folder."""
+DOWNLOADS = Path(".earshot/downloads")
+"""What was fetched of URLs so far; a transfer that was killed is resumed."""
+WEIGHTS = "weights"
+FILES = "earshot/files.json"
+"""SHA-256 digests of a model's files, by path below WEIGHTS."""
+ABANDONED = 24 * 3600.0
+"""Seconds after which what a killed process was working on is removed."""
+
+
+def store_weights(
+    client: "MlflowClient",
+    experiment_id: str,
+    name: str,
+    url_or_path: str | Path,
+    is_package: bool = False,
+    run_id: str | None = None,
+    extra: Mapping[str, bytes] | None = None,
+    *,
+    sha256: str | None = None,
+    allow_private: bool = False,
+    file_roots: Sequence[str | Path] | None = None,
+) -> str:
+    """Take a file, folder or URL into the store as a model of its own; returns its id.
+
+    Args:
+        client: of the store.
+        experiment_id: where the model belongs.
+        name: of the model; characters that MLflow does not allow become `-`.
+        url_or_path: what holds the weights. What belongs to a single file, an ONNX model's tensors and card or a
+            checkpoint's description, is taken in with it.
+        is_package: unpack it if it is an archive.
+        run_id: the run that made it.
+        extra: more files of the model, by path beside WEIGHTS.
+        sha256: hex digits of the file's digest; None: any file will do.
+        allow_private, file_roots: see lib.core.downloads.fetch; a path may lie anywhere.
+
+    Raises EarshotError, with nothing left in the store, if the files cannot be had, may run code or are not whole (see
+    lib.models.weight_files), or cannot be read back.
+    """
+    with scratch_folder() as scratch:
+        folder = scratch / "model"
+        weights = folder / WEIGHTS
+        folder.mkdir()
+        if is_url(str(url_or_path)):
+            with _fetched(str(url_or_path), sha256, allow_private, file_roots) as source:
+                _take(source, weights, is_package)
+        else:
+            path = Path(os.path.abspath(url_or_path))
+            if not path.exists():
+                raise EarshotError(url_or_path, "no such file or folder", "check the path")
+            _take(fetch(path.as_uri(), scratch / "copy", sha256), weights, is_package)
+            _copy_companions(path, weights)
+        check_weight_files(weights)
+        if checkpoints := list(weights.rglob("*.pt")):
+            from lib.models.checkpoints import ensure_description  # with torch, which takes seconds
+
+            for checkpoint in checkpoints:
+                ensure_description(checkpoint)
+        for place, content in (extra or {}).items():
+            (folder / place).parent.mkdir(parents=True, exist_ok=True)
+            (folder / place).write_bytes(content)
+        return store_model(client, experiment_id, name, folder, run_id)
+
+
+def store_model(
+    client: "MlflowClient",
+    experiment_id: str,
+    name: str,
+    folder: Path,
+    run_id: str | None = None,
+    params: Mapping[str, str] | None = None,
+) -> str:
+    """Store a folder as a model, whose weights are in its folder WEIGHTS, and read them back; returns the model's id.
+
+    The digests of the weights are added to the folder. params: of the model, as MLflow's page shows them. Raises
+    EarshotError, with nothing left in the store, if what the store gives back is not the same, or if it gives nothing.
+    """
+    from mlflow.entities import LoggedModelOutput
+    from mlflow.exceptions import MlflowException
+
+    digests = sha256_of_files(folder / WEIGHTS)
+    if not digests:
+        raise EarshotError(name, "holds no file", "give the weights of a model")
+    write_json(folder / FILES, digests)
+    try:
+        model = client.create_logged_model(
+            experiment_id, name=valid_name(name), source_run_id=run_id, params=dict(params or {})
+        )
+    except MlflowException as error:
+        raise _not_stored(name, error) from None
+    try:
+        client.log_model_artifacts(model.model_id, str(folder))
+        with scratch_folder() as scratch:
+            stored = stored_file(client, model.model_id, WEIGHTS, scratch)
+            if sha256_of_files(stored) != digests:
+                raise EarshotError(name, "the store does not give back what was put into it", "check its disk")
+        client.finalize_logged_model(model.model_id, "READY")
+        if run_id is not None:
+            client.log_outputs(run_id, [LoggedModelOutput(model.model_id, 0)])
+    except BaseException as error:
+        _discard(client, model.model_id)
+        if isinstance(error, (MlflowException, OSError)):
+            raise _not_stored(name, error) from None
+        raise
+    return model.model_id
+
+
+def _discard(client: "MlflowClient", model_id: str) -> None:
+    """Remove a model and its files from the store, as far as it lets us."""
+    with suppress(Exception):
+        artifacts_of(client, model_id).delete_artifacts()
+    with suppress(Exception):
+        client.delete_logged_model(model_id)
+
+
+def local_weights(client: "MlflowClient", model_id: str, force: bool = False) -> Path:
+    """The folder of a model's files here, which are those that were stored; it must not be written to.
+
+    They are fetched once and verified each time; digests of files that have not changed are known. Models of the same
+    content share a folder. force: fetch them again.
+
+    Raises EarshotError if the store does not have the model, or other files than were stored.
+    """
+    with scratch_folder() as scratch:
+        digests = _stored_digests(client, model_id, scratch)
+        folder = project_root().absolute() / CACHE / digest_of(digests)
+        with FileLock(folder.with_name(f".{folder.name}.lock")):
+            if force or not _is_whole(folder, digests):
+                stored = stored_file(client, model_id, WEIGHTS, scratch)
+                if sha256_of_files(stored) != digests:
+                    fault = "the files in the store are not those that were stored"
+                    raise EarshotError(model_id, fault, "import the model again, or restore the store's files")
+                if folder.exists():
+                    folder.rename(scratch / "replaced")
+                with new_folder(folder) as part:
+                    shutil.copytree(stored, part, dirs_exist_ok=True, copy_function=shutil.copyfile)
+    return folder
+
+
+def _take(source: Path, weights: Path, is_package: bool) -> None:
+    """Move what was fetched to a folder, unpacked if it is a package."""
+    if source.is_dir():
+        source.rename(weights)
+    elif is_package and is_archive(source):
+        unpack(source, weights)
+    else:
+        weights.mkdir()
+        source.rename(weights / source.name)
+
+
+def _copy_companions(path: Path, weights: Path) -> None:
+    """Copy what belongs to a single file: a checkpoint's description, an ONNX model's card and tensors."""
+    if path.is_dir():
+        return
+    companions = [description_file(path)] if path.suffix == ".pt" else []
+    if path.suffix == ".onnx":
+        try:
+            companions = [card_file(path), *external_files(str(path))]
+        except SettingsError as error:
+            raise EarshotError(path, error.fault, error.remedy) from None
+    for companion in filter(Path.is_file, companions):
+        target = weights / companion.relative_to(path.parent)
+        target.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(companion, target)
+
+
+@contextmanager
+def _fetched(
+    url: str, sha256: str | None, allow_private: bool, file_roots: Sequence[str | Path] | None
+) -> Iterator[Path]:
+    """What a URL gives, to be moved away while the block lasts; an interrupted transfer is resumed."""
+    folder = project_root().absolute() / DOWNLOADS / digest_of(url)
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    with FileLock(folder.with_name(f".{folder.name}.lock")) as lock:
+        try:
+            yield fetch(url, folder, sha256, allow_private, file_roots)
+            shutil.rmtree(folder)
+        finally:
+            if folder.exists() and not any(folder.iterdir()):
+                folder.rmdir()
+            Path(lock.lock_file).unlink(missing_ok=True)
+
+
+def valid_name(name: str) -> str:
+    """A name that MLflow allows for a model: letters, digits, `_` and `-`."""
+    return re.sub(r"[^\w\-]", "-", name)
+
+
+def holds_file(client: "MlflowClient", model_id: str, sha256: str) -> bool:
+    """Whether a file of a model has that digest. Raises EarshotError if the store does not say."""
+    with scratch_folder() as scratch:
+        return sha256.lower() in _stored_digests(client, model_id, scratch).values()
+
+
+def _stored_digests(client: "MlflowClient", model_id: str, scratch: Path) -> dict[str, str]:
+    """SHA-256 of a model's files, as they were when it was stored."""
+    try:
+        file = stored_file(client, model_id, FILES, scratch)
+        digests = json.loads(file.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        digests = {}
+    paths = [PurePosixPath(path) for path in digests]
+    if not digests or any(path.is_absolute() or ".." in path.parts for path in paths):
+        fault = "was not stored with its files' digests"
+        raise EarshotError(model_id, fault, "run evaluate again, or import its files")
+    return digests
+
+
+def stored_file(client: "MlflowClient", model_id: str, path: str, scratch: Path) -> Path:
+    """An artifact of a model: where the store has it if it is on this machine, else a copy. Raises EarshotError."""
+    from mlflow.exceptions import MlflowException
+    from mlflow.store.artifact.local_artifact_repo import LocalArtifactRepository
+
+    try:
+        artifacts = artifacts_of(client, model_id)
+        if isinstance(artifacts, LocalArtifactRepository):
+            return Path(artifacts.download_artifacts(path))
+        target = scratch / uuid.uuid4().hex
+        target.mkdir()
+        return Path(artifacts.download_artifacts(path, str(target)))
+    except (MlflowException, OSError) as error:
+        raise EarshotError(model_id, f"its files cannot be read ({_line(error)})", "check the MLflow store") from None
+
+
+def _not_stored(name: str, error: Exception) -> EarshotError:
+    return EarshotError(name, f"cannot be stored ({_line(error)})", "check the MLflow store")
+
+
+def _line(error: Exception) -> str:
+    return without_password(next(iter(str(error).strip().splitlines()), type(error).__name__))[:300]
+
+
+def sha256_of_files(folder: Path) -> dict[str, str]:
+    """SHA-256 of the files of a folder, by path in it."""
+    files = sorted(path for path in folder.rglob("*") if not path.is_dir())
+    return {path.relative_to(folder).as_posix(): sha256_of(path) for path in files}
+
+
+def _is_whole(folder: Path, digests: Mapping[str, str]) -> bool:
+    """Whether a folder holds these files and no others."""
+    try:
+        files = {path.relative_to(folder).as_posix(): path for path in folder.rglob("*") if not path.is_dir()}
+        # digest_known_file is the beginning of the SHA-256 digest, and known for files that have not changed
+        return files.keys() == digests.keys() and all(
+            digests[place].startswith(digest_known_file(path)) for place, path in files.items()
+        )
+    except OSError:
+        return False
+
+
+@contextmanager
+def scratch_folder() -> Iterator[Path]:
+    """A folder that is removed; those of killed processes are removed once they are a day old."""
+    cache = project_root().absolute() / CACHE
+    cache.mkdir(parents=True, exist_ok=True)
+    for part in cache.glob(".*.part"):
+        with suppress(OSError):
+            if time.time() - part.stat().st_mtime > ABANDONED:
+                shutil.rmtree(part)
+    scratch = cache / f".{uuid.uuid4().hex}.part"
+    scratch.mkdir()
+    try:
+        yield scratch
+    finally:
+        shutil.rmtree(scratch, ignore_errors=True)

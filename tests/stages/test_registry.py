@@ -1,0 +1,131 @@
+"""The registry from the shell: a model's life as its user types it."""
+
+import json
+
+import pytest
+
+from lib.core.downloads import sha256_of
+from lib.core.errors import EarshotError
+from lib.tracking import registered_models as models
+from lib.tracking.model_card import JSON, LONGEST
+from stages.registry import registry as stage
+from tests.models.builders import describe
+from tests.tracking.registry_store import RegistryStore, write_tensors
+from tests.tracking.test_model_card import card
+from tests.training_data.builders import AUDIO
+
+
+@pytest.fixture
+def registry(mlflow_uri, request, tmp_path, monkeypatch, capsys):
+    """A function that runs an action and returns what it printed, a JSON value with json=True."""
+    monkeypatch.chdir(tmp_path)
+    store = RegistryStore(mlflow_uri, request.node.name, tmp_path)
+
+    def run(*arguments: str, **flags):
+        stage(*arguments, **flags)
+        output = capsys.readouterr().out
+        return json.loads(output) if flags.get("json") else output
+
+    run.store = store
+    return run
+
+
+def test_a_model_is_imported_found_by_tag_published_fetched_and_archived(registry, tmp_path):
+    weights = write_tensors(tmp_path / "frogs.safetensors")
+    name = registry.store.name("frogs")
+    said = {"name": name, "tags": "pond,dawn chorus", "comment": "of the pond"}
+    model_id = registry("import", str(weights), **said, json=True)
+    reference = f"{name}/1"
+
+    def listed(**wanted) -> list[str]:
+        return [each["id"] for each in registry("list", name=name, **wanted, json=True)]
+
+    assert listed(tags="pond,-qa") == [model_id] and listed(tags="-pond") == listed(metadata="site=pond") == []
+    assert registry("publish", reference, json=True)["status"] == "published"
+    assert registry("tag", reference, "best", untag="pond", json=True)["tags"] == ["best", "dawn chorus"]
+    assert registry("alias", reference, "champion", json=True)["aliases"] == ["champion"]
+    table = registry("list", name=name).splitlines()
+    assert table[0].split() == ["model", "aliases", "status", "tags", "framework", "changed", "id"]
+    assert "champion" in table[2] and "best, dawn chorus" in table[2] and model_id in table[2]
+
+    shown = registry("show", f"{name}@champion")
+    assert f"url             {weights.as_uri()}" in shown and "comment         of the pond" in shown
+    copy = tmp_path / "copy/frogs.safetensors"
+    assert registry("fetch", f"{name}@champion", output="copy") == f"{name}@champion -> copy/{copy.name}\n"
+    assert copy.read_bytes() == weights.read_bytes()
+    with pytest.raises(EarshotError, match="copy: exists; give a new folder"):
+        registry("fetch", reference, output="copy")
+
+    assert registry("archive", reference, json=True)["archived"]
+    assert listed() == [] and listed(archived=True) == [model_id]
+    registry("remove", model_id)
+    did = [entry["did"] for entry in registry("history", model_id, json=True)]
+    assert did[1:] == ["published", "tagged best, -pond", "given the alias champion", "archived", "removed"]
+    assert "given the alias champion" in registry("history", model_id)
+    assert registry("history", reference) == registry("history", model_id)
+
+
+def test_a_file_of_another_digest_is_not_imported(registry, tmp_path):
+    weights = write_tensors(tmp_path / "frogs.safetensors")
+    name, digest = registry.store.name("frogs"), sha256_of(weights)
+    with pytest.raises(EarshotError, match=f"its SHA-256 digest is {digest}, not {64 * '0'}"):
+        registry("import", str(weights), name=name, sha256=64 * "0")
+    assert registry("list", name=name, json=True) == []
+    model_id = registry("import", str(weights), name=name, sha256=digest.upper(), json=True)
+    assert registry("import", str(weights), sha256=digest, json=True) == model_id
+    with pytest.raises(EarshotError, match="which holds no file of that SHA-256 digest"):
+        registry("import", str(weights), sha256=64 * "0")
+
+
+def test_show_prints_the_whole_card_of_a_model(registry):
+    made = card(descriptions=[describe(AUDIO, [f"c{i}" for i in range(900)])])
+    files = {"weights/model.bin": b"weights", JSON: made.model_dump_json().encode()}
+    model = registry.store.add("frogs", files=files, description=made.markdown(LONGEST))
+    shown = registry("show", str(model))
+    assert shown.endswith(f"\n\n{made.markdown()}\n") and "| c899 |" in shown
+    assert registry("show", str(model), json=True)["card"] == made.model_dump(mode="json")
+
+
+def test_show_prints_the_description_of_a_model_without_a_card(registry):
+    model = registry.store.add("frogs", description="# Frogs\n\nof the pond")
+    assert registry("show", str(model)).endswith("\n\n# Frogs\n\nof the pond\n")
+    assert "card" not in registry("show", str(model), json=True)
+
+
+def test_the_version_that_was_named_is_removed_and_its_files_only_if_no_other_has_them(registry):
+    store = registry.store
+    model = store.add("frogs")
+    models.create_version(store.client, store.name("toads"), model.id, "registered again")
+    said = registry("remove", str(model))
+    assert said == f"{model} ({model.id}) is removed; its files stay, since {store.name('toads')}/1 has the same\n"
+    assert store.client.list_logged_model_artifacts(model.id)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "flags", "fault"),
+    [
+        (("burn", "frogs"), {}, "action 'burn': must be one of list, show"),
+        (("show",), {}, "MODEL: is missing; give it behind show"),
+        (("show", "no such model"), {}, "no such model: is no registered model"),
+        (("alias", "frogs"), {}, "VALUE: is missing; give it behind alias frogs"),
+        (("tag", "frogs"), {"tags": "a"}, "VALUE: is missing; give it behind tag frogs"),
+        (("list",), {"metadata": "site"}, "--metadata = 'site': must be key=value"),
+        (("list",), {"tags": "__$nor,a"}, r"__\$nor is no operator"),
+    ],
+)
+def test_what_is_wrong_is_an_error(registry, arguments, flags, fault):
+    with pytest.raises(EarshotError, match=fault):
+        registry(*arguments, **flags)
+
+
+def test_the_shell_gets_json_or_a_line_and_a_status(registry, run_stage):
+    params = ("--params", registry.store.folder / "params.yaml")
+    assert run_stage("registry", "list", "--tags=-qa", "--project", "none", "--json", *params)[:2] == (0, "[]\n")
+    status, _, errors = run_stage("registry", "show", "none", *params)
+    assert status == 1 and errors.startswith("error: none: is no registered model") and errors.count("\n") == 1
+
+
+def test_a_server_that_is_away_is_one_line(run_stage):
+    status, _, errors = run_stage("registry", "list", "--uri", "http://127.0.0.1:9")
+    assert status == 1 and errors.startswith("error: MLflow store: ") and errors.count("\n") == 1
+    assert errors.endswith("; check that tracking.uri can be reached\n")

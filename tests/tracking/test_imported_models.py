@@ -1,0 +1,99 @@
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from lib.tracking import registered_models as registry
+from lib.tracking.imported_models import import_weights, url_of
+from lib.tracking.model_design import ModelDesign
+from lib.tracking.registered_models import ModelError
+from tests.tracking.registry_store import RegistryStore, write_tensors
+
+PROJECT = Path(__file__).parents[2]
+IMPORT = """
+import sys
+from lib.tracking.input_model import InputModel
+print(InputModel.import_model(sys.argv[1]).id)
+"""
+
+
+@pytest.fixture
+def store(mlflow_uri, request, tmp_path, monkeypatch) -> RegistryStore:
+    monkeypatch.chdir(tmp_path)
+    return RegistryStore(mlflow_uri, request.node.name, tmp_path)
+
+
+def bring_in(store, path, **options):
+    return import_weights(store.client, store.experiment_id, str(path), ModelDesign.of(), **options)
+
+
+def test_a_path_and_its_url_are_the_same_place(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert url_of("a folder/frogs.pt") == url_of((tmp_path / "a folder/frogs.pt").as_uri())
+    assert url_of("a folder/") == url_of(str(tmp_path / "a folder"))
+    assert url_of("s3://bucket/file.bin") == "s3://bucket/file.bin"
+
+
+def test_a_model_is_called_like_its_file_unless_it_has_a_name(store, tmp_path):
+    names = {"tree frogs.safetensors": "tree frogs", "pond.tar.gz": "pond", "a:b.onnx.tflite": "a-b.onnx"}
+    for file, name in names.items():
+        write_tensors(tmp_path / file)
+        assert bring_in(store, tmp_path / file).model.name == name
+    write_tensors(tmp_path / "toads.safetensors")
+    assert bring_in(store, tmp_path / "toads.safetensors", name=store.name("toads")).model.name == store.name("toads")
+
+
+def test_the_framework_is_what_the_suffix_tells_unless_it_is_given(store, tmp_path):
+    options = {"name": store.name("model")}
+    for file, framework in (("a.tflite", "TensorFlow Lite"), ("b.safetensors", "")):
+        write_tensors(tmp_path / file)
+        assert bring_in(store, tmp_path / file, **options).model.framework == framework
+    write_tensors(tmp_path / "c.tflite")
+    assert bring_in(store, tmp_path / "c.tflite", framework="JAX", **options).model.framework == "JAX"
+
+
+@pytest.mark.parametrize("wrong", [{"name": "a/b"}, {"tags": ["earshot.x"]}, {"tags": ["-x"]}])
+def test_a_wrong_argument_leaves_nothing_behind(store, tmp_path, wrong):
+    write_tensors(tmp_path / "frogs.safetensors")
+    with pytest.raises(ModelError):
+        bring_in(store, tmp_path / "frogs.safetensors", **wrong)
+    assert store.client.search_logged_models([store.experiment_id]) == []
+    assert registry.find_models(store.client, project=store.experiment) == []
+
+
+@pytest.mark.parametrize("error", [OSError("the disk is full"), KeyboardInterrupt()])
+def test_an_import_that_fails_after_its_version_was_made_leaves_nothing_behind(store, tmp_path, monkeypatch, error):
+    write_tensors(tmp_path / "frogs.safetensors")
+    with monkeypatch.context() as patch, pytest.raises(type(error)):
+        patch.setattr(type(store.client), "set_logged_model_tags", _raising(error))
+        bring_in(store, tmp_path / "frogs.safetensors", name=store.name("frogs"))
+    assert store.client.search_model_versions(f"name = '{store.name('frogs')}'") == []
+    assert store.client.search_logged_models([store.experiment_id]) == []
+    assert bring_in(store, tmp_path / "frogs.safetensors", name=store.name("frogs")).is_new
+
+
+def test_the_files_of_a_version_that_cannot_be_deleted_stay(store, tmp_path, monkeypatch):
+    write_tensors(tmp_path / "frogs.safetensors")
+    with monkeypatch.context() as patch, pytest.raises(OSError, match="full"):
+        for name in ("set_logged_model_tags", "delete_model_version"):
+            patch.setattr(type(store.client), name, _raising(OSError("the disk is full")))
+        bring_in(store, tmp_path / "frogs.safetensors", name=store.name("frogs"))
+    model = registry.model_at(store.client, f"{store.name('frogs')}/1")
+    assert store.client.list_logged_model_artifacts(model.id)
+
+
+def _raising(error: BaseException):
+    def fail(*_, **__):
+        raise error
+
+    return fail
+
+
+def test_two_processes_that_import_a_file_at_once_get_one_model(store, tmp_path):
+    write_tensors(tmp_path / "frogs.safetensors")
+    command = [sys.executable, "-c", IMPORT, str(tmp_path / "frogs.safetensors")]
+    environment = {"PYTHONPATH": str(PROJECT), "PATH": ""}
+    processes = [subprocess.Popen(command, stdout=subprocess.PIPE, env=environment) for _ in range(2)]
+    first, second = (process.communicate()[0] for process in processes)
+    assert first == second and first.startswith(b"m-")

@@ -1,0 +1,394 @@
+"""Each member of InputModel that the reference documents, against a real MLflow store."""
+
+import ast
+import inspect
+from enum import Enum
+from pathlib import Path
+
+import pytest
+from mlflow.exceptions import MlflowException
+
+from lib.config.schema import TrackingSettings
+from lib.core.errors import EarshotError
+from lib.tracking import registered_models as registry
+from lib.tracking.input_model import InputModel
+from lib.tracking.model_design import ModelDesign
+from lib.tracking.registered_models import ModelError
+from tests.tracking.registry_store import RegistryStore, write_tensors
+
+METHODS = """
+archive()
+connect(task, name=None, ignore_remote_overrides=False)
+empty(config_text=None, config_dict=None, label_enumeration=None)
+get_all_metadata()
+get_all_metadata_casted()
+get_local_copy(extract_archive=None, raise_on_error=False, force_download=False)
+get_metadata(key)
+get_metadata_casted(key)
+get_weights(raise_on_error=False, force_download=False, extract_archive=False)
+get_weights_package(return_path=False, raise_on_error=False, force_download=False, extract_archive=True)
+import_model(weights_url, config_text=None, config_dict=None, label_enumeration=None, name=None, project=None, tags=None, comment=None, is_package=False, create_as_published=False, framework=None)
+load_model(weights_url, load_archived=False)
+publish()
+query_models(project_name=None, model_name=None, tags=None, only_published=False, include_archived=False, max_results=None, metadata=None)
+remove(model, delete_weights_file=True, force=False, raise_on_errors=False)
+report_confusion_matrix(title, series, matrix, iteration=None, xaxis=None, yaxis=None, xlabels=None, ylabels=None, yaxis_reversed=False, comment=None, extra_layout=None)
+report_histogram(title, series, values, iteration=None, labels=None, xlabels=None, xaxis=None, yaxis=None, mode=None, data_args=None, extra_layout=None)
+report_line_plot(title, series, xaxis, yaxis, mode='lines', iteration=None, reverse_xaxis=False, comment=None, extra_layout=None)
+report_matrix(title, series, matrix, iteration=None, xaxis=None, yaxis=None, xlabels=None, ylabels=None, yaxis_reversed=False, extra_layout=None)
+report_scalar(title, series, value, iteration)
+report_scatter2d(title, series, scatter, iteration=None, xaxis=None, yaxis=None, labels=None, mode='line', comment=None, extra_layout=None)
+report_scatter3d(title, series, scatter, iteration=None, xaxis=None, yaxis=None, zaxis=None, labels=None, mode='markers', fill=False, comment=None, extra_layout=None)
+report_single_value(name, value)
+report_surface(title, series, matrix, iteration=None, xaxis=None, yaxis=None, zaxis=None, xlabels=None, ylabels=None, camera=None, comment=None, extra_layout=None)
+report_table(title, series, iteration=None, table_plot=None, csv=None, url=None, extra_layout=None)
+report_vector(title, series, values, iteration=None, labels=None, xlabels=None, xaxis=None, yaxis=None, mode=None, extra_layout=None)
+set_all_metadata(metadata, replace=True)
+set_metadata(key, value, v_type=None)
+unarchive()
+"""  # noqa: E501
+OURS = ("tracking", "sha256")
+"""Arguments that the reference does not have."""
+PROPERTIES = """comment config_dict config_text framework id labels name original_task project published system_tags
+tags task url"""
+"""Of the reference."""
+
+
+def documented_arguments(call: str) -> list[tuple[str, object]]:
+    """Names and defaults of the arguments of a call as the reference writes it."""
+    arguments = ast.parse(f"def {call}: pass").body[0].args
+    defaults = [inspect.Parameter.empty] * (len(arguments.args) - len(arguments.defaults))
+    defaults += [ast.literal_eval(default) for default in arguments.defaults]
+    return list(zip([each.arg for each in arguments.args], defaults, strict=True))
+
+
+@pytest.mark.parametrize("call", METHODS.split("\n")[1:-1], ids=lambda call: call.partition("(")[0])
+def test_calls_have_the_names_order_and_defaults_of_the_reference(call):
+    parameters = inspect.signature(getattr(InputModel, call.partition("(")[0])).parameters.values()
+    given = [(each.name, each.default) for each in parameters if each.name not in ("self", *OURS)]
+    assert given == documented_arguments(call)
+
+
+def test_the_constructor_and_the_properties_are_those_of_the_reference():
+    parameters = [(each.name, each.default) for each in inspect.signature(InputModel).parameters.values()]
+    call = "f(model_id=None, name=None, project=None, tags=None, only_published=False, tracking=None)"
+    assert parameters == documented_arguments(call)
+    assert all(isinstance(getattr(InputModel, name), property) for name in PROPERTIES.split())
+
+
+@pytest.fixture
+def store(mlflow_uri, request, tmp_path, monkeypatch) -> RegistryStore:
+    monkeypatch.chdir(tmp_path)
+    return RegistryStore(mlflow_uri, request.node.name, tmp_path)
+
+
+def ids(models) -> list[str]:
+    return [model.id for model in models]
+
+
+def test_a_model_is_found_by_id_whatever_else_is_given(store):
+    model = store.add()
+    assert InputModel(model.id, name="another").id == model.id
+    registry.archive_model(store.client, model.id)
+    assert InputModel(model_id=model.id).system_tags == ["archived"]
+
+
+def test_a_model_is_found_by_name_project_tags_and_status(store):
+    draft, published = store.add("frogs", "best"), store.add("frogs", "best", "qa", is_published=True)
+    newest = store.add("frogs", "other")
+    assert InputModel(name=draft.name).id == newest.id
+    assert InputModel(project=store.experiment, tags=["best"]).id == published.id
+    assert InputModel(name=draft.name, tags=["best", "-qa"]).id == draft.id
+    assert InputModel(name=draft.name, only_published=True).id == published.id
+    assert repr(InputModel(draft.id)) == f"InputModel({draft.name}/1)"
+
+
+def test_a_model_that_does_not_exist_is_a_value_error_that_says_what_was_asked(store):
+    with pytest.raises(ValueError, match="m-0: is no registered model"):
+        InputModel("m-0")
+    with pytest.raises(ModelError, match="name = 'none', only_published = True: no model of the registry is like that"):
+        InputModel(name="none", only_published=True)
+    with pytest.raises(ModelError, match="give model_id, name, project or tags"):
+        InputModel()
+
+
+def test_models_are_queried_newest_first(store):
+    a, b, c = store.add("frogs", "a"), store.add("bats", "b", is_published=True), store.add("frogs", "a", "b")
+    every = {"project_name": store.experiment}
+    assert ids(InputModel.query_models(**every)) == [c.id, b.id, a.id]
+    assert ids(InputModel.query_models(**every, max_results=2)) == [c.id, b.id]
+    assert ids(InputModel.query_models(model_name=a.name)) == [c.id, a.id]
+    assert ids(InputModel.query_models(**every, tags=["__$all", "a", "__$not", "b"])) == [a.id]
+    assert ids(InputModel.query_models(**every, only_published=True)) == [b.id]
+    InputModel(a.id).set_metadata("site", "pond")
+    assert ids(InputModel.query_models(**every, metadata={"site": "pond"})) == [a.id]
+    InputModel(a.id).archive()
+    assert ids(InputModel.query_models(**every)) == [c.id, b.id]
+    assert ids(InputModel.query_models(**every, include_archived=True)) == [a.id, c.id, b.id]
+
+
+def test_a_model_describes_itself(store):
+    run = store.client.create_run(store.experiment_id).info.run_id
+    design = ModelDesign.of(config_dict={"hop": 5}, labels={"frog": 1, "noise": 0})
+    facts = {registry.COMMENT: "of the pond", registry.FRAMEWORK: "PyTorch", registry.URL: "https://x/y.pt"}
+    files = {"weights/model.pt": b"x"} | design.as_artifact()
+    added = store.add("frogs", "b", "a", run_id=run, facts=facts, files=files, system_tags=["package"])
+    model = InputModel(added.id)
+    assert (model.id, model.name, model.project) == (added.id, added.name, store.experiment)
+    assert (model.tags, model.system_tags, model.comment) == (["a", "b"], ["package"], "of the pond")
+    assert (model.labels, model.config_dict) == ({"frog": 1, "noise": 0}, {"hop": 5})
+    assert model.config_text == design.config_text and model.framework == "PyTorch" and not model.published
+
+
+def test_a_model_without_configuration_has_an_empty_one(store):
+    model = InputModel(store.add().id)
+    assert (model.config_text, model.config_dict, model.labels, model.framework, model.comment) == ("", {}, {}, "", "")
+
+
+def test_an_empty_model_has_a_configuration_and_nothing_else(store):
+    model = InputModel.empty(config_dict={"hop": 5}, label_enumeration={"frog": 1})
+    assert model.config_dict == {"hop": 5} and model.labels == {"frog": 1} and InputModel.empty("a: 1").config_text
+    assert (model.id, model.name, model.project, model.tags, model.published) == ("", "", "", [], False)
+    assert model.history == [] and repr(model) == "InputModel(empty)"
+    with pytest.raises(ModelError, match="is not registered"):
+        model.publish()
+    with pytest.raises(ModelError, match="are both given"):
+        InputModel.empty("a: 1", {"a": 1})
+
+
+def test_metadata_have_values_and_types(store, capsys):
+    model = InputModel(store.add().id)
+    values = {"s": "text", "i": 3, "f": 0.5, "b": False, "l": [1, "x"], "d": {"a": None}}
+    assert all(model.set_metadata(key, value) for key, value in values.items())
+    assert {key: model.get_metadata_casted(key) for key in values} == values
+    assert model.get_metadata("f") == "0.5" and model.get_metadata("none") is model.get_metadata_casted("none") is None
+    assert model.set_metadata("f", "often", "float") and model.get_metadata_casted("f") == "often"
+    assert model.set_metadata("i", "7", v_type="int") and model.get_all_metadata()["i"] == {"value": "7", "type": "int"}
+    assert model.get_all_metadata_casted()["i"] == {"value": 7, "type": "int"}
+    assert not model.set_metadata("what?", 1)
+    assert "warning: metadata 'what?': cannot be stored" in capsys.readouterr().err
+
+
+def test_all_metadata_are_replaced_or_updated(store):
+    model = InputModel(store.add().id)
+    model.set_metadata("old", 1)
+    assert model.set_all_metadata({"new": {"value": "2", "type": "int", "key": "new"}}, replace=False)
+    assert model.get_all_metadata_casted() == {"new": {"value": 2, "type": "int"}, "old": {"value": 1, "type": "int"}}
+    assert model.set_all_metadata({"new": {"value": "3", "type": "int"}})
+    assert model.get_all_metadata() == {"new": {"value": "3", "type": "int"}}
+
+
+def test_a_model_is_published_archived_and_unarchived(store):
+    model = InputModel(store.add().id)
+    for _ in range(2):
+        model.publish()
+    assert model.published
+    for _ in range(2):
+        model.archive()
+    with pytest.raises(ModelError, match="no model of the registry is like that"):
+        InputModel(project=store.experiment)
+    for _ in range(2):
+        model.unarchive()
+    assert InputModel(project=store.experiment).id == model.id and model.system_tags == []
+    assert [entry.did for entry in model.history] == ["registered", "published", "archived", "unarchived"]
+
+
+def test_a_removed_model_is_gone_but_for_its_history(store):
+    model, other = InputModel(store.add().id), store.add()
+    assert InputModel.remove(model) and InputModel.remove(other.id, delete_weights_file=False)
+    assert InputModel.query_models(project_name=store.experiment) == []
+    assert model.history[-1].did == "removed"
+    with pytest.raises(ModelError, match="is no registered model"):
+        model.name  # noqa: B018
+
+
+def test_what_cannot_be_removed_is_a_warning_or_an_error(store, capsys, monkeypatch):
+    assert not InputModel.remove("m-0")
+    assert "warning: m-0: is no registered model" in capsys.readouterr().err
+    with pytest.raises(ValueError, match="m-0"):
+        InputModel.remove("m-0", raise_on_errors=True)
+
+
+def test_a_model_whose_files_cannot_be_deleted_is_partly_removed(store, capsys):
+    first, second = store.add(), store.add()
+    store.client.delete_logged_model(first.id)
+    assert not InputModel.remove(first.id)
+    assert "is removed, but its files could not be deleted" in capsys.readouterr().err
+    assert ids(InputModel.query_models(model_name=first.name)) == [second.id]
+
+
+def test_a_model_that_shares_its_files_is_removed_without_them(store, capsys):
+    model = store.add("frogs")
+    registry.create_version(store.client, store.name("toads"), model.id, "registered again")
+    assert not InputModel.remove(model.id)
+    assert f"its files stay: {model} has the same" in capsys.readouterr().err
+    assert InputModel.remove(model.id)
+
+
+@pytest.mark.parametrize("error", [MlflowException("no answer"), OSError("the disk is full")])
+def test_a_store_that_fails_is_a_warning_or_an_error(store, capsys, monkeypatch, error):
+    def fail(*_, **__):
+        raise error
+
+    model = InputModel(store.add().id)
+    monkeypatch.setattr(type(store.client), "search_model_versions", fail)
+    monkeypatch.setattr("lib.tracking.input_model.fetch_model", fail)
+    assert model.get_local_copy() is None and not InputModel.remove(model.id)
+    assert capsys.readouterr().err.count(f"warning: MLflow store: {error}") == 2
+    with pytest.raises(ModelError, match=str(error)):
+        model.get_local_copy(raise_on_error=True)
+    with pytest.raises(ModelError, match=str(error)):
+        InputModel.remove(model.id, raise_on_errors=True)
+
+
+def test_removing_from_a_server_that_is_away_is_a_warning(capsys):
+    assert not InputModel.remove("m-0", tracking=TrackingSettings(uri="http://127.0.0.1:9"))
+    assert "warning: MLflow store: " in capsys.readouterr().err
+
+
+def test_weights_are_imported_with_all_that_is_said_about_them(store):
+    path = write_tensors(store.folder / "frogs.safetensors")
+    said = {"config_dict": {"hop": 5}, "label_enumeration": {"background": 0, "frog": 1}, "name": store.name("frogs")}
+    said |= {"project": f"{store.experiment} 2", "tags": ["pond", "2026"], "comment": "of the pond"}
+    model = InputModel.import_model(str(path), **said, create_as_published=True, framework=Framework.jax)
+    assert (model.name, model.project) == (said["name"], said["project"])
+    assert (model.tags, model.comment) == (["2026", "pond"], "of the pond")
+    assert (model.config_dict, model.labels, model.published) == ({"hop": 5}, {"background": 0, "frog": 1}, True)
+    assert (model.framework, model.url, model.system_tags) == ("JAX", path.as_uri(), [])
+    assert model.history[0].did == f"imported from {path.as_uri()}"
+    assert Path(model.get_weights()).read_bytes() == path.read_bytes()
+
+
+class Framework(Enum):
+    jax = "JAX"
+
+
+def test_a_draft_is_imported_by_default_into_the_project_of_the_settings(store):
+    model = InputModel.import_model(write_tensors(store.folder / "newts.safetensors").as_uri())
+    assert (model.name, model.project, model.published) == ("newts", store.experiment, False)
+    with pytest.raises(ModelError, match="are both given"):
+        InputModel.import_model("x", config_text="a: 1", config_dict={"a": 1})
+
+
+def test_the_same_url_twice_is_the_same_model_with_a_warning(store, capsys):
+    path = write_tensors(store.folder / "frogs.safetensors")
+    model = InputModel.import_model(str(path), name=store.name("frogs"))
+    assert capsys.readouterr().err == ""
+    again = InputModel.import_model(path.as_uri(), name="another", tags=["new"])
+    assert again.id == model.id and again.tags == []
+    assert f"{path.as_uri()}: is in the registry as model {model.name}/1, which is used" in capsys.readouterr().err
+
+
+def test_a_model_is_loaded_by_its_url(store):
+    path = write_tensors(store.folder / "frogs.safetensors")
+    assert InputModel.load_model(str(path)) is None
+    model = InputModel.import_model(str(path))
+    assert InputModel.load_model(path.as_uri()).id == model.id
+    model.archive()
+    assert InputModel.load_model(str(path)) is None
+    assert InputModel.load_model(str(path), load_archived=True).id == model.id
+
+
+def test_the_url_of_a_trained_model_is_that_of_its_files(store):
+    model = store.add()
+    assert InputModel(model.id).url == store.client.get_logged_model(model.id).artifact_location
+
+
+def test_an_archive_is_given_as_it_is_or_unpacked(store):
+    path = write_tensors(store.folder / "pond.tar.gz")
+    model = InputModel.import_model(str(path))
+    assert model.get_weights() == model.get_local_copy() and model.get_weights().endswith("/pond.tar.gz")
+    unpacked = model.get_weights(extract_archive=True)
+    assert unpacked == model.get_local_copy(extract_archive=True) == model.get_weights_package(return_path=True)
+    assert sorted(path.name for path in Path(unpacked).iterdir()) == ["notes", "weights.safetensors"]
+    files = model.get_weights_package()
+    assert [file.relative_to(unpacked).as_posix() for file in files] == ["notes/read me.txt", "weights.safetensors"]
+    assert [file.name for file in model.get_weights_package(extract_archive=False)] == ["pond.tar.gz"]
+
+
+def test_a_package_is_unpacked_unless_told_otherwise(store):
+    archive = write_tensors(store.folder / "pond.tar.gz")
+    folder = store.folder / "a folder"
+    folder.mkdir()
+    for name in ("a.safetensors", "b.safetensors"):
+        write_tensors(folder / name)
+    packed = InputModel.import_model(str(archive), is_package=True)
+    loose = InputModel.import_model(str(folder), is_package=True)
+    assert packed.system_tags == loose.system_tags == ["package"] and packed.tags == []
+    assert sorted(path.name for path in Path(packed.get_local_copy()).iterdir()) == ["notes", "weights.safetensors"]
+    assert [path.name for path in loose.get_weights_package()] == ["a.safetensors", "b.safetensors"]
+    assert loose.get_weights_package(return_path=True) == loose.get_local_copy()
+
+
+def test_a_copy_is_kept_until_it_is_asked_for_again(store):
+    model = InputModel.import_model(str(write_tensors(store.folder / "frogs.safetensors")))
+    copy = Path(model.get_weights())
+    before = copy.stat().st_ino
+    assert Path(model.get_weights()).stat().st_ino == before
+    assert Path(model.get_weights(force_download=True)).read_bytes() == copy.read_bytes()
+
+
+def test_weights_that_cannot_be_had_are_a_warning_or_an_error(store, capsys):
+    model = InputModel.import_model(str(write_tensors(store.folder / "frogs.safetensors")))
+    registry.artifacts_of(store.client, model.id).delete_artifacts()
+    assert model.get_weights() is model.get_local_copy() is model.get_weights_package() is None
+    assert "warning: " in capsys.readouterr().err
+    for fetch in (model.get_weights, model.get_local_copy, model.get_weights_package):
+        with pytest.raises(ValueError, match="cannot be read"):
+            fetch(raise_on_error=True)
+
+
+def test_what_does_not_exist_is_not_imported(store):
+    with pytest.raises(EarshotError, match="no such"):
+        InputModel.import_model("no such.safetensors")
+    assert InputModel.query_models(project_name=store.experiment) == []
+
+
+@pytest.fixture
+def run(store):
+    return store.client.create_run(store.experiment_id)
+
+
+def test_a_connected_model_is_an_input_of_the_run(store, run):
+    model = InputModel(store.add("frogs", run_id=store.client.create_run(store.experiment_id).info.run_id).id)
+    assert model.task == model.original_task != ""
+    for _ in range(2):
+        model.connect(run)
+    connected = store.client.get_run(run.info.run_id)
+    assert [each.model_id for each in connected.inputs.model_inputs] == [model.id]
+    assert connected.data.tags["earshot.input_model.Input Model"] == model.id
+    assert model.task == InputModel(model.id).task == run.info.run_id != model.original_task
+    assert model.history[-1].did == f"connected to run {run.info.run_id} as Input Model"
+    assert not InputModel.remove(model) and InputModel.remove(model, force=True)
+
+
+def test_the_input_is_called_like_the_weights_or_as_asked(store, run):
+    model = InputModel.import_model(str(write_tensors(store.folder / "tree frogs!.safetensors")), name=store.name("x"))
+    model.connect(run.info.run_id)
+    model.connect(run.info.run_id, name="start")
+    tags = store.client.get_run(run.info.run_id).data.tags
+    assert tags["earshot.input_model.tree frogs_"] == tags["earshot.input_model.start"] == model.id
+    with pytest.raises(ModelError, match="name = 'what"):
+        model.connect(run, name="what?")
+
+
+def test_the_model_that_was_chosen_for_the_run_is_used_unless_ignored(store, run):
+    chosen, other = store.add("chosen"), store.add("other")
+    store.client.set_tag(run.info.run_id, "earshot.input_model.start", chosen.id)
+    model = InputModel(other.id)
+    model.connect(run, name="start")
+    assert model.id == chosen.id and model.name == chosen.name
+    model = InputModel(other.id)
+    model.connect(run, name="start", ignore_remote_overrides=True)
+    assert model.id == other.id
+    assert store.client.get_run(run.info.run_id).data.tags["earshot.input_model.start"] == other.id
+
+
+def test_a_run_that_does_not_exist_and_an_empty_model_cannot_be_connected(store, run):
+    with pytest.raises(ModelError, match="no such run: is no run of the store"):
+        InputModel(store.add().id).connect("no such run")
+    with pytest.raises(ModelError, match="is not registered"):
+        InputModel.empty().connect(run)
+    store.client.set_tag(run.info.run_id, "earshot.input_model.start", "m-0")
+    with pytest.raises(ModelError, match="m-0: is no registered model"):
+        InputModel(store.add().id).connect(run, name="start")

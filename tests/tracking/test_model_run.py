@@ -1,0 +1,368 @@
+"""ModelRun as its document describes it."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+import soundfile
+
+from lib.core.digests import digest_file
+from lib.core.errors import DataSetError, EarshotError, SettingsError
+from lib.evaluation.matches_store import MATCHES_FILE
+from lib.results.predictions import Prediction
+from lib.results.results_store import ResultsStore
+from lib.sound.labels import RESULTS_FILE
+from lib.tracking.async_job import AsyncJob
+from lib.tracking.model_run import ModelRun, UnknownItem
+from tests.evaluation.example import write_results
+
+ROOT = Path(__file__).parents[2]
+RATE = 8000
+ANNOTATIONS = """recording,class,start_time,end_time,low_freq,high_freq
+dawn,Moor Frog,0,4,,
+dawn,Common Toad,10,12,,
+dusk,Moor Frog,5,8,300,900
+"""
+FULL = Prediction("Moor Frog", "dawn", 0.5, 4.0, 0.9, "first", 250.0, 800.0, {"Moor Frog": 0.9}, {"by": "me"})
+
+
+@pytest.fixture
+def data_set(tmp_path) -> Path:
+    """Recordings dawn (30 s), dusk (20 s) and noon (10 s), the latter without annotations."""
+    folder = tmp_path / "set"
+    (folder / "recordings").mkdir(parents=True)
+    for name, seconds in {"dawn": 30, "dusk": 20, "noon": 10}.items():
+        samples = np.random.default_rng(seconds).normal(0, 0.1, seconds * RATE)
+        soundfile.write(folder / f"recordings/{name}.wav", samples, RATE)
+    (folder / "annotations.csv").write_text(ANNOTATIONS)
+    (folder / "classes.csv").write_text("name,code\nMoor Frog,MOFR\nCommon Toad,COTO\n")
+    return folder
+
+
+@pytest.fixture
+def run(data_set, tmp_path):
+    with ModelRun.create(
+        tmp_path / "run", data_set, name="BatDetect", model_id="bd-2", metadata={"when": "May"}
+    ) as run:
+        yield run
+
+
+def prediction(reference_id="dawn", annotation_id=None, **values) -> Prediction:
+    return Prediction("Moor Frog", reference_id, 1.0, 2.0, 0.5, annotation_id)._replace(**values)
+
+
+# predict
+
+
+def test_predict_returns_the_documented_counts(run):
+    counts = run.predict([FULL, prediction("dusk"), prediction("dawn", "first")])
+    assert counts == {"model_run_id": run.model_run_id, "predictions_processed": 2, "predictions_ignored": 1}
+
+
+@pytest.mark.parametrize(("update", "confidence", "counts"), [(False, 0.9, (1, 1)), (True, 0.1, (2, 0))])
+def test_existing_predictions_are_skipped_or_overwritten(run, update, confidence, counts):
+    run.predict([FULL])
+    done = run.predict([FULL._replace(confidence=0.1), prediction("dusk", "first")], update=update)
+    assert (done["predictions_processed"], done["predictions_ignored"]) == counts
+    assert run.prediction_loc("dawn", "first").confidence == confidence
+    assert run.prediction_loc("dusk", "first") == prediction("dusk", "first")
+
+
+def test_predictions_of_any_batch_size_are_the_same(run, data_set, tmp_path):
+    given = [prediction(name, start_time=float(i), end_time=i + 1.0) for i in range(9) for name in ("dawn", "dusk")]
+    run.predict(given, batch_size=4)
+    with ModelRun.create(tmp_path / "other", data_set) as other:
+        other.predict(given)
+        for name in ("dawn", "dusk"):
+            assert run.refloc(name) == other.refloc(name) and len(run.refloc(name)) == 9
+
+
+def test_none_is_stored_if_one_has_a_fault_and_each_fault_is_a_line(run):
+    faulty = [prediction(), prediction(label="Wren"), prediction("midnight"), prediction(confidence=2)]
+    with pytest.raises(EarshotError) as error:
+        run.predict(faulty, batch_size=1)
+    assert str(error.value).splitlines() == [
+        "prediction 1: label 'Wren' is no class of the model run",
+        "prediction 2: reference_id 'midnight' is no recording of the data set",
+        "prediction 3: confidence 2 must be within 0..1",
+        f"{run.model_run_id}: 3 of 4 predictions cannot be stored, so none was; correct them",
+    ]
+    assert run.refloc("dawn") == []
+
+
+def test_a_batch_size_below_1_is_refused(run):
+    with pytest.raises(SettingsError, match="batch_size = 0: must be 1 or more"):
+        run.predict([], batch_size=0)
+
+
+def test_a_label_may_be_a_code_and_is_given_back_as_the_name(run):
+    run.predict([prediction(label="COTO")])
+    assert [each.label for each in run.refloc("dawn")] == ["Common Toad"]
+
+
+def test_asynchronous_returns_a_job_with_status_and_errors(run, capsys):
+    job = run.predict([FULL, prediction("dusk")], asynchronous=True, batch_size=1)
+    assert isinstance(job, AsyncJob)
+    job.sleep_until_complete()
+    assert f"{job.job_id}: Completed, 2 of 2 steps" in capsys.readouterr().out
+    counts = {"model_run_id": run.model_run_id, "predictions_processed": 2, "predictions_ignored": 0}
+    assert job.status() == {
+        "job_id": job.job_id,
+        "status": "Completed",
+        "message": counts,
+        "job_progress": "1.00",
+        "completed_steps": 2,
+        "total_steps": 2,
+    }
+    assert job.errors() == [] and run.refloc("dawn") == [FULL]
+
+
+def test_a_job_that_fails_tells_why(run):
+    job = run.predict([prediction(label="Wren"), prediction("midnight")], asynchronous=True)
+    with pytest.raises(EarshotError, match="2 of 2 predictions cannot be stored"):
+        job.sleep_until_complete(verbose_std_out=False)
+    assert job.status()["status"] == "Errored" and len(job.errors()) == 3
+    assert job.errors()[0] == "prediction 0: label 'Wren' is no class of the model run"
+
+
+def test_jobs_run_one_after_another_and_closing_waits_for_them(run, data_set):
+    jobs = [run.predict([prediction("dawn", "x", confidence=i / 9)], update=True, asynchronous=True) for i in range(9)]
+    run.close()
+    assert [job.status()["status"] for job in jobs] == ["Completed"] * 9
+    with ModelRun(run.model_run_id, data_set) as again:
+        assert again.refloc("dawn") == [prediction("dawn", "x", confidence=8 / 9)]
+
+
+KILLED = """
+import sys
+from lib.results.predictions import Prediction
+from lib.tracking.model_run import ModelRun
+given = [Prediction("Moor Frog", ("dawn", "dusk")[i % 2], 1.0, 2.0, 0.5) for i in range(300_000)]
+run = ModelRun(sys.argv[1], sys.argv[2])
+job = run.predict(given, asynchronous=True, batch_size=1000)
+while not job.status()["completed_steps"]:
+    pass
+print("begun", flush=True)
+"""
+
+
+@pytest.mark.parametrize("seconds", [0.0, 0.05, 0.1])
+def test_a_process_that_is_killed_leaves_whole_batches(run, data_set, seconds):
+    command = [sys.executable, "-c", KILLED, run.model_run_id, str(data_set)]
+    with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout.readline() == "begun\n"
+        time.sleep(seconds)
+        os.kill(process.pid, signal.SIGKILL)
+    with ResultsStore(run.model_run_id) as store:
+        counts = {name: result.n_labels for name, result in store.recordings().items()}
+        assert all(len(store.found_events(name)) == n for name, n in counts.items())
+    assert 0 < sum(counts.values()) < 300_000 and sum(counts.values()) % 1000 == 0
+    assert run.predict([prediction()])["predictions_processed"] == 1  # no lock stays
+
+
+def test_what_infer_wrote_stays_as_it_is(data_set, tmp_path):
+    with write_results(tmp_path / "labels", {"dawn": 30}, labels={"dawn": [("a", 0, 3)]}):
+        pass
+    digest = digest_file(tmp_path / "labels" / RESULTS_FILE)
+    with ModelRun(tmp_path / "labels", data_set) as run:
+        with pytest.raises(EarshotError, match="was written by infer and cannot be changed; make a model run"):
+            run.predict([prediction(label="a")])
+        assert run.refloc("dawn") == [Prediction("a", "dawn", 0.0, 3.0, 0.7, "0")]
+        run.commit()
+        assert [path.name for path in (tmp_path / "labels").iterdir()] == [RESULTS_FILE]
+        assert run.matches("dawn")["iou"].notna().sum() == 1
+    assert digest_file(tmp_path / "labels" / RESULTS_FILE) == digest
+
+
+# create and info
+
+
+def test_info_tells_what_the_run_was_made_with_and_whether_it_is_committed(run, data_set):
+    info = {"model_id": "bd-2", "name": "BatDetect", "status": "uncommitted", "metadata": {"when": "May"}}
+    assert run.info() == info
+    run.predict([FULL])
+    run.commit()
+    assert run.info() == info | {"status": "committed"}
+    run.predict([prediction("noon")])
+    assert run.info() == info
+    run.commit({"iou": 0.3})
+    (data_set / "annotations.csv").write_text(ANNOTATIONS + "noon,Moor Frog,1,2,,\n")
+    with ModelRun(run.model_run_id, data_set) as again:
+        assert again.info() == info
+
+
+def test_info_of_what_infer_wrote_tells_how_it_was_made(data_set, tmp_path):
+    with write_results(tmp_path / "labels", {"dawn": 30}):
+        pass
+    with ModelRun(tmp_path / "labels", data_set) as run:
+        info = run.info()
+    assert (info["name"], info["status"], info["metadata"]["models"]) == ("labels", "uncommitted", {"model.pt": "1"})
+
+
+def test_classes_of_a_run_may_be_others_than_those_of_the_data_set(data_set, tmp_path):
+    classes = ["frog", {"name": "toad", "code": "T"}]
+    with ModelRun.create(tmp_path / "run", data_set, classes=classes) as run:
+        run.predict([prediction(label="frog"), prediction("dusk", label="T")])
+        assert [run.refloc(name)[0].label for name in ("dawn", "dusk")] == ["frog", "toad"]
+        assert run.info()["name"] == run.info()["model_id"] == "run"
+
+
+@pytest.mark.parametrize("classes", [[], ["a", "a"], [""], [3], [{"code": "a"}]])
+def test_classes_without_a_name_each_once_are_refused(data_set, tmp_path, classes):
+    with pytest.raises(SettingsError, match="class"):
+        ModelRun.create(tmp_path / "run", data_set, classes=classes)
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_folder_with_results_is_no_place_for_a_new_run(run, data_set):
+    with pytest.raises(EarshotError, match="holds results already; give another folder, or remove it"):
+        ModelRun.create(run.model_run_id, data_set)
+
+
+def test_recordings_that_come_later_are_part_of_the_run_and_those_that_cannot_be_read_are_not(run, data_set):
+    soundfile.write(data_set / "recordings/night.wav", np.zeros(RATE), RATE)
+    (data_set / "recordings/broken.wav").write_bytes(b"nothing")
+    with ModelRun(run.model_run_id, data_set) as later:
+        assert later.predict([prediction("night", start_time=0, end_time=0.5)])["predictions_processed"] == 1
+        with pytest.raises(EarshotError, match="reference_id 'broken' is no recording of the data set"):
+            later.predict([prediction("broken")])
+        assert len(later.refloc("night")) == 1 and later.refloc("broken") == []
+        soundfile.write(data_set / "recordings/broken.wav", np.zeros(RATE), RATE)  # it is repaired
+        assert later.predict([prediction("broken", start_time=0, end_time=0.5)])["predictions_processed"] == 1
+
+
+# Items
+
+
+def test_iloc_gives_the_predictions_of_the_recording_of_that_number(run):
+    run.predict([FULL, prediction("noon", start_time=3, end_time=4), prediction("noon")])
+    assert run.iloc(0) == [FULL] and run.iloc(1) == []
+    assert run.iloc(2) == [prediction("noon", "1"), prediction("noon", "0", start_time=3.0, end_time=4.0)]
+    for number in (3, -1):
+        with pytest.raises(UnknownItem, match=f"has no recording number {number}; it has 3 recordings"):
+            run.iloc(number)
+
+
+def test_loc_gives_the_predictions_of_the_recording_with_that_content(run, data_set):
+    run.predict([FULL])
+    ids = run.dataset_item_ids()
+    assert run.loc(ids["dawn"]) == {"annotations": [FULL]} and run.loc(ids["dusk"]) == {"annotations": []}
+    with pytest.raises(UnknownItem, match="has no recordings with the id nothing"):
+        run.loc("nothing")
+    (data_set / "recordings/copy.wav").write_bytes((data_set / "recordings/dawn.wav").read_bytes())
+    with (
+        ModelRun(run.model_run_id, data_set) as again,
+        pytest.raises(UnknownItem, match=r"2 recordings .*: copy, dawn"),
+    ):
+        again.loc(ids["dawn"])
+
+
+def test_refloc_gives_the_predictions_of_a_recording(run):
+    run.predict([prediction(start_time=5, end_time=6), FULL])
+    assert run.refloc("dawn") == [FULL, prediction("dawn", "0", start_time=5.0, end_time=6.0)]
+    assert run.refloc("noon") == []
+    with pytest.raises(UnknownItem, match="has no recording 'midnight'"):
+        run.refloc("midnight")
+
+
+def test_prediction_loc_gives_a_prediction_by_its_id(run):
+    run.predict([FULL, prediction()])
+    assert run.prediction_loc("dawn", "first") == FULL
+    assert run.prediction_loc("dawn", "1") == prediction("dawn", "1")
+    for reference_id, annotation_id, fault in (
+        ("dawn", "second", "has no prediction 'second' of dawn"),
+        ("dusk", "first", "has no prediction 'first' of dusk"),
+        ("midnight", "first", "has no recording 'midnight'"),
+    ):
+        with pytest.raises(UnknownItem, match=fault):
+            run.prediction_loc(reference_id, annotation_id)
+
+
+def test_a_folder_without_results_is_no_model_run(data_set, tmp_path):
+    with pytest.raises(UnknownItem, match=r"is no model run; give a folder that infer or ModelRun\.create wrote"):
+        ModelRun(tmp_path / "nothing", data_set)
+
+
+def test_a_data_set_that_is_not_there_is_an_error(run, tmp_path):
+    with ModelRun(run.model_run_id, tmp_path / "nothing") as other, pytest.raises(DataSetError, match="nothing"):
+        other.refloc("dawn")
+
+
+# commit and matches
+
+
+def test_commit_returns_the_id_and_stores_what_matches(run):
+    run.predict([FULL._replace(low_freq=None), prediction(label="Common Toad", start_time=9.5, end_time=12)])
+    run.predict([prediction("dusk", "box", start_time=5, end_time=8, low_freq=300, high_freq=600), prediction("noon")])
+    digest = digest_file(Path(run.model_run_id) / RESULTS_FILE)
+    assert run.commit({"iou": 0.5}) == {"model_run_id": run.model_run_id}
+    assert digest_file(Path(run.model_run_id) / RESULTS_FILE) == digest
+    table = run.matches("dawn")
+    assert list(table.columns) == [
+        *("iou", "annotation", "ground_truth_label", "ground_truth_start", "ground_truth_end"),
+        *("annotation_id", "label", "start_time", "end_time", "confidence"),
+    ]
+    assert table["iou"].tolist() == pytest.approx([0.8, 0.875])  # annotations by class: the toad is first
+    assert table["annotation_id"].tolist() == ["1", "first"] and table["annotation"].tolist() == [0, 1]
+    assert table["ground_truth_label"].tolist() == ["Common Toad", "Moor Frog"]
+    assert run.matches("dusk")["iou"].tolist() == [0.5]  # of boxes
+    alone = run.matches("noon").iloc[0]
+    assert pd.isna(alone["annotation"]) and pd.isna(alone["ground_truth_label"]) and alone["label"] == "Moor Frog"
+    with pytest.raises(UnknownItem, match="has no recording 'midnight'"):
+        run.matches("midnight")
+
+
+def test_matching_is_class_agnostic_unless_the_payload_says_otherwise(run):
+    run.predict([prediction(label="Common Toad", start_time=0, end_time=4)])
+    pairs = {}
+    for name, payload in {
+        "default": None,
+        "agnostic": {"class_agnostic": True},
+        "by class": {"class_agnostic": False},
+        "allowed": {
+            "class_agnostic": True,
+            "allowed_label_matches": [{"ground_truth_label": "MOFR", "model_prediction_label": "COTO"}],
+        },
+        "other": {"allowed_label_matches": [{"ground_truth_label": "Common Toad", "model_prediction_label": "MOFR"}]},
+    }.items():
+        run.commit(payload)
+        pairs[name] = int(run.matches("dawn")["iou"].notna().sum())
+    assert pairs == {"default": 1, "agnostic": 1, "by class": 0, "allowed": 1, "other": 0}
+
+
+def test_matches_may_lie_in_another_folder_and_have_the_same_bytes_each_time(run, tmp_path):
+    run.predict([FULL])
+    run.commit(folder=tmp_path / "a")
+    run.commit(folder=tmp_path / "b")
+    run.commit({"iou": 0.4}, folder=tmp_path / "c")
+    content = {name: (tmp_path / name / MATCHES_FILE).read_bytes() for name in "abc"}
+    assert content["a"] == content["b"] and content["c"][24:28] != content["a"][24:28]
+    assert len(run.matches("dawn", tmp_path / "a")) == 2
+    with pytest.raises(EarshotError, match=r"matches\.db: no such file; commit the model run first"):
+        run.matches("dawn")
+
+
+def test_matches_of_other_predictions_or_annotations_are_not_given(run, data_set):
+    run.predict([FULL])
+    run.commit()
+    run.predict([prediction("dusk")])
+    assert len(run.matches("dawn")) == 2
+    with pytest.raises(EarshotError, match="is out of date for dusk; commit the model run again"):
+        run.matches("dusk")
+    (data_set / "annotations.csv").write_text(ANNOTATIONS.replace("0,4,", "0,3,"))
+    with ModelRun(run.model_run_id, data_set) as again, pytest.raises(EarshotError, match="is out of date for dawn"):
+        again.matches("dawn")
+
+
+def test_a_payload_with_a_fault_writes_nothing(run):
+    with pytest.raises(SettingsError, match=r"payload\.class_agnostic"):
+        run.commit({"class_agnostic": 3})
+    with pytest.raises(SettingsError, match="'Wren' is no class of the model run"):
+        run.commit({"allowed_label_matches": [{"ground_truth_label": "MOFR", "model_prediction_label": "Wren"}]})
+    assert not (Path(run.model_run_id) / MATCHES_FILE).exists()
