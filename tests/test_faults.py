@@ -99,7 +99,8 @@ def test_a_pipeline_whose_training_is_stopped_goes_on_with_its_best_epoch_until_
                 break
         os.killpg(process.pid, signal.SIGINT)  # as a terminal does
         printed, _ = process.communicate()
-    assert process.returncode == 0 and "of 3 (`dvc repro -f -s train` resumes): " in printed
+    assert process.returncode == 0, printed
+    assert "of 3 (`dvc repro -f -s train` resumes): " in printed
     assert read_description(model).training["interrupted"]
     assert "its training was stopped; this is epoch" in printed
     assert (project.folder / "metrics/evaluation.json").is_file()
