@@ -90,7 +90,7 @@ def test_a_pipeline_whose_training_is_stopped_goes_on_with_its_best_epoch_until_
 ):
     project = PipelineCopy(tmp_path / "project", mlflow_uri)
     params, model = project.folder / "params.yaml", project.folder / "data/models/model.pt"
-    text = re.sub(r"\b(epochs): 1\b", r"\1: 3", params.read_text())
+    text = re.sub(r"\b(epochs): 1\b", r"\1: 8", params.read_text())  # long enough to be stopped in time
     params.write_text(re.sub(r"\b(epoch_windows): \d+", r"\1: 1000", text))
     pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT, "text": True, "start_new_session": True}
     with subprocess.Popen(COMMAND, cwd=project.folder, env=project.environment, **pipes) as process:
@@ -100,7 +100,7 @@ def test_a_pipeline_whose_training_is_stopped_goes_on_with_its_best_epoch_until_
         os.killpg(process.pid, signal.SIGINT)  # as a terminal does
         printed, _ = process.communicate()
     assert process.returncode == 0, printed
-    assert "of 3 (`dvc repro -f -s train` resumes): " in printed
+    assert "of 8 (`dvc repro -f -s train` resumes): " in printed
     assert read_description(model).training["interrupted"]
     assert "its training was stopped; this is epoch" in printed
     assert (project.folder / "metrics/evaluation.json").is_file()
