@@ -76,15 +76,18 @@ def registry(
     _check(action, model, value or untag)
     from lib.core.console import table_text
     from lib.tracking import fetched_models, model_tables
-    from lib.tracking import registered_models as models
     from lib.tracking.input_model import InputModel
     from lib.tracking.mlflow_store import open_registry
+    from lib.tracking.model_changes import archive_model, publish_model, retag_model, set_alias, unarchive_model
+    from lib.tracking.model_history import history_at
+    from lib.tracking.model_queries import find_model, find_models, model_at
+    from lib.tracking.model_versions import remove_model
 
     tracking = settings.tracking
     client, _ = open_registry(tracking)
     if action == "list":
         wanted = _pairs(metadata)
-        found = models.find_models(client, project, name, _parts(tags), published, archived, max or None, wanted)
+        found = find_models(client, project, name, _parts(tags), published, archived, max or None, wanted)
         listed = model_tables.listed_models(client, found)
         _tell(listed, table_text(model_tables.models_table(listed)) if listed else "no model is like that", json)
     elif action == "import":
@@ -100,34 +103,34 @@ def registry(
             tracking=tracking,
             sha256=sha256,
         )
-        _tell(imported.id, f"{models.find_model(client, imported.id)} {imported.id}", json)
+        _tell(imported.id, f"{find_model(client, imported.id)} {imported.id}", json)
     elif action == "history":
-        history = models.history_at(client, model)
+        history = history_at(client, model)
         _tell([entry._asdict() for entry in history], table_text(model_tables.history_table(history)), json)
     elif action == "fetch":
-        wanted_id, extract = models.model_at(client, model).id, unpack or None
+        wanted_id, extract = model_at(client, model).id, unpack or None
         if output:
             path = fetched_models.copy_model(client, wanted_id, output, extract)
         else:
             path = fetched_models.fetch_model(client, wanted_id, extract)
         _tell(str(path), f"{model} -> {path}", json)
     elif action == "remove":
-        version = models.model_at(client, model)
-        others = models.remove_model(client, version, not keep_files, force)
+        version = model_at(client, model)
+        others = remove_model(client, version, not keep_files, force)
         kept = f"; its files stay, since {others[0]} has the same" if others and not keep_files else ""
         _tell(version.id, f"{model} ({version.id}) is removed{kept}", json)
     else:
-        model_id = models.model_at(client, model).id
+        model_id = model_at(client, model).id
         changes = {
-            "publish": lambda: models.publish_model(client, model_id),
-            "archive": lambda: models.archive_model(client, model_id),
-            "unarchive": lambda: models.unarchive_model(client, model_id),
-            "tag": lambda: models.retag_model(client, model_id, _parts(value), _parts(untag)),
-            "alias": lambda: models.set_alias(client, model_id, value),
+            "publish": lambda: publish_model(client, model_id),
+            "archive": lambda: archive_model(client, model_id),
+            "unarchive": lambda: unarchive_model(client, model_id),
+            "tag": lambda: retag_model(client, model_id, _parts(value), _parts(untag)),
+            "alias": lambda: set_alias(client, model_id, value),
         }
         if action in changes:
             changes[action]()
-        facts = model_tables.all_facts(client, models.find_model(client, model_id))
+        facts = model_tables.all_facts(client, find_model(client, model_id))
         if action in changes:
             _tell(facts, table_text(model_tables.models_table([facts])), json)
         else:

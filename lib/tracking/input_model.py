@@ -14,14 +14,17 @@ from lib.config.load import get_config
 from lib.config.schema import TrackingSettings
 from lib.core.console import show_problems
 from lib.core.errors import EarshotError, Problem, store_error
-from lib.tracking import registered_models as registry
 from lib.tracking.fetched_models import fetch_model, files_in
 from lib.tracking.imported_models import import_weights, url_of
 from lib.tracking.mlflow_store import open_registry
+from lib.tracking.model_changes import archive_model, publish_model, set_metadata_entries, unarchive_model
 from lib.tracking.model_connections import connect_model
 from lib.tracking.model_design import ModelDesign, read_design
+from lib.tracking.model_history import model_history
+from lib.tracking.model_queries import find_model, find_models, project_of
 from lib.tracking.model_reports import ModelReports
-from lib.tracking.registered_models import MetadataEntry, ModelError, RegisteredModel
+from lib.tracking.model_versions import remove_model
+from lib.tracking.registered_models import HistoryEntry, MetadataEntry, ModelError, RegisteredModel
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -61,9 +64,9 @@ class InputModel(ModelReports):
             raise ModelError("InputModel", "needs something to find a model by", "give model_id, name, project or tags")
         self._client, _ = _open(tracking)
         if model_id:
-            self._id = registry.find_model(self._client, model_id).id
+            self._id = find_model(self._client, model_id).id
         else:
-            found = registry.find_models(self._client, project, name, tags or (), only_published, max_results=1)
+            found = find_models(self._client, project, name, tags or (), only_published, max_results=1)
             if not found:
                 wanted = {"name": name, "project": project, "tags": tags, "only_published": only_published}
                 text = ", ".join(f"{key} = {value!r}" for key, value in wanted.items() if value)
@@ -115,7 +118,7 @@ class InputModel(ModelReports):
             tracking: where the registry is; default: as in params.yaml of the current folder.
         """
         client, _ = _open(tracking)
-        found = registry.find_models(
+        found = find_models(
             client, project_name, model_name, tags or (), only_published, include_archived, max_results, metadata
         )
         return [cls._of(client, model.id) for model in found]
@@ -183,7 +186,7 @@ class InputModel(ModelReports):
         """
         client, _ = _open(tracking)
         url = url_of(str(weights_url))
-        found = registry.find_models(client, url=url, include_archived=load_archived, max_results=1)
+        found = find_models(client, url=url, include_archived=load_archived, max_results=1)
         return cls._of(client, found[0].id) if found else None
 
     def __repr__(self) -> str:
@@ -202,7 +205,7 @@ class InputModel(ModelReports):
     @property
     def project(self) -> str:
         """The name of the MLflow experiment that the model belongs to."""
-        return registry.project_of(self._client, self._id) if self._id else ""
+        return project_of(self._client, self._id) if self._id else ""
 
     @property
     def tags(self) -> list[str]:
@@ -279,15 +282,15 @@ class InputModel(ModelReports):
 
     def publish(self) -> None:
         """Make a draft published; a published model stays as it is."""
-        registry.publish_model(self._client, self._registered_id())
+        publish_model(self._client, self._registered_id())
 
     def archive(self) -> None:
         """Hide the model from searches; an archived model stays as it is."""
-        registry.archive_model(self._client, self._registered_id())
+        archive_model(self._client, self._registered_id())
 
     def unarchive(self) -> None:
         """Let searches find the model again; a model that is not archived stays as it is."""
-        registry.unarchive_model(self._client, self._registered_id())
+        unarchive_model(self._client, self._registered_id())
 
     @property
     def url(self) -> str:
@@ -375,9 +378,9 @@ class InputModel(ModelReports):
         self._design = None
 
     @property
-    def history(self) -> list[registry.HistoryEntry]:
+    def history(self) -> list[HistoryEntry]:
         """Who did what with the model and when, oldest first, also after it was removed."""
-        return registry.model_history(self._client, self._id) if self._id else []
+        return model_history(self._client, self._id) if self._id else []
 
     @classmethod
     def remove(
@@ -404,7 +407,7 @@ class InputModel(ModelReports):
         client, model_id = (model._client, model._registered_id()) if isinstance(model, InputModel) else (None, model)
         try:
             with _store_errors():
-                others = registry.remove_model(client or _open(tracking)[0], model_id, delete_weights_file, force)
+                others = remove_model(client or _open(tracking)[0], model_id, delete_weights_file, force)
         except EarshotError as error:
             if raise_on_errors:
                 raise ModelError(error.subject, error.fault, error.remedy) from None
@@ -423,7 +426,7 @@ class InputModel(ModelReports):
 
     def _known(self) -> RegisteredModel:
         """What the registry says about the model now."""
-        return registry.find_model(self._client, self._id) if self._id else UNREGISTERED
+        return find_model(self._client, self._id) if self._id else UNREGISTERED
 
     def _designed(self) -> ModelDesign:
         """Configuration and labels, which never change."""
@@ -433,7 +436,7 @@ class InputModel(ModelReports):
 
     def _set_metadata(self, entries: Mapping[str, MetadataEntry], replace: bool) -> bool:
         try:
-            registry.set_metadata_entries(self._client, self._registered_id(), entries, replace)
+            set_metadata_entries(self._client, self._registered_id(), entries, replace)
         except ModelError as error:
             show_problems([error.problem()])
             return False

@@ -32,7 +32,7 @@ from lib.tracking.data_versions import DECIDED, data_set_versions, is_dirty, rea
 from lib.tracking.mlflow_store import open_experiment, store_uri
 from lib.tracking.model_card import CardInputs, read_card_inputs
 from lib.tracking.model_connections import connect_model
-from lib.tracking.registered_models import user_name
+from lib.tracking.model_history import user_name
 from lib.tracking.registration import register_run_model, store_run_model
 from lib.tracking.run_description import description
 

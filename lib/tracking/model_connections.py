@@ -4,7 +4,9 @@ import re
 from typing import TYPE_CHECKING
 
 from lib.tracking.imported_models import file_name_in
-from lib.tracking.registered_models import ModelError, find_model, note_connection
+from lib.tracking.model_changes import note_connection
+from lib.tracking.model_queries import find_model
+from lib.tracking.registered_models import ModelError
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient

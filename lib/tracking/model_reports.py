@@ -17,7 +17,8 @@ from lib.core.digests import digest_of
 from lib.core.files import fitting_name
 from lib.tracking import model_figures as figures
 from lib.tracking.model_figures import Layout
-from lib.tracking.registered_models import ModelError, artifacts_of, find_model
+from lib.tracking.model_queries import artifacts_of, find_model
+from lib.tracking.registered_models import ModelError
 from lib.tracking.run_contents import log_batch
 
 if TYPE_CHECKING:

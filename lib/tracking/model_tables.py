@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 from lib.core.errors import EarshotError
 from lib.tracking.model_card import ModelCard
-from lib.tracking.registered_models import HistoryEntry, RegisteredModel, aliases_of, project_of
+from lib.tracking.model_queries import aliases_of, project_of
+from lib.tracking.registered_models import HistoryEntry, RegisteredModel
 from lib.tracking.registration import stored_card
 
 if TYPE_CHECKING:

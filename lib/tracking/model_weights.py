@@ -26,7 +26,7 @@ from lib.models.description import description_file
 from lib.models.onnx_card import card_file
 from lib.models.onnx_files import external_files
 from lib.models.weight_files import check_weight_files
-from lib.tracking.registered_models import artifacts_of
+from lib.tracking.model_queries import artifacts_of
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient

@@ -17,9 +17,11 @@ from lib.sound.classes import ClassList, read_excluded
 from lib.tracking.data_versions import VERSIONED, flatten, is_dirty, read_commit
 from lib.tracking.model_card import JSON, LONGEST, CardInputs, ModelCard, make_card, write_card
 from lib.tracking.model_design import ModelDesign
+from lib.tracking.model_history import model_history
+from lib.tracking.model_versions import create_version
 from lib.tracking.model_weights import WEIGHTS, scratch_folder, sha256_of_files, store_model, stored_file
 from lib.tracking.pyfunc_model import write_pyfunc
-from lib.tracking.registered_models import FRAMEWORK, TASK, ModelError, create_version, model_history
+from lib.tracking.registered_models import FRAMEWORK, TASK, ModelError
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient

@@ -6,8 +6,8 @@ import pytest
 
 from lib.core.downloads import sha256_of
 from lib.core.errors import EarshotError
-from lib.tracking import registered_models as models
 from lib.tracking.model_card import JSON, LONGEST
+from lib.tracking.model_versions import create_version
 from stages.registry import registry as stage
 from tests.models.builders import describe
 from tests.tracking.registry_store import RegistryStore, write_tensors
@@ -95,7 +95,7 @@ def test_show_prints_the_description_of_a_model_without_a_card(registry):
 def test_the_version_that_was_named_is_removed_and_its_files_only_if_no_other_has_them(registry):
     store = registry.store
     model = store.add("frogs")
-    models.create_version(store.client, store.name("toads"), model.id, "registered again")
+    create_version(store.client, store.name("toads"), model.id, "registered again")
     said = registry("remove", str(model))
     assert said == f"{model} ({model.id}) is removed; its files stay, since {store.name('toads')}/1 has the same\n"
     assert store.client.list_logged_model_artifacts(model.id)

@@ -4,11 +4,11 @@ from pathlib import Path
 
 import pytest
 
-from lib.tracking import registered_models as registry
 from lib.tracking.imported_models import import_weights, url_of
 from lib.tracking.model_design import ModelDesign
+from lib.tracking.model_queries import find_models, model_at
 from lib.tracking.registered_models import ModelError
-from tests.tracking.registry_store import RegistryStore, write_tensors
+from tests.tracking.registry_store import write_tensors
 
 PROJECT = Path(__file__).parents[2]
 IMPORT = """
@@ -16,12 +16,6 @@ import sys
 from lib.tracking.input_model import InputModel
 print(InputModel.import_model(sys.argv[1]).id)
 """
-
-
-@pytest.fixture
-def store(mlflow_uri, request, tmp_path, monkeypatch) -> RegistryStore:
-    monkeypatch.chdir(tmp_path)
-    return RegistryStore(mlflow_uri, request.node.name, tmp_path)
 
 
 def bring_in(store, path, **options):
@@ -59,7 +53,7 @@ def test_a_wrong_argument_leaves_nothing_behind(store, tmp_path, wrong):
     with pytest.raises(ModelError):
         bring_in(store, tmp_path / "frogs.safetensors", **wrong)
     assert store.client.search_logged_models([store.experiment_id]) == []
-    assert registry.find_models(store.client, project=store.experiment) == []
+    assert find_models(store.client, project=store.experiment) == []
 
 
 @pytest.mark.parametrize("error", [OSError("the disk is full"), KeyboardInterrupt()])
@@ -79,7 +73,7 @@ def test_the_files_of_a_version_that_cannot_be_deleted_stay(store, tmp_path, mon
         for name in ("set_logged_model_tags", "delete_model_version"):
             patch.setattr(type(store.client), name, _raising(OSError("the disk is full")))
         bring_in(store, tmp_path / "frogs.safetensors", name=store.name("frogs"))
-    model = registry.model_at(store.client, f"{store.name('frogs')}/1")
+    model = model_at(store.client, f"{store.name('frogs')}/1")
     assert store.client.list_logged_model_artifacts(model.id)
 
 

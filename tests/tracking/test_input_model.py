@@ -10,11 +10,13 @@ from mlflow.exceptions import MlflowException
 
 from lib.config.schema import TrackingSettings
 from lib.core.errors import EarshotError
-from lib.tracking import registered_models as registry
 from lib.tracking.input_model import InputModel
+from lib.tracking.model_changes import archive_model
 from lib.tracking.model_design import ModelDesign
-from lib.tracking.registered_models import ModelError
-from tests.tracking.registry_store import RegistryStore, write_tensors
+from lib.tracking.model_queries import artifacts_of
+from lib.tracking.model_versions import create_version
+from lib.tracking.registered_models import COMMENT, FRAMEWORK, URL, ModelError
+from tests.tracking.registry_store import write_tensors
 
 METHODS = """
 archive()
@@ -76,12 +78,6 @@ def test_the_constructor_and_the_properties_are_those_of_the_reference():
     assert all(isinstance(getattr(InputModel, name), property) for name in PROPERTIES.split())
 
 
-@pytest.fixture
-def store(mlflow_uri, request, tmp_path, monkeypatch) -> RegistryStore:
-    monkeypatch.chdir(tmp_path)
-    return RegistryStore(mlflow_uri, request.node.name, tmp_path)
-
-
 def ids(models) -> list[str]:
     return [model.id for model in models]
 
@@ -89,7 +85,7 @@ def ids(models) -> list[str]:
 def test_a_model_is_found_by_id_whatever_else_is_given(store):
     model = store.add()
     assert InputModel(model.id, name="another").id == model.id
-    registry.archive_model(store.client, model.id)
+    archive_model(store.client, model.id)
     assert InputModel(model_id=model.id).system_tags == ["archived"]
 
 
@@ -130,7 +126,7 @@ def test_models_are_queried_newest_first(store):
 def test_a_model_describes_itself(store):
     run = store.client.create_run(store.experiment_id).info.run_id
     design = ModelDesign.of(config_dict={"hop": 5}, labels={"frog": 1, "noise": 0})
-    facts = {registry.COMMENT: "of the pond", registry.FRAMEWORK: "PyTorch", registry.URL: "https://x/y.pt"}
+    facts = {COMMENT: "of the pond", FRAMEWORK: "PyTorch", URL: "https://x/y.pt"}
     files = {"weights/model.pt": b"x"} | design.as_artifact()
     added = store.add("frogs", "b", "a", run_id=run, facts=facts, files=files, system_tags=["package"])
     model = InputModel(added.id)
@@ -219,7 +215,7 @@ def test_a_model_whose_files_cannot_be_deleted_is_partly_removed(store, capsys):
 
 def test_a_model_that_shares_its_files_is_removed_without_them(store, capsys):
     model = store.add("frogs")
-    registry.create_version(store.client, store.name("toads"), model.id, "registered again")
+    create_version(store.client, store.name("toads"), model.id, "registered again")
     assert not InputModel.remove(model.id)
     assert f"its files stay: {model} has the same" in capsys.readouterr().err
     assert InputModel.remove(model.id)
@@ -330,7 +326,7 @@ def test_a_copy_is_kept_until_it_is_asked_for_again(store):
 
 def test_weights_that_cannot_be_had_are_a_warning_or_an_error(store, capsys):
     model = InputModel.import_model(str(write_tensors(store.folder / "frogs.safetensors")))
-    registry.artifacts_of(store.client, model.id).delete_artifacts()
+    artifacts_of(store.client, model.id).delete_artifacts()
     assert model.get_weights() is model.get_local_copy() is model.get_weights_package() is None
     assert "warning: " in capsys.readouterr().err
     for fetch in (model.get_weights, model.get_local_copy, model.get_weights_package):

@@ -12,14 +12,8 @@ import plotly.graph_objects as go
 import pytest
 
 from lib.tracking.input_model import InputModel
-from lib.tracking.registered_models import ModelError, artifacts_of
-from tests.tracking.registry_store import RegistryStore
-
-
-@pytest.fixture
-def store(mlflow_uri, request, tmp_path, monkeypatch) -> RegistryStore:
-    monkeypatch.chdir(tmp_path)
-    return RegistryStore(mlflow_uri, request.node.name, tmp_path)
+from lib.tracking.model_queries import artifacts_of
+from lib.tracking.registered_models import ModelError
 
 
 @pytest.fixture
