@@ -80,7 +80,7 @@ def registry(
     from lib.tracking.mlflow_store import open_registry
     from lib.tracking.model_changes import archive_model, publish_model, retag_model, set_alias, unarchive_model
     from lib.tracking.model_history import history_at
-    from lib.tracking.model_queries import find_model, find_models, model_at
+    from lib.tracking.model_queries import current_version, find_model, find_models, model_at
     from lib.tracking.model_versions import remove_model
 
     tracking = settings.tracking
@@ -120,21 +120,21 @@ def registry(
         kept = f"; its files stay, since {others[0]} has the same" if others and not keep_files else ""
         _tell(version.id, f"{model} ({version.id}) is removed{kept}", json)
     else:
-        model_id = model_at(client, model).id
+        version = model_at(client, model)
         changes = {
-            "publish": lambda: publish_model(client, model_id),
-            "archive": lambda: archive_model(client, model_id),
-            "unarchive": lambda: unarchive_model(client, model_id),
-            "tag": lambda: retag_model(client, model_id, _parts(value), _parts(untag)),
-            "alias": lambda: set_alias(client, model_id, value),
+            "publish": lambda: publish_model(client, version),
+            "archive": lambda: archive_model(client, version),
+            "unarchive": lambda: unarchive_model(client, version),
+            "tag": lambda: retag_model(client, version, _parts(value), _parts(untag)),
+            "alias": lambda: set_alias(client, version, value),
         }
         if action in changes:
             changes[action]()
-        facts = model_tables.all_facts(client, find_model(client, model_id))
+        facts = model_tables.all_facts(client, current_version(client, version))
         if action in changes:
             _tell(facts, table_text(model_tables.models_table([facts])), json)
         else:
-            card = model_tables.card_of(client, model_id)
+            card = model_tables.card_of(client, version.id)
             content = facts | ({"card": card.model_dump(mode="json")} if card else {})
             _tell(content, model_tables.facts_text(facts, card), json)
 

@@ -1,11 +1,15 @@
-"""Changes of registered models, each with an entry in the model's history: tags, metadata, status, alias."""
+"""Changes of registered models, each with an entry in the model's history: tags, metadata, status, alias.
+
+Each function takes a version as it was read before, or an id that has a sole version, and raises ModelError if there is
+no such version.
+"""
 
 import json
 from collections.abc import Collection, Mapping
 from typing import TYPE_CHECKING
 
 from lib.tracking.model_history import note
-from lib.tracking.model_queries import find_model
+from lib.tracking.model_queries import current_version
 from lib.tracking.registered_models import (
     ARCHIVED,
     CONNECTED,
@@ -14,6 +18,7 @@ from lib.tracking.registered_models import (
     STATUS,
     MetadataEntry,
     ModelError,
+    RegisteredModel,
     check_tags,
     now,
     reason_of,
@@ -24,11 +29,11 @@ if TYPE_CHECKING:
 
 
 def retag_model(
-    client: "MlflowClient", model_id: str, added: Collection[str] = (), removed: Collection[str] = ()
+    client: "MlflowClient", model: RegisteredModel | str, added: Collection[str] = (), removed: Collection[str] = ()
 ) -> None:
     """Add and remove people's tags of a model. Raises ModelError if one cannot be a tag."""
     check_tags([*added, *removed])
-    model = find_model(client, model_id)
+    model = current_version(client, model)
     new, old = sorted({*added} - {*model.tags}), sorted({*removed} & {*model.tags})
     for tag in new:
         client.set_model_version_tag(model.name, str(model.version), tag, "")
@@ -38,35 +43,35 @@ def retag_model(
         note(client, model, f"tagged {', '.join([*new, *(f'-{tag}' for tag in old)])}")
 
 
-def publish_model(client: "MlflowClient", model_id: str) -> None:
+def publish_model(client: "MlflowClient", model: RegisteredModel | str) -> None:
     """Make a draft published; a published model stays as it is."""
-    model = find_model(client, model_id)
+    model = current_version(client, model)
     if not model.is_published:
         client.set_model_version_tag(model.name, str(model.version), STATUS, PUBLISHED)
         note(client, model, "published")
 
 
-def archive_model(client: "MlflowClient", model_id: str) -> None:
+def archive_model(client: "MlflowClient", model: RegisteredModel | str) -> None:
     """Hide a model from searches; an archived model stays as it is."""
-    model = find_model(client, model_id)
+    model = current_version(client, model)
     if not model.archived:
         client.set_model_version_tag(model.name, str(model.version), ARCHIVED, now())
         note(client, model, "archived")
 
 
-def unarchive_model(client: "MlflowClient", model_id: str) -> None:
+def unarchive_model(client: "MlflowClient", model: RegisteredModel | str) -> None:
     """Let searches find an archived model again."""
-    model = find_model(client, model_id)
+    model = current_version(client, model)
     if model.archived:
         client.delete_model_version_tag(model.name, str(model.version), ARCHIVED)
         note(client, model, "unarchived")
 
 
-def set_alias(client: "MlflowClient", model_id: str, alias: str) -> None:
+def set_alias(client: "MlflowClient", model: RegisteredModel | str, alias: str) -> None:
     """Give a model an alias, such as champion, which only one version of its name has. Raises ModelError."""
     from mlflow.exceptions import MlflowException
 
-    model = find_model(client, model_id)
+    model = current_version(client, model)
     try:
         client.set_registered_model_alias(model.name, alias, str(model.version))
     except MlflowException as error:
@@ -75,7 +80,7 @@ def set_alias(client: "MlflowClient", model_id: str, alias: str) -> None:
 
 
 def set_metadata_entries(
-    client: "MlflowClient", model_id: str, entries: Mapping[str, MetadataEntry], replace: bool = False
+    client: "MlflowClient", model: RegisteredModel | str, entries: Mapping[str, MetadataEntry], replace: bool = False
 ) -> None:
     """Set entries of the metadata of a model.
 
@@ -84,7 +89,7 @@ def set_metadata_entries(
     from mlflow.exceptions import MlflowException
     from mlflow.utils.validation import _validate_model_version_tag
 
-    model = find_model(client, model_id)
+    model = current_version(client, model)
     content = {f"{METADATA}{key}": json.dumps(entry._asdict(), ensure_ascii=False) for key, entry in entries.items()}
     for key, text in content.items():
         try:
@@ -102,8 +107,8 @@ def set_metadata_entries(
         note(client, model, f"metadata set: {', '.join([*sorted(changed), *(f'-{key}' for key in superfluous)])}")
 
 
-def note_connection(client: "MlflowClient", model_id: str, run_id: str, name: str) -> None:
+def note_connection(client: "MlflowClient", model: RegisteredModel | str, run_id: str, name: str) -> None:
     """Note that a model became an input of a run, under a name."""
-    model = find_model(client, model_id)
+    model = current_version(client, model)
     client.set_model_version_tag(model.name, str(model.version), CONNECTED, run_id)
     note(client, model, f"connected to run {run_id} as {name}")

@@ -36,11 +36,11 @@ def history_at(client: "MlflowClient", reference: str) -> list[HistoryEntry]:
 
     Raises ModelError if there was never one.
     """
-    if LOGGED_MODEL.fullmatch(f"models:/{reference}"):
-        return model_history(client, reference)
     try:
         return model_at(client, reference).history
     except ModelError:
+        if LOGGED_MODEL.fullmatch(f"models:/{reference}") and not latest_version(client, reference):
+            return model_history(client, reference)
         if history := _history_of_removed_version(client, reference):
             return history
         raise

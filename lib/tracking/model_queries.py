@@ -15,10 +15,31 @@ PAGE = 1000
 
 
 def find_model(client: "MlflowClient", model_id: str) -> RegisteredModel:
-    """The model with that id, also if it is archived. Raises ModelError if there is none."""
+    """The model with that id, also if it is archived; of several versions, which have the same files, the one that was
+    changed last.
+
+    Raises ModelError if there is none.
+    """
     if model := latest_version(client, model_id):
         return model
     raise ModelError(model_id, "is no registered model", "`python -m stages.registry list` shows what there is")
+
+
+def sole_version(client: "MlflowClient", model_id: str) -> RegisteredModel:
+    """The only version that was made from the logged model of that id, whatever its name.
+
+    Raises ModelError if there is none, or there are several, since a change is meant for one of them.
+    """
+    versions = versions_of(client, model_id)
+    if len(versions) > 1:
+        fault = f"is registered as {' and '.join(sorted(map(str, versions)))}"
+        raise ModelError(model_id, fault, "name one of these instead of the id")
+    return versions[0] if versions else find_model(client, model_id)
+
+
+def current_version(client: "MlflowClient", model: RegisteredModel | str) -> RegisteredModel:
+    """A version as it is now, or the sole version of an id. Raises ModelError if there is none."""
+    return sole_version(client, model) if isinstance(model, str) else model_at(client, str(model))
 
 
 def find_models(
@@ -47,6 +68,8 @@ def find_models(
     """
     if max_results is not None and max_results < 0:
         raise ModelError(f"max_results = {max_results}", "must not be negative")
+    if not isinstance(metadata, Mapping | None):
+        raise ModelError(f"metadata = {metadata!r}", "must be a dict", "give the value of each key")
     passes, wanted = tag_filter(tags), {key: str(value) for key, value in (metadata or {}).items()}
     queries = ([f"name = {_quoted(name)}"] if name else []) + ([f"tags.`{URL}` = {_quoted(url)}"] if url else [])
     versions = pages(client.search_model_versions, " AND ".join(queries), PAGE)
@@ -69,14 +92,14 @@ def model_at(client: "MlflowClient", reference: str) -> RegisteredModel:
     """The model that a text refers to: its id, NAME@ALIAS, NAME/VERSION or NAME@VERSION, or NAME, the last changed one
     of that name that is not archived.
 
-    Raises ModelError if there is none.
+    Raises ModelError if there is none, or an id has several versions.
     """
     from mlflow.exceptions import MlflowException
 
     if not reference:  # which a search would take for any name
         raise ModelError("model", "is not named", "give NAME, NAME/VERSION, NAME@ALIAS or an id")
     if LOGGED_MODEL.fullmatch(f"models:/{reference}"):
-        return find_model(client, reference)
+        return sole_version(client, reference)
     try:
         parts = re.fullmatch(r"(.+)([@/])(.+)", reference)
         if parts and (parts[2] == "/" or parts[3].isdecimal()):

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from lib.tracking.model_history import entry_text, history_tag, new_entry
-from lib.tracking.model_queries import artifacts_of, find_model, users_of, versions_of
+from lib.tracking.model_queries import artifacts_of, current_version, model_at, users_of, versions_of
 from lib.tracking.registered_models import (
     DRAFT,
     PUBLISHED,
@@ -82,7 +82,7 @@ def create_version(
     link = {"name": name, "version": str(version.version)}
     if not any(str(each["version"]) == link["version"] and each["name"] == name for each in links):
         client.set_logged_model_tags(model_id, {"mlflow.modelVersions": json.dumps([*links, link])})
-    return find_model(client, model_id)
+    return model_at(client, f"{name}/{version.version}")
 
 
 def remove_model(
@@ -92,7 +92,7 @@ def remove_model(
 
     Args:
         client: of the store.
-        model: one version, or the id of a logged model, of whose versions the last changed one is meant.
+        model: a version as it was read before, or an id that has a sole version.
         with_files: remove its files, too, unless other versions have the same; else they stay with the experiment, as
             a logged model.
         force: also if an unfinished run uses it.
@@ -100,8 +100,7 @@ def remove_model(
     Returns the versions that still use its files. Raises ModelError if there is no such model or a run uses it, and
     after it was removed, if its files cannot be deleted.
     """
-    if isinstance(model, str):
-        model = find_model(client, model)
+    model = current_version(client, model)
     if not force and (users := users_of(client, model.id)):
         raise ModelError(model, f"is used by run {users[0]}, which is not finished", "wait for it, or force it")
     others = [each for each in versions_of(client, model.id) if str(each) != str(model)]

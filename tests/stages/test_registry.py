@@ -101,6 +101,17 @@ def test_the_version_that_was_named_is_removed_and_its_files_only_if_no_other_ha
     assert store.client.list_logged_model_artifacts(model.id)
 
 
+def test_the_version_that_was_named_is_published_and_an_id_of_two_names_is_asked_about(registry):
+    frogs = registry.store.add("frogs")
+    create_version(registry.store.client, registry.store.name("toads"), frogs.id, "registered again")
+    assert registry("publish", str(frogs), json=True)["name"] == frogs.name
+    assert registry("show", str(frogs), json=True)["status"] == "published"
+    toads = f"{registry.store.name('toads')}/1"
+    assert registry("show", toads, json=True)["status"] == "draft"
+    with pytest.raises(EarshotError, match=f"{frogs.id}: is registered as {frogs} and {toads}; name one of these"):
+        registry("publish", frogs.id)
+
+
 @pytest.mark.parametrize(
     ("arguments", "flags", "fault"),
     [

@@ -118,6 +118,8 @@ def test_models_are_queried_newest_first(store):
     assert ids(InputModel.query_models(**every, only_published=True)) == [b.id]
     InputModel(a.id).set_metadata("site", "pond")
     assert ids(InputModel.query_models(**every, metadata={"site": "pond"})) == [a.id]
+    with pytest.raises(ModelError, match="metadata = .'site'.: must be a dict"):
+        InputModel.query_models(metadata=["site"])
     InputModel(a.id).archive()
     assert ids(InputModel.query_models(**every)) == [c.id, b.id]
     assert ids(InputModel.query_models(**every, include_archived=True)) == [a.id, c.id, b.id]
@@ -216,9 +218,27 @@ def test_a_model_whose_files_cannot_be_deleted_is_partly_removed(store, capsys):
 def test_a_model_that_shares_its_files_is_removed_without_them(store, capsys):
     model = store.add("frogs")
     create_version(store.client, store.name("toads"), model.id, "registered again")
+    toads = f"{store.name('toads')}/1"
     assert not InputModel.remove(model.id)
-    assert f"its files stay: {model} has the same" in capsys.readouterr().err
+    assert f"{model.id}: is registered as {model} and {toads}; name one of these" in capsys.readouterr().err
+    assert not InputModel.remove(toads)
+    assert f"{toads}: is removed, but its files stay: {model} has the same" in capsys.readouterr().err
     assert InputModel.remove(model.id)
+
+
+def test_a_model_of_two_names_is_changed_under_the_one_that_it_was_found_by(store):
+    frogs = InputModel(name=store.add("frogs").name)
+    toads = create_version(store.client, store.name("toads"), frogs.id, "registered again")  # changed last
+    frogs.publish()
+    frogs.set_metadata("site", "pond")
+    assert (frogs.name, frogs.published) == (store.name("frogs"), True)
+    found = InputModel(name=toads.name)
+    assert not found.published and found.get_metadata("site") is None
+    assert [entry.did for entry in found.history] == ["registered again"]
+    with pytest.raises(ModelError, match=f"{frogs.id}: is registered as .*/1 and .*/1; name one of these"):
+        InputModel(frogs.id)
+    assert InputModel(f"{toads.name}/1").name == toads.name and InputModel.remove(frogs) is False
+    assert InputModel(toads.id).name == toads.name and frogs.history[-1].did == "removed, its files kept"
 
 
 @pytest.mark.parametrize("error", [MlflowException("no answer"), OSError("the disk is full")])
