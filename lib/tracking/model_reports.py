@@ -288,7 +288,7 @@ class ModelReports:
         extra_layout: Layout | None = None,
     ) -> None:
         """Show a table: give one of table_plot (a DataFrame, or rows of which the first holds the names of columns),
-        csv (path of a CSV file) and url (of one)."""
+        csv (path of a CSV file on this machine) and url (of one; where it may lead, see lib.core.downloads.fetch)."""
         table = _table(table_plot, csv, url)
         self._draw(title, series, iteration, lambda: figures.table_figure(table), None, extra_layout, {})
 
@@ -358,9 +358,9 @@ def _table(table_plot: Any, csv: str | None, url: str | None) -> "pd.DataFrame":
         header, *rows = [list(row) for row in table_plot]
         return pd.DataFrame(rows, columns=header)
     with TemporaryDirectory() as scratch:
-        path = csv if csv is not None else fetch(str(url), Path(scratch))
-        try:
-            return pd.read_csv(path)
+        try:  # pandas would open a URL by itself, and go where fetch does not
+            with open(csv if csv is not None else fetch(str(url), Path(scratch)), encoding="utf-8") as file:
+                return pd.read_csv(file)
         except (OSError, ValueError) as error:
             raise ModelError(csv or url, f"is no CSV file that can be read ({error})") from None
 

@@ -175,6 +175,8 @@ def test_a_table_comes_from_a_frame_rows_a_file_or_a_url(model, figure, tmp_path
             model.report_table("tables", "s", **wrong)
     with pytest.raises(ModelError, match="is no CSV file that can be read"):
         model.report_table("tables", "s", csv="none.csv")
+    with pytest.raises(ModelError, match="is no CSV file that can be read"):
+        model.report_table("tables", "s", csv=(tmp_path / "animals.csv").as_uri())  # which pandas would open
 
 
 def test_a_page_needs_nothing_from_the_internet(store, model):
