@@ -16,7 +16,15 @@ from lib.tracking.model_design import ModelDesign
 from lib.tracking.model_queries import find_models
 from lib.tracking.model_versions import create_version, undo_registration
 from lib.tracking.model_weights import holds_file, store_weights
-from lib.tracking.registered_models import COMMENT, FRAMEWORK, URL, RegisteredModel, check_name, check_tags
+from lib.tracking.registered_models import (
+    COMMENT,
+    FRAMEWORK,
+    URL,
+    RegisteredModel,
+    check_comment,
+    check_name,
+    check_tags,
+)
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -65,7 +73,7 @@ def import_weights(
         design: configuration and labels.
         name: of the registered model; default: that of the file or folder, without suffixes.
         tags: people's.
-        comment: about the model.
+        comment: about the model, up to LONGEST_TEXT characters.
         is_package: the weights are several files, which may be in an archive.
         is_published: else it is a draft.
         framework: a name, or something whose value is one; default: by the file's suffix, if that tells.
@@ -85,6 +93,7 @@ def import_weights(
         name = name or _name_in(url)
         check_name(name)
         check_tags(tags)
+        check_comment(comment or "")
         extra = design.as_artifact()
         model_id = store_weights(client, experiment_id, name, weights_url, is_package, extra=extra, sha256=sha256)
         facts = {

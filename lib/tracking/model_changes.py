@@ -12,6 +12,7 @@ from lib.tracking.model_history import note
 from lib.tracking.model_queries import current_version
 from lib.tracking.registered_models import (
     ARCHIVED,
+    COMMENT,
     CONNECTED,
     METADATA,
     PUBLISHED,
@@ -19,6 +20,7 @@ from lib.tracking.registered_models import (
     MetadataEntry,
     ModelError,
     RegisteredModel,
+    check_comment,
     check_tags,
     now,
     reason_of,
@@ -65,6 +67,17 @@ def unarchive_model(client: "MlflowClient", model: RegisteredModel | str) -> Non
     if model.archived:
         client.delete_model_version_tag(model.name, str(model.version), ARCHIVED)
         note(client, model, "unarchived")
+
+
+def set_comment(client: "MlflowClient", model: RegisteredModel | str, comment: str) -> None:
+    """Change what people say about a model; a model without a card has it as its description in MLflow's page, too."""
+    check_comment(comment)
+    model = current_version(client, model)
+    if comment != model.comment:
+        client.set_model_version_tag(model.name, str(model.version), COMMENT, comment)
+        if model.description == model.comment:
+            client.update_model_version(model.name, str(model.version), comment)
+        note(client, model, "commented")
 
 
 def set_alias(client: "MlflowClient", model: RegisteredModel | str, alias: str) -> None:

@@ -21,6 +21,9 @@ from lib.tracking.registered_models import (
 if TYPE_CHECKING:
     from mlflow import MlflowClient
 
+LONGEST_DID = 700
+"""Characters that a history says of a change: as JSON, with at most six for each, they fit in LONGEST_TEXT."""
+
 
 def model_history(client: "MlflowClient", model_id: str) -> list[HistoryEntry]:
     """What was done to a model, oldest first, also if it was removed. Raises ModelError if there was never one."""
@@ -69,7 +72,9 @@ def new_entry(did: str) -> HistoryEntry:
 
 
 def entry_text(entry: HistoryEntry) -> str:
-    return json.dumps(entry._asdict(), ensure_ascii=False)
+    """An entry as the value of a tag, short enough also for the tag of a registered model."""
+    did = entry.did if len(entry.did) <= LONGEST_DID else f"{entry.did[:LONGEST_DID]} ..."
+    return json.dumps(entry._replace(did=did)._asdict(), ensure_ascii=False)
 
 
 def _history_of_removed_version(client: "MlflowClient", reference: str) -> list[HistoryEntry]:

@@ -18,6 +18,7 @@ from lib.tracking.registered_models import (
     TASK,
     ModelError,
     RegisteredModel,
+    check_comment,
     check_name,
     check_tags,
     reason_of,
@@ -51,15 +52,16 @@ def create_version(
         system_tags: others.
         is_published: else it is a draft.
         facts: further tags of the version, such as COMMENT, URL, FRAMEWORK and TASK; empty ones are left out.
-        description: Markdown for MLflow's page.
+        description: Markdown for MLflow's page, up to LONGEST_TEXT characters.
 
-    Raises ModelError, and registers nothing, if MLflow does not allow the name or a tag.
+    Raises ModelError, and registers nothing, if MLflow does not allow the name, a tag or the description.
     """
     from mlflow.exceptions import MlflowException
     from mlflow.protos.databricks_pb2 import RESOURCE_ALREADY_EXISTS, ErrorCode
 
     check_name(name)
     check_tags(tags)
+    check_comment(description or "")
     content = {key: value for key, value in (facts or {}).items() if value} | dict.fromkeys(tags, "")
     content[STATUS] = PUBLISHED if is_published else DRAFT
     if system_tags:

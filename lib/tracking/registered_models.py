@@ -44,6 +44,8 @@ STATUS, ARCHIVED, COMMENT, URL, FRAMEWORK, TASK, CONNECTED, SYSTEM_TAGS, METADAT
     )
 )
 DRAFT, PUBLISHED = "draft", "published"
+LONGEST_TEXT = 5000
+"""Characters of a description, and of a tag of a registered model, that MLflow's databases hold, SQLite apart."""
 LOGGED_MODEL = re.compile(r"models:/(m-[0-9a-f]+)")
 """The source of a version that was made from a logged model."""
 
@@ -159,6 +161,13 @@ def check_tags(tags: Collection[str]) -> None:
         except MlflowException:
             remedy = "use up to 250 letters, digits, spaces and _ - . : /"
             raise ModelError(f"tag {tag!r}", "cannot be a tag in MLflow", remedy) from None
+
+
+def check_comment(comment: str) -> None:
+    """Raise ModelError if a text is longer than a comment or a description can be."""
+    if len(comment) > LONGEST_TEXT:
+        fault = f"has {len(comment):,} characters; MLflow's databases hold {LONGEST_TEXT:,}"
+        raise ModelError("comment", fault, "shorten it")
 
 
 def read_entries(tags: Mapping[str, str]) -> list[HistoryEntry]:

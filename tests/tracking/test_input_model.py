@@ -118,7 +118,7 @@ def test_models_are_queried_newest_first(store):
     assert ids(InputModel.query_models(**every, only_published=True)) == [b.id]
     InputModel(a.id).set_metadata("site", "pond")
     assert ids(InputModel.query_models(**every, metadata={"site": "pond"})) == [a.id]
-    with pytest.raises(ModelError, match="metadata = .'site'.: must be a dict"):
+    with pytest.raises(ModelError, match=r"metadata = \['site'\]: must be a dict"):
         InputModel.query_models(metadata=["site"])
     InputModel(a.id).archive()
     assert ids(InputModel.query_models(**every)) == [c.id, b.id]

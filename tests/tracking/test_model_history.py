@@ -2,12 +2,7 @@ from pathlib import Path
 
 import pytest
 
-from lib.tracking.model_changes import (
-    archive_model,
-    publish_model,
-    retag_model,
-    unarchive_model,
-)
+from lib.tracking.model_changes import archive_model, publish_model, retag_model, unarchive_model
 from lib.tracking.model_history import history_at, model_history, user_name
 from lib.tracking.model_queries import find_model
 from lib.tracking.model_versions import remove_model

@@ -4,12 +4,7 @@ from contextlib import closing
 import pytest
 
 from lib.tracking import model_queries
-from lib.tracking.model_changes import (
-    archive_model,
-    publish_model,
-    set_alias,
-    set_metadata_entries,
-)
+from lib.tracking.model_changes import archive_model, publish_model, set_alias, set_metadata_entries
 from lib.tracking.model_queries import aliases_of, find_models, model_at
 from lib.tracking.registered_models import MetadataEntry, ModelError
 
