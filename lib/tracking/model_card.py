@@ -14,7 +14,7 @@ All of these may be missing; the card says so.
 import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import yaml
 from pydantic import BaseModel, ConfigDict
@@ -74,6 +74,16 @@ class CardInputs(_Part):
     taxonomy: str | None = None
     calibrated_on: str | None = None
     training_data: DataOrigin = DataOrigin()
+
+
+class Provenance(NamedTuple):
+    """Who and what made a model, as far as that is known; see the fields of ModelCard."""
+
+    people: CardInputs = CardInputs()
+    experiment: str = ""
+    data: Mapping[str, str] = {}
+    commit: str = ""
+    code_changed: bool = False
 
 
 class ModelInput(_Part):
@@ -237,13 +247,9 @@ def make_card(
     name: str,
     descriptions: Sequence[Description],
     infer: InferSettings,
-    people: CardInputs,
     figures: Mapping[str, float],
     weights: Mapping[str, str],
-    experiment: str = "",
-    data: Mapping[str, str] | None = None,
-    commit: str = "",
-    code_changed: bool = False,
+    origin: Provenance = Provenance(),  # noqa: B008 (it never changes)
 ) -> ModelCard:
     """The card of a model.
 
@@ -251,6 +257,7 @@ def make_card(
         descriptions: of its checkpoints, one or more, whose classes and audio settings are the same.
         infer: settings that its labels are made with.
         figures: of the test, with the bounds of their intervals as `<name>_low` and `<name>_high`.
+        origin: of the model; default: nothing is known.
 
     The others are as in ModelCard.
     """
@@ -263,8 +270,8 @@ def make_card(
     thresholds = min_scores(infer, list(descriptions)) + SAME_SCORE
     return ModelCard(
         name=name,
-        experiment=experiment,
-        people=people,
+        experiment=origin.experiment,
+        people=origin.people,
         backbone=first.backbone_name,
         input=ModelInput(
             sampling_rate=audio.sampling_rate,
@@ -288,14 +295,14 @@ def make_card(
             for entry, threshold in zip(first.classes, thresholds, strict=True)
         ],
         training={key: value for key, value in first.training.items() if isinstance(value, int | float | str)},
-        data=dict(data or {}),
+        data=dict(origin.data),
         test={
             name: CardFigure(value=figures[name], low=figures.get(f"{name}_low"), high=figures.get(f"{name}_high"))
             for name in MEASURED
             if name in figures
         },
-        commit=commit,
-        code_changed=code_changed,
+        commit=origin.commit,
+        code_changed=origin.code_changed,
         weights=dict(weights),
         outputs=dict(outputs),
     )

@@ -14,8 +14,8 @@ from lib.core.files import without_password
 from lib.models.description import Description, read_description
 from lib.models.model_files import all_files, model_files
 from lib.sound.classes import ClassList, read_excluded
-from lib.tracking.data_versions import VERSIONED, flatten, is_dirty, read_commit
-from lib.tracking.model_card import JSON, LONGEST, CardInputs, ModelCard, make_card, write_card
+from lib.tracking.data_versions import flatten
+from lib.tracking.model_card import JSON, LONGEST, ModelCard, Provenance, make_card, write_card
 from lib.tracking.model_design import ModelDesign
 from lib.tracking.model_history import model_history
 from lib.tracking.model_versions import create_version
@@ -39,9 +39,8 @@ def store_run_model(
     run_name: str,
     models: str | Path,
     settings: Settings,
-    people: CardInputs,
     figures: Mapping[str, float],
-    data: Mapping[str, str],
+    origin: Provenance,
 ) -> str:
     """Store a checkpoint, or a folder of them, as the model of a run; returns its id.
 
@@ -50,9 +49,8 @@ def store_run_model(
         experiment_id, run_id, run_name: of the run.
         models: the folder, or the checkpoint, which is stored with its description.
         settings: with which its labels were made.
-        people: their part of the model's card.
         figures: of the evaluation.
-        data: md5 that DVC recorded, by path, of the data sets.
+        origin: of the model.
 
     Raises EarshotError, with nothing left in the store, if there is no model or it cannot be stored.
     """
@@ -68,13 +66,9 @@ def store_run_model(
             settings.tracking.register_as or run_name,
             descriptions,
             settings.infer,
-            people,
             figures,
             sha256_of_files(folder / WEIGHTS),
-            run_name,
-            data,
-            read_commit() or "",
-            is_dirty(VERSIONED),
+            origin,
         )
         write_card(folder, card)
         for place, content in _design(settings, descriptions[0]).as_artifact().items():
