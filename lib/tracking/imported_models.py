@@ -12,10 +12,12 @@ from filelock import FileLock
 from lib.core.digests import digest_of
 from lib.core.errors import EarshotError
 from lib.core.files import project_root, without_password
+from lib.tracking.imported_cards import add_card
+from lib.tracking.model_card import LONGEST
 from lib.tracking.model_design import ModelDesign
 from lib.tracking.model_queries import find_models
 from lib.tracking.model_versions import create_version, undo_registration
-from lib.tracking.model_weights import holds_file, store_weights
+from lib.tracking.model_weights import holds_file, store_model, taken_weights
 from lib.tracking.registered_models import (
     COMMENT,
     FRAMEWORK,
@@ -70,7 +72,7 @@ def import_weights(
         client: of the store.
         experiment_id: what the model will belong to.
         weights_url: path or URL of a file or folder.
-        design: configuration and labels.
+        design: configuration and labels; without labels, those of the card.
         name: of the registered model; default: that of the file or folder, without suffixes.
         tags: people's.
         comment: about the model, up to LONGEST_TEXT characters.
@@ -94,13 +96,19 @@ def import_weights(
         check_name(name)
         check_tags(tags)
         check_comment(comment or "")
-        extra = design.as_artifact()
-        model_id = store_weights(client, experiment_id, name, weights_url, is_package, extra=extra, sha256=sha256)
+        with taken_weights(weights_url, is_package, sha256=sha256) as folder:
+            card = add_card(folder, name)
+            if card and not design.labels:
+                design = design._replace(labels={each.name: number for number, each in enumerate(card.classes)})
+            design.write(folder)
+            model_id = store_model(client, experiment_id, name, folder)
         facts = {
             URL: url,
             COMMENT: comment or "",
             FRAMEWORK: str(getattr(framework, "value", framework) or FRAMEWORKS.get(_suffix(url), "")),
         }
+        facts |= card.tags() if card else {}
+        description = card.markdown(LONGEST) if card else comment
         try:
             model = create_version(
                 client,
@@ -111,7 +119,7 @@ def import_weights(
                 [PACKAGE] if is_package else [],
                 is_published,
                 facts,
-                comment,
+                description,
             )
         except BaseException:
             undo_registration(client, model_id)

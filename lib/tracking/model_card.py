@@ -36,6 +36,8 @@ FILE = INPUTS / "model_card.yaml"
 """People's part."""
 MARKDOWN, JSON = "model_card.md", "model_card.json"
 """Files of the card beside a model."""
+METADATA_KEY = "model_card"
+"""Of a card in an ONNX file."""
 NOT_GIVEN = "not given"
 NOT_CALIBRATED = "none; scores are no calibrated probabilities"
 N_HEADINGS = 2
@@ -44,7 +46,7 @@ LONGEST = 4500
 """Characters of a card in the registry: MLflow's databases hold 5000 of a description."""
 TAG = "earshot.card."
 """How the tags of a registered model begin that say what its card says."""
-LONGEST_TAG = 400
+LONGEST_KEY, LONGEST_TAG = 250, 400
 
 
 class _Part(BaseModel):
@@ -228,8 +230,12 @@ class ModelCard(_Part):
         content |= {f"data.{_tag_name(path)}": md5 for path, md5 in self.data.items()}
         for name, figure in self.test.items():
             interval = _interval(figure)
-            content[f"test.{name}"] = f"{figure.value:.4f}" + (f" ({interval})" if interval else "")
-        return {TAG + key: str(value)[:LONGEST_TAG] for key, value in content.items() if value not in (None, "")}
+            content[f"test.{_tag_name(name)}"] = f"{figure.value:.4f}" + (f" ({interval})" if interval else "")
+        return {
+            (TAG + key)[:LONGEST_KEY]: str(value)[:LONGEST_TAG]
+            for key, value in content.items()
+            if value not in (None, "")
+        }
 
 
 def read_card_inputs(path: Path = FILE) -> CardInputs:
@@ -316,7 +322,7 @@ def write_card(folder: Path, card: ModelCard) -> None:
 
 def card_metadata(card: ModelCard) -> dict[str, str]:
     """A card as metadata of an ONNX file."""
-    return {"model_card": json.dumps(card.model_dump(), ensure_ascii=False)}
+    return {METADATA_KEY: json.dumps(card.model_dump(), ensure_ascii=False)}
 
 
 def _list(entries: Mapping[str, str | None]) -> Iterable[str]:

@@ -71,9 +71,7 @@ def store_run_model(
             origin,
         )
         write_card(folder, card)
-        for place, content in _design(settings, descriptions[0]).as_artifact().items():
-            (folder / place).parent.mkdir(parents=True, exist_ok=True)
-            (folder / place).write_bytes(content)
+        _design(settings, descriptions[0]).write(folder)
         excluded, _ = read_excluded(settings.infer.exclude, ClassList(descriptions[0].classes))
         write_pyfunc(folder, WEIGHTS, settings, excluded)
         params = flatten({"audio": descriptions[0].audio.model_dump(), "classes": descriptions[0].class_names})

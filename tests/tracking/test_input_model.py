@@ -2,6 +2,7 @@
 
 import ast
 import inspect
+import json
 from enum import Enum
 from pathlib import Path
 
@@ -12,7 +13,7 @@ from lib.config.schema import TrackingSettings
 from lib.core.errors import EarshotError
 from lib.tracking.input_model import InputModel
 from lib.tracking.model_changes import archive_model
-from lib.tracking.model_design import ModelDesign
+from lib.tracking.model_design import DESIGN, ModelDesign
 from lib.tracking.model_queries import artifacts_of
 from lib.tracking.model_versions import create_version
 from lib.tracking.registered_models import COMMENT, FRAMEWORK, URL, ModelError
@@ -129,7 +130,7 @@ def test_a_model_describes_itself(store):
     run = store.client.create_run(store.experiment_id).info.run_id
     design = ModelDesign.of(config_dict={"hop": 5}, labels={"frog": 1, "noise": 0})
     facts = {COMMENT: "of the pond", FRAMEWORK: "PyTorch", URL: "https://x/y.pt"}
-    files = {"weights/model.pt": b"x"} | design.as_artifact()
+    files = {"weights/model.pt": b"x", DESIGN: json.dumps(design._asdict()).encode()}
     added = store.add("frogs", "b", "a", run_id=run, facts=facts, files=files, system_tags=["package"])
     model = InputModel(added.id)
     assert (model.id, model.name, model.project) == (added.id, added.name, store.experiment)

@@ -17,7 +17,7 @@ from lib.tracking.mlflow_store import open_experiment
 from lib.tracking.model_changes import set_alias
 from lib.tracking.model_queries import model_at
 from lib.tracking.model_versions import create_version
-from lib.tracking.model_weights import store_weights
+from lib.tracking.model_weights import store_model, taken_weights
 from lib.tracking.registered_inputs import chosen_model, update_copies, with_start_model
 from stages.evaluate import evaluate
 from stages.infer import infer
@@ -29,6 +29,11 @@ from tests.training_data.builders import extract_folder, write_data_set, write_p
 
 INFER = PLAIN | {"overlap": 0.25}
 EVALUATE = {"min_seconds": 0.2, "bootstrap": 0}
+
+
+def register(client, experiment_id: str, name: str, weights: Path) -> None:
+    with taken_weights(weights) as folder:
+        create_version(client, name, store_model(client, experiment_id, "model", folder), "registered")
 
 
 @pytest.fixture(scope="module")
@@ -60,8 +65,7 @@ def project(trained, tmp_path, monkeypatch, mlflow_uri, request):
     (tmp_path / "dvc.yaml").touch()
     client, experiment_id = open_experiment(load_settings().tracking)
     for folder in "ab":
-        model_id = store_weights(client, experiment_id, "model", tmp_path / folder)
-        create_version(client, name, model_id, "registered")
+        register(client, experiment_id, name, tmp_path / folder)
     registry_stage("alias", f"{name}/1", "champion")
     return name
 
@@ -165,8 +169,7 @@ def test_a_model_is_trained_registered_published_found_by_tag_used_and_archived(
 def test_training_cannot_start_from_several_checkpoints(project):
     client, experiment_id = open_experiment(load_settings().tracking)
     shutil.copy("b/model.pt", "a/other.pt")
-    model_id = store_weights(client, experiment_id, "model", Path("a"))
-    create_version(client, project, model_id, "registered")
+    register(client, experiment_id, project, Path("a"))
     settings = with_changes(load_settings(), {"train.load_checkpoint": f"registry:{project}/3"})
     with pytest.raises(EarshotError, match=r"is 2 checkpoints \(model.pt, other.pt, ...\); register one alone"):
         with_start_model(settings)
