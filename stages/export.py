@@ -27,42 +27,24 @@ def export(
     """
     from pathlib import Path
 
-    from lib.core.downloads import sha256_of
-    from lib.models.description import read_description
     from lib.models.model_files import model_files
     from lib.models.onnx_export import comparison_windows, export_onnx
     from lib.sound.recordings import recordings_of
-    from lib.tracking.data_versions import VERSIONED, data_set_versions, is_dirty, read_commit, read_data_versions
-    from lib.tracking.model_card import card_metadata, make_card, read_card_inputs
+    from lib.tracking.model_card import card_metadata
+    from lib.tracking.model_provenance import card_for_export
 
-    people, figures = read_card_inputs(), _figures_of(model)
-    data = dict(data_set_versions(settings, read_data_versions()).values())
     files, problems = recordings_of(recordings) if recordings else (_test_recordings(settings.data.test), [])
     show_problems(problems)
     for checkpoint in model_files(model):
         windows = comparison_windows(list(files.values()), checkpoint, must_be_readable=bool(recordings))
-        description, weights = read_description(checkpoint), {checkpoint.name: sha256_of(checkpoint)}
-        made_from = data, read_commit() or "", is_dirty(VERSIONED)
-        card = make_card(checkpoint.stem, [description], settings.infer, people, figures, weights, "", *made_from)
-        exported = export_onnx(checkpoint, Path(output) / f"{checkpoint.stem}.onnx", windows, card_metadata(card))
+        metadata = card_metadata(card_for_export(checkpoint, settings))
+        exported = export_onnx(checkpoint, Path(output) / f"{checkpoint.stem}.onnx", windows, metadata)
         print(f"{checkpoint} -> {exported.path} ({exported.path.stat().st_size / 1e6:.1f} MB)")
         for port in exported.ports:
             shape = ", ".join(map(str, port.shape))
             print(f"  {port.direction:<7} {port.name:<13} float32 ({shape}): {port.meaning}")
         compared = f"{exported.n_random} random and {exported.n_real} real windows"
         print(f"  largest difference from torch on {compared}: {exported.difference:.1e}")
-
-
-def _figures_of(model: str) -> dict[str, float]:
-    """The figures of the pipeline's test if it was that of this model, else none."""
-    from lib.evaluation.figures import read_figures
-    from lib.results.results_store import ResultsStore
-
-    try:
-        with ResultsStore("data/labels") as store:
-            return read_figures("metrics/report") if store.manifest.is_of(model) else {}
-    except (EarshotError, OSError, ValueError):
-        return {}
 
 
 def _test_recordings(data_set: DataSetSettings) -> Recordings:

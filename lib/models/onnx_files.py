@@ -29,6 +29,11 @@ def onnx_origin(path: str) -> OnnxOrigin:
     return OnnxOrigin(name=Path(path).name, digest=digest, card=card)
 
 
+def onnx_metadata(path: str) -> dict[str, str]:
+    """The texts that an ONNX file holds beside its graph, by name. Raises SettingsError if it is no ONNX file."""
+    return {entry.key: entry.value for entry in _parsed(path).metadata_props}
+
+
 def read_onnx(path: str) -> bytes:
     """An ONNX model in one piece, with all its tensors.
 

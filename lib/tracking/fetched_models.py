@@ -9,8 +9,8 @@ from filelock import FileLock
 from lib.core.archives import is_archive, unpack
 from lib.core.errors import EarshotError
 from lib.tracking.imported_models import PACKAGE, file_name_in
+from lib.tracking.model_queries import find_model
 from lib.tracking.model_weights import local_weights
-from lib.tracking.registered_models import find_model
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient

@@ -12,10 +12,21 @@ from filelock import FileLock
 from lib.core.digests import digest_of
 from lib.core.errors import EarshotError
 from lib.core.files import project_root, without_password
-from lib.tracking import registered_models as registry
+from lib.tracking.imported_cards import add_card
+from lib.tracking.model_card import LONGEST
 from lib.tracking.model_design import ModelDesign
-from lib.tracking.model_weights import holds_file, store_weights
-from lib.tracking.registered_models import RegisteredModel
+from lib.tracking.model_queries import find_models
+from lib.tracking.model_versions import create_version, undo_registration
+from lib.tracking.model_weights import holds_file, store_model, taken_weights
+from lib.tracking.registered_models import (
+    COMMENT,
+    FRAMEWORK,
+    URL,
+    RegisteredModel,
+    check_comment,
+    check_name,
+    check_tags,
+)
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -61,10 +72,10 @@ def import_weights(
         client: of the store.
         experiment_id: what the model will belong to.
         weights_url: path or URL of a file or folder.
-        design: configuration and labels.
+        design: configuration and labels; without labels, those of the card.
         name: of the registered model; default: that of the file or folder, without suffixes.
         tags: people's.
-        comment: about the model.
+        comment: about the model, up to LONGEST_TEXT characters.
         is_package: the weights are several files, which may be in an archive.
         is_published: else it is a draft.
         framework: a name, or something whose value is one; default: by the file's suffix, if that tells.
@@ -76,23 +87,30 @@ def import_weights(
     locks = project_root() / LOCKS
     locks.mkdir(parents=True, exist_ok=True)
     with FileLock(locks / f"{digest_of(url)}.lock"):  # else two processes would both import it
-        if known := registry.find_models(client, url=url, include_archived=True, max_results=1):
+        if known := find_models(client, url=url, include_archived=True, max_results=1):
             if sha256 is not None and not holds_file(client, known[0].id, sha256):
                 fault = f"is in the registry as {known[0]}, which holds no file of that SHA-256 digest"
                 raise EarshotError(url, fault, "check the digest, or remove that model to import it again")
             return Imported(known[0], is_new=False)
         name = name or _name_in(url)
-        registry.check_name(name)
-        registry.check_tags(tags)
-        extra = design.as_artifact()
-        model_id = store_weights(client, experiment_id, name, weights_url, is_package, extra=extra, sha256=sha256)
+        check_name(name)
+        check_tags(tags)
+        check_comment(comment or "")
+        with taken_weights(weights_url, is_package, sha256=sha256) as folder:
+            card = add_card(folder, name)
+            if card and not design.labels:
+                design = design._replace(labels={each.name: number for number, each in enumerate(card.classes)})
+            design.write(folder)
+            model_id = store_model(client, experiment_id, name, folder)
         facts = {
-            registry.URL: url,
-            registry.COMMENT: comment or "",
-            registry.FRAMEWORK: str(getattr(framework, "value", framework) or FRAMEWORKS.get(_suffix(url), "")),
+            URL: url,
+            COMMENT: comment or "",
+            FRAMEWORK: str(getattr(framework, "value", framework) or FRAMEWORKS.get(_suffix(url), "")),
         }
+        facts |= card.tags() if card else {}
+        description = card.markdown(LONGEST) if card else comment
         try:
-            model = registry.create_version(
+            model = create_version(
                 client,
                 name,
                 model_id,
@@ -101,10 +119,10 @@ def import_weights(
                 [PACKAGE] if is_package else [],
                 is_published,
                 facts,
-                comment,
+                description,
             )
         except BaseException:
-            registry.undo_registration(client, model_id)
+            undo_registration(client, model_id)
             raise
     return Imported(model, is_new=True)
 

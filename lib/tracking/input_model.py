@@ -5,40 +5,57 @@ It is read-only: what it says about the model is what the registry says at that 
 
 import ast
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from functools import wraps
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, Self
 
 from lib.config.load import get_config
 from lib.config.schema import TrackingSettings
 from lib.core.console import show_problems
 from lib.core.errors import EarshotError, Problem, store_error
-from lib.tracking import registered_models as registry
 from lib.tracking.fetched_models import fetch_model, files_in
 from lib.tracking.imported_models import import_weights, url_of
 from lib.tracking.mlflow_store import open_registry
+from lib.tracking.model_changes import archive_model, publish_model, set_metadata_entries, unarchive_model
 from lib.tracking.model_connections import connect_model
 from lib.tracking.model_design import ModelDesign, read_design
+from lib.tracking.model_history import history_at
+from lib.tracking.model_queries import current_version, find_models, model_at, project_of
 from lib.tracking.model_reports import ModelReports
-from lib.tracking.registered_models import MetadataEntry, ModelError, RegisteredModel
+from lib.tracking.model_versions import remove_model
+from lib.tracking.registered_models import HistoryEntry, MetadataEntry, ModelError, RegisteredModel
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
     from mlflow.entities import Run
 
+_P = ParamSpec("_P")
 UNREGISTERED = RegisteredModel("", "", 0, [], [], False, "", "", "", "", "", "", {}, [], "", 0.0)
 """What an empty model says about itself."""
 
 
-class InputModel(ModelReports):
+def _reporting(
+    report: Callable[Concatenate[ModelReports, _P], None],
+) -> Callable[Concatenate["InputModel", _P], None]:
+    """A call of ModelReports as one of InputModel, with the same arguments and documentation."""
+
+    @wraps(report)
+    def reported(model: "InputModel", *args: _P.args, **kwargs: _P.kwargs) -> None:
+        report(ModelReports(model._client, model._registered()), *args, **kwargs)
+
+    return reported
+
+
+class InputModel:
     """A model of the registry, found by id, or by any of name, project and tags: the one that was changed last.
 
     >>> InputModel(name="frogs", tags=["__$all", "bats", "verified"])  # doctest: +SKIP
     InputModel(frogs/3)
 
     Args:
-        model_id: id (`m-...`); the other arguments are ignored then.
+        model_id: id (`m-...`), NAME/VERSION or NAME@ALIAS; the other arguments are ignored then.
         name: of the registered model.
         project: name of the MLflow experiment that it belongs to.
         tags: a filter by tags, see lib.tracking.tag_filter.
@@ -61,20 +78,20 @@ class InputModel(ModelReports):
             raise ModelError("InputModel", "needs something to find a model by", "give model_id, name, project or tags")
         self._client, _ = _open(tracking)
         if model_id:
-            self._id = registry.find_model(self._client, model_id).id
+            self._version = model_at(self._client, model_id)
         else:
-            found = registry.find_models(self._client, project, name, tags or (), only_published, max_results=1)
+            found = find_models(self._client, project, name, tags or (), only_published, max_results=1)
             if not found:
                 wanted = {"name": name, "project": project, "tags": tags, "only_published": only_published}
                 text = ", ".join(f"{key} = {value!r}" for key, value in wanted.items() if value)
                 raise ModelError(text, "no model of the registry is like that", "see InputModel.query_models")
-            self._id = found[0].id
+            self._version = found[0]
         self._design: ModelDesign | None = None
 
     @classmethod
-    def _of(cls, client: "MlflowClient | None", model_id: str, design: ModelDesign | None = None) -> Self:
+    def _of(cls, client: "MlflowClient | None", version: RegisteredModel, design: ModelDesign | None = None) -> Self:
         model = cls.__new__(cls)
-        model._client, model._id, model._design = client, model_id, design  # type: ignore[assignment]
+        model._client, model._version, model._design = client, version, design  # type: ignore[assignment]
         return model
 
     @classmethod
@@ -85,7 +102,7 @@ class InputModel(ModelReports):
         label_enumeration: Mapping[str, int] | None = None,
     ) -> Self:
         """A model that is not registered and has no weights: a configuration, as a text or a dict, and labels."""
-        return cls._of(None, "", ModelDesign.of(config_text, config_dict, label_enumeration))
+        return cls._of(None, UNREGISTERED, ModelDesign.of(config_text, config_dict, label_enumeration))
 
     @classmethod
     def query_models(
@@ -115,10 +132,10 @@ class InputModel(ModelReports):
             tracking: where the registry is; default: as in params.yaml of the current folder.
         """
         client, _ = _open(tracking)
-        found = registry.find_models(
+        found = find_models(
             client, project_name, model_name, tags or (), only_published, include_archived, max_results, metadata
         )
-        return [cls._of(client, model.id) for model in found]
+        return [cls._of(client, model) for model in found]
 
     @classmethod
     def import_model(
@@ -171,7 +188,7 @@ class InputModel(ModelReports):
             state = "archived model" if model.archived else "model"
             fault = f"is in the registry as {state} {model}, which is used as it is"
             show_problems([Problem(model.url, fault, "remove that model to import it again", lost=False)])
-        return cls._of(client, model.id)
+        return cls._of(client, model)
 
     @classmethod
     def load_model(
@@ -183,16 +200,16 @@ class InputModel(ModelReports):
         """
         client, _ = _open(tracking)
         url = url_of(str(weights_url))
-        found = registry.find_models(client, url=url, include_archived=load_archived, max_results=1)
-        return cls._of(client, found[0].id) if found else None
+        found = find_models(client, url=url, include_archived=load_archived, max_results=1)
+        return cls._of(client, found[0]) if found else None
 
     def __repr__(self) -> str:
-        return f"InputModel({self._known() if self._id else 'empty'})"
+        return f"InputModel({self._known() if self.id else 'empty'})"
 
     @property
     def id(self) -> str:
         """The model's id in MLflow, `m-...`; empty for an empty model."""
-        return self._id
+        return self._version.id
 
     @property
     def name(self) -> str:
@@ -202,7 +219,7 @@ class InputModel(ModelReports):
     @property
     def project(self) -> str:
         """The name of the MLflow experiment that the model belongs to."""
-        return registry.project_of(self._client, self._id) if self._id else ""
+        return project_of(self._client, self.id) if self.id else ""
 
     @property
     def tags(self) -> list[str]:
@@ -279,22 +296,22 @@ class InputModel(ModelReports):
 
     def publish(self) -> None:
         """Make a draft published; a published model stays as it is."""
-        registry.publish_model(self._client, self._registered_id())
+        publish_model(self._client, self._registered())
 
     def archive(self) -> None:
         """Hide the model from searches; an archived model stays as it is."""
-        registry.archive_model(self._client, self._registered_id())
+        archive_model(self._client, self._registered())
 
     def unarchive(self) -> None:
         """Let searches find the model again; a model that is not archived stays as it is."""
-        registry.unarchive_model(self._client, self._registered_id())
+        unarchive_model(self._client, self._registered())
 
     @property
     def url(self) -> str:
         """Where the weights were imported from; of a model that was trained here, where MLflow has its files."""
-        if not self._id:
+        if not self.id:
             return ""
-        return self._known().url or self._client.get_logged_model(self._id).artifact_location
+        return self._known().url or self._client.get_logged_model(self.id).artifact_location
 
     def get_local_copy(
         self, extract_archive: bool | None = None, raise_on_error: bool = False, force_download: bool = False
@@ -311,7 +328,7 @@ class InputModel(ModelReports):
         """
         try:
             with _store_errors():
-                return str(fetch_model(self._client, self._registered_id(), extract_archive, force_download))
+                return str(fetch_model(self._client, self._registered().id, extract_archive, force_download))
         except EarshotError as error:
             if raise_on_error:
                 raise ModelError(error.subject, error.fault, error.remedy) from None
@@ -371,13 +388,25 @@ class InputModel(ModelReports):
         Raises ModelError if there is no such run, or its tag names no registered model.
         """
         run_id = task if isinstance(task, str) else task.info.run_id
-        self._id = connect_model(self._client, self._registered_id(), run_id, name, ignore_remote_overrides)
+        self._version = connect_model(self._client, self._registered(), run_id, name, ignore_remote_overrides)
         self._design = None
 
+    report_scalar = _reporting(ModelReports.report_scalar)
+    report_single_value = _reporting(ModelReports.report_single_value)
+    report_matrix = _reporting(ModelReports.report_matrix)
+    report_confusion_matrix = _reporting(ModelReports.report_confusion_matrix)
+    report_surface = _reporting(ModelReports.report_surface)
+    report_histogram = _reporting(ModelReports.report_histogram)
+    report_vector = _reporting(ModelReports.report_vector)
+    report_line_plot = _reporting(ModelReports.report_line_plot)
+    report_scatter2d = _reporting(ModelReports.report_scatter2d)
+    report_scatter3d = _reporting(ModelReports.report_scatter3d)
+    report_table = _reporting(ModelReports.report_table)
+
     @property
-    def history(self) -> list[registry.HistoryEntry]:
+    def history(self) -> list[HistoryEntry]:
         """Who did what with the model and when, oldest first, also after it was removed."""
-        return registry.model_history(self._client, self._id) if self._id else []
+        return history_at(self._client, str(self._version)) if self.id else []
 
     @classmethod
     def remove(
@@ -391,7 +420,7 @@ class InputModel(ModelReports):
         """Remove a model from the registry; its history stays.
 
         Args:
-            model: a model, or its id.
+            model: a model, or its id, NAME/VERSION or NAME@ALIAS.
             delete_weights_file: remove its files, too; else they stay with the experiment.
             force: also if an unfinished run uses it.
             raise_on_errors: raise ModelError, which is a ValueError, if it cannot be removed; else a warning is
@@ -401,10 +430,12 @@ class InputModel(ModelReports):
         Returns whether all was removed. If only the files were not, since that failed or another version has the same
         files, the model is out of the registry.
         """
-        client, model_id = (model._client, model._registered_id()) if isinstance(model, InputModel) else (None, model)
+        client = model._client if isinstance(model, InputModel) else None
         try:
             with _store_errors():
-                others = registry.remove_model(client or _open(tracking)[0], model_id, delete_weights_file, force)
+                client = client or _open(tracking)[0]
+                version = model._registered() if isinstance(model, InputModel) else model_at(client, model)
+                others = remove_model(client, version, delete_weights_file, force)
         except EarshotError as error:
             if raise_on_errors:
                 raise ModelError(error.subject, error.fault, error.remedy) from None
@@ -412,28 +443,29 @@ class InputModel(ModelReports):
             return False
         if delete_weights_file and others:
             fault = f"is removed, but its files stay: {others[0]} has the same"
-            show_problems([Problem(model_id, fault, "remove that model, too", lost=False)])
+            show_problems([Problem(str(version), fault, "remove that model, too", lost=False)])
             return False
         return True
 
-    def _registered_id(self) -> str:
-        if not self._id:
+    def _registered(self) -> RegisteredModel:
+        """The version of the registry that this is, as it was when it was found. Raises ModelError if it is none."""
+        if not self.id:
             raise ModelError("InputModel.empty()", "is not registered", "import weights with InputModel.import_model")
-        return self._id
+        return self._version
 
     def _known(self) -> RegisteredModel:
         """What the registry says about the model now."""
-        return registry.find_model(self._client, self._id) if self._id else UNREGISTERED
+        return current_version(self._client, self._version) if self.id else UNREGISTERED
 
     def _designed(self) -> ModelDesign:
         """Configuration and labels, which never change."""
         if self._design is None:
-            self._design = read_design(self._client, self._registered_id())
+            self._design = read_design(self._client, self._registered().id)
         return self._design
 
     def _set_metadata(self, entries: Mapping[str, MetadataEntry], replace: bool) -> bool:
         try:
-            registry.set_metadata_entries(self._client, self._registered_id(), entries, replace)
+            set_metadata_entries(self._client, self._registered(), entries, replace)
         except ModelError as error:
             show_problems([error.problem()])
             return False

@@ -30,9 +30,10 @@ from lib.models.model_files import all_files
 from lib.tracking import run_contents as contents
 from lib.tracking.data_versions import DECIDED, data_set_versions, is_dirty, read_commit, read_data_versions
 from lib.tracking.mlflow_store import open_experiment, store_uri
-from lib.tracking.model_card import CardInputs, read_card_inputs
+from lib.tracking.model_card import CardInputs, Provenance, read_card_inputs
 from lib.tracking.model_connections import connect_model
-from lib.tracking.registered_models import user_name
+from lib.tracking.model_history import user_name
+from lib.tracking.model_provenance import is_trained_here, own_provenance
 from lib.tracking.registration import register_run_model, store_run_model
 from lib.tracking.run_description import description
 
@@ -45,8 +46,6 @@ HOST, FOLDER, KEY, MODEL, COMPLETE = (
 )
 """Tags of a run that MLflow's page does not show: where it runs, the key of the training, the digest of the model and,
 once it is finished, that of all that it is about."""
-TRAINED = Path("data/models")
-"""Where the pipeline puts the models that it trains."""
 SAMPLE_SECONDS = 5.0
 """Between two samples of how busy the machine is."""
 TRAINING_SECTIONS = ("data.train.", "audio.", "extract.", "train.")
@@ -155,7 +154,7 @@ def complete_run(
     Args:
         report: folder of the evaluation's figures, tables and pictures.
         models: the evaluated model, a folder or a checkpoint; the learning curves are logged only if it was trained
-            here, in TRAINED.
+            here, in data/models.
         track: also where DVC did not start this.
         input_model: its id if it is a registered one: then it is an input of the run, not its result; "": it is none.
 
@@ -197,15 +196,17 @@ def _completed(
     if input_model:
         connect_model(client, input_model, run_id, "infer.model", ignore_overrides=True)
     if _in_pipeline():
-        if is_trained := not input_model and _is_trained_here(models):
+        if is_trained := not input_model and is_trained_here(models):
             contents.log_missing_epochs(client, run_id)
         contents.log_records(client, run_id, is_trained)
     run = client.get_run(run_id)
     logged = run.outputs.model_outputs if run.outputs else []  # by an evaluation that was killed
     model_id = logged[0].model_id if logged else None
     if settings.tracking.log_model and not logged and not input_model:
-        name, data = run.info.run_name or "", dict(data_sets.values())
-        model_id = store_run_model(client, experiment_id, run_id, name, models, settings, people, figures, data)
+        name, origin = run.info.run_name or "", Provenance()
+        if is_trained_here(models) or _was_trained(client, experiment_id, model):
+            origin = own_provenance(settings, people, versions, name)
+        model_id = store_run_model(client, experiment_id, run_id, name, models, settings, figures, origin)
     contents.log_evaluation(client, run_id, report, model_id)
     client.log_artifacts(run_id, str(report), "report")
     client.set_tag(run_id, "mlflow.note.content", _description(client, experiment_id, run_id, figures))
@@ -253,9 +254,10 @@ def _place(models: str | Path) -> str:
     return os.path.abspath(Path(models).parent if Path(models).is_file() else models)
 
 
-def _is_trained_here(models: str | Path) -> bool:
-    """Whether the pipeline trains this model, so that its learning curves are of it."""
-    return Path(models).resolve().is_relative_to(TRAINED.resolve())
+def _was_trained(client: "MlflowClient", experiment_id: str, model: str) -> bool:
+    """Whether a training of this experiment made the model of that digest, wherever it lies."""
+    query = f"tags.`{MODEL}` = '{model}' AND tags.`{KEY}` != ''"
+    return bool(client.search_runs([experiment_id], query, max_results=1))
 
 
 @contextmanager

@@ -14,7 +14,7 @@ All of these may be missing; the card says so.
 import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import yaml
 from pydantic import BaseModel, ConfigDict
@@ -36,6 +36,8 @@ FILE = INPUTS / "model_card.yaml"
 """People's part."""
 MARKDOWN, JSON = "model_card.md", "model_card.json"
 """Files of the card beside a model."""
+METADATA_KEY = "model_card"
+"""Of a card in an ONNX file."""
 NOT_GIVEN = "not given"
 NOT_CALIBRATED = "none; scores are no calibrated probabilities"
 N_HEADINGS = 2
@@ -44,7 +46,7 @@ LONGEST = 4500
 """Characters of a card in the registry: MLflow's databases hold 5000 of a description."""
 TAG = "earshot.card."
 """How the tags of a registered model begin that say what its card says."""
-LONGEST_TAG = 400
+LONGEST_KEY, LONGEST_TAG = 250, 400
 
 
 class _Part(BaseModel):
@@ -74,6 +76,16 @@ class CardInputs(_Part):
     taxonomy: str | None = None
     calibrated_on: str | None = None
     training_data: DataOrigin = DataOrigin()
+
+
+class Provenance(NamedTuple):
+    """Who and what made a model, as far as that is known; see the fields of ModelCard."""
+
+    people: CardInputs = CardInputs()
+    experiment: str = ""
+    data: Mapping[str, str] = {}
+    commit: str = ""
+    code_changed: bool = False
 
 
 class ModelInput(_Part):
@@ -218,8 +230,12 @@ class ModelCard(_Part):
         content |= {f"data.{_tag_name(path)}": md5 for path, md5 in self.data.items()}
         for name, figure in self.test.items():
             interval = _interval(figure)
-            content[f"test.{name}"] = f"{figure.value:.4f}" + (f" ({interval})" if interval else "")
-        return {TAG + key: str(value)[:LONGEST_TAG] for key, value in content.items() if value not in (None, "")}
+            content[f"test.{_tag_name(name)}"] = f"{figure.value:.4f}" + (f" ({interval})" if interval else "")
+        return {
+            (TAG + key)[:LONGEST_KEY]: str(value)[:LONGEST_TAG]
+            for key, value in content.items()
+            if value not in (None, "")
+        }
 
 
 def read_card_inputs(path: Path = FILE) -> CardInputs:
@@ -237,13 +253,9 @@ def make_card(
     name: str,
     descriptions: Sequence[Description],
     infer: InferSettings,
-    people: CardInputs,
     figures: Mapping[str, float],
     weights: Mapping[str, str],
-    experiment: str = "",
-    data: Mapping[str, str] | None = None,
-    commit: str = "",
-    code_changed: bool = False,
+    origin: Provenance = Provenance(),  # noqa: B008 (it never changes)
 ) -> ModelCard:
     """The card of a model.
 
@@ -251,6 +263,7 @@ def make_card(
         descriptions: of its checkpoints, one or more, whose classes and audio settings are the same.
         infer: settings that its labels are made with.
         figures: of the test, with the bounds of their intervals as `<name>_low` and `<name>_high`.
+        origin: of the model; default: nothing is known.
 
     The others are as in ModelCard.
     """
@@ -263,8 +276,8 @@ def make_card(
     thresholds = min_scores(infer, list(descriptions)) + SAME_SCORE
     return ModelCard(
         name=name,
-        experiment=experiment,
-        people=people,
+        experiment=origin.experiment,
+        people=origin.people,
         backbone=first.backbone_name,
         input=ModelInput(
             sampling_rate=audio.sampling_rate,
@@ -288,14 +301,14 @@ def make_card(
             for entry, threshold in zip(first.classes, thresholds, strict=True)
         ],
         training={key: value for key, value in first.training.items() if isinstance(value, int | float | str)},
-        data=dict(data or {}),
+        data=dict(origin.data),
         test={
             name: CardFigure(value=figures[name], low=figures.get(f"{name}_low"), high=figures.get(f"{name}_high"))
             for name in MEASURED
             if name in figures
         },
-        commit=commit,
-        code_changed=code_changed,
+        commit=origin.commit,
+        code_changed=origin.code_changed,
         weights=dict(weights),
         outputs=dict(outputs),
     )
@@ -309,7 +322,7 @@ def write_card(folder: Path, card: ModelCard) -> None:
 
 def card_metadata(card: ModelCard) -> dict[str, str]:
     """A card as metadata of an ONNX file."""
-    return {"model_card": json.dumps(card.model_dump(), ensure_ascii=False)}
+    return {METADATA_KEY: json.dumps(card.model_dump(), ensure_ascii=False)}
 
 
 def _list(entries: Mapping[str, str | None]) -> Iterable[str]:

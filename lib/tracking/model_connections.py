@@ -4,7 +4,9 @@ import re
 from typing import TYPE_CHECKING
 
 from lib.tracking.imported_models import file_name_in
-from lib.tracking.registered_models import ModelError, find_model, note_connection
+from lib.tracking.model_changes import note_connection
+from lib.tracking.model_queries import current_version, find_model
+from lib.tracking.registered_models import ModelError, RegisteredModel
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -15,13 +17,17 @@ UNNAMED = "Input Model"
 
 
 def connect_model(
-    client: "MlflowClient", model_id: str, run_id: str, name: str | None = None, ignore_overrides: bool = False
-) -> str:
-    """Make a model an input of a run; returns its id, or that of the model that the run's tag names in its place.
+    client: "MlflowClient",
+    model: RegisteredModel | str,
+    run_id: str,
+    name: str | None = None,
+    ignore_overrides: bool = False,
+) -> RegisteredModel:
+    """Make a model an input of a run; returns it, or the model that the run's tag names in its place.
 
     Args:
         client: of the store.
-        model_id: of the model.
+        model: a version, or an id; of several versions, the last changed one notes it.
         run_id: of the run.
         name: of the input; default: that of the file of weights, or UNNAMED.
         ignore_overrides: use this model whatever the tag says.
@@ -31,7 +37,7 @@ def connect_model(
     from mlflow.entities import LoggedModelInput
     from mlflow.exceptions import MlflowException
 
-    model = find_model(client, model_id)
+    model = find_model(client, model) if isinstance(model, str) else current_version(client, model)
     name = name or re.sub(r"[^\w.\- ]", "_", file_name_in(model.url).partition(".")[0]) or UNNAMED
     if not re.fullmatch(r"[\w.\- ]{1,200}", name):
         raise ModelError(f"name = {name!r}", "is no name of an input", "use letters, digits, spaces and _ - .")
@@ -39,14 +45,14 @@ def connect_model(
         run = client.get_run(run_id)
     except MlflowException:
         raise ModelError(run_id, "is no run of the store") from None
-    chosen = run.data.tags.get(INPUT + name, model_id)
-    if chosen != model_id and not ignore_overrides:
+    chosen = run.data.tags.get(INPUT + name, model.id)
+    if chosen != model.id and not ignore_overrides:
         model = find_model(client, chosen)
     known = [each.model_id for each in run.inputs.model_inputs] if run.inputs else []
     if model.id not in known:
         client.log_inputs(run_id, models=[LoggedModelInput(model.id)])
     elif run.data.tags.get(INPUT + name) == model.id:  # all is noted
-        return model.id
+        return model
     client.set_tag(run_id, INPUT + name, model.id)
-    note_connection(client, model.id, run_id, name)
-    return model.id
+    note_connection(client, model, run_id, name)
+    return model

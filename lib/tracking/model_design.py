@@ -8,7 +8,9 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Self
 
 import yaml
 
-from lib.tracking.registered_models import ModelError, artifacts_of
+from lib.core.files import write_json
+from lib.tracking.model_queries import artifacts_of
+from lib.tracking.registered_models import ModelError
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -53,11 +55,10 @@ class ModelDesign(NamedTuple):
             raise ModelError("config_text", "is no mapping in YAML or JSON", "read config_text instead")
         return content
 
-    def as_artifact(self) -> dict[str, bytes]:
-        """The artifact that holds the design: path -> content; none if there is nothing to hold."""
-        if not self.config_text and not self.labels:
-            return {}
-        return {DESIGN: json.dumps(self._asdict(), ensure_ascii=False).encode()}
+    def write(self, folder: Path) -> None:
+        """Write the design into a model's folder, unless there is nothing to write."""
+        if self.config_text or self.labels:
+            write_json(folder / DESIGN, self._asdict())
 
 
 def read_design(client: "MlflowClient", model_id: str) -> ModelDesign:

@@ -17,7 +17,8 @@ from lib.core.digests import digest_of
 from lib.core.files import fitting_name
 from lib.tracking import model_figures as figures
 from lib.tracking.model_figures import Layout
-from lib.tracking.registered_models import ModelError, artifacts_of, find_model
+from lib.tracking.model_queries import artifacts_of
+from lib.tracking.registered_models import ModelError, RegisteredModel
 from lib.tracking.run_contents import log_batch
 
 if TYPE_CHECKING:
@@ -31,18 +32,15 @@ REPORTS_OF = "earshot.reports_of"
 
 
 class ModelReports:
-    """The report_* calls of a registered model. Each raises ModelError if what it is given cannot be drawn.
+    """The report_* calls about a registered model. Each raises ModelError if what it is given cannot be drawn.
 
     In all of them, `title` is that of the figure, `series` the name of what it shows, `iteration` the step that it is
     of (default: 0), `xaxis`, `yaxis` and `zaxis` are titles of axes, `comment` is a line below the title, and
     `extra_layout` more of the layout in Plotly's terms.
     """
 
-    _client: "MlflowClient"
-
-    def _registered_id(self) -> str:
-        """The model's id. Raises ModelError if it is not registered."""
-        raise NotImplementedError
+    def __init__(self, client: "MlflowClient", model: RegisteredModel) -> None:
+        self._client, self._model = client, model
 
     def report_scalar(self, title: str, series: str, value: float, iteration: int) -> None:
         """Add a point to the metric `title/series`."""
@@ -290,7 +288,7 @@ class ModelReports:
         extra_layout: Layout | None = None,
     ) -> None:
         """Show a table: give one of table_plot (a DataFrame, or rows of which the first holds the names of columns),
-        csv (path of a CSV file) and url (of one)."""
+        csv (path of a CSV file on this machine) and url (of one; where it may lead, see lib.core.downloads.fetch)."""
         table = _table(table_plot, csv, url)
         self._draw(title, series, iteration, lambda: figures.table_figure(table), None, extra_layout, {})
 
@@ -315,32 +313,30 @@ class ModelReports:
         with TemporaryDirectory() as scratch:
             file = Path(scratch, name)
             file.write_text(text, encoding="utf-8")
-            self._client.log_model_artifact(self._registered_id(), str(file), folder)
+            self._client.log_model_artifact(self._model.id, str(file), folder)
 
     def _stored(self, folder: str) -> list[str]:
         """The texts of the artifacts in a folder."""
         with TemporaryDirectory() as scratch:
-            copy = Path(artifacts_of(self._client, self._registered_id()).download_artifacts(folder, scratch))
+            copy = Path(artifacts_of(self._client, self._model.id).download_artifacts(folder, scratch))
             return [file.read_text(encoding="utf-8") for file in sorted(copy.glob("*.json"))]
 
     def _log(self, metrics: Mapping[str, float], step: int) -> None:
         """Log metrics of the model and of the run that belongs to it."""
-        model_id = self._registered_id()
-        log_batch(self._client, _reports_run(self._client, model_id), metrics, step, model_id=model_id)
+        log_batch(self._client, _reports_run(self._client, self._model), metrics, step, model_id=self._model.id)
 
 
-def _reports_run(client: "MlflowClient", model_id: str) -> str:
+def _reports_run(client: "MlflowClient", model: RegisteredModel) -> str:
     """The run of the numbers about a model. Of two that are made at the same moment, both processes take the older."""
-    experiment = client.get_logged_model(model_id).experiment_id
+    experiment = client.get_logged_model(model.id).experiment_id
 
     def runs() -> list[str]:
-        found = client.search_runs([experiment], f"tags.`{REPORTS_OF}` = '{model_id}'")
+        found = client.search_runs([experiment], f"tags.`{REPORTS_OF}` = '{model.id}'")
         return [run.info.run_id for run in sorted(found, key=lambda run: (run.info.start_time, run.info.run_id))]
 
     existing = runs()
     if not existing:
-        name = f"reports on {find_model(client, model_id)}"
-        created = client.create_run(experiment, run_name=name, tags={REPORTS_OF: model_id}).info.run_id
+        created = client.create_run(experiment, run_name=f"reports on {model}", tags={REPORTS_OF: model.id}).info.run_id
         client.set_terminated(created)
         existing = runs()
         if existing[0] != created:
@@ -362,9 +358,9 @@ def _table(table_plot: Any, csv: str | None, url: str | None) -> "pd.DataFrame":
         header, *rows = [list(row) for row in table_plot]
         return pd.DataFrame(rows, columns=header)
     with TemporaryDirectory() as scratch:
-        path = csv if csv is not None else fetch(str(url), Path(scratch))
-        try:
-            return pd.read_csv(path)
+        try:  # pandas would open a URL by itself, and go where fetch does not
+            with open(csv if csv is not None else fetch(str(url), Path(scratch)), encoding="utf-8") as file:
+                return pd.read_csv(file)
         except (OSError, ValueError) as error:
             raise ModelError(csv or url, f"is no CSV file that can be read ({error})") from None
 

@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 from lib.core.errors import EarshotError
 from lib.tracking.model_card import ModelCard
-from lib.tracking.registered_models import HistoryEntry, RegisteredModel, aliases_of, project_of
+from lib.tracking.model_queries import aliases_of, project_of
+from lib.tracking.registered_models import HistoryEntry, MetadataEntry, RegisteredModel
 from lib.tracking.registration import stored_card
 
 if TYPE_CHECKING:
@@ -33,7 +34,7 @@ def models_table(facts: Sequence[Mapping[str, Any]]) -> dict[str, list]:
 
 
 def card_of(client: "MlflowClient", model_id: str) -> ModelCard | None:
-    """The card of a model; None if it has none, as imported ones, or one that cannot be read."""
+    """The card of a model; None if it has none, as many imported ones, or one that cannot be read."""
     try:
         return stored_card(client, model_id)
     except (EarshotError, ValueError, OSError):
@@ -67,6 +68,15 @@ def facts_text(facts: Mapping[str, Any], card: ModelCard | None = None) -> str:
     if card:
         return f"{text}\n\n{card.markdown()}"
     return f"{text}\n\n{facts['description']}" if facts["description"] not in ("", facts["comment"]) else text
+
+
+def metadata_table(entries: Mapping[str, MetadataEntry]) -> dict[str, list]:
+    """The columns of a model's metadata."""
+    return {
+        "key": list(entries),
+        "value": [entry.value for entry in entries.values()],
+        "type": [entry.type for entry in entries.values()],
+    }
 
 
 def history_table(history: Sequence[HistoryEntry]) -> dict[str, list]:

@@ -26,7 +26,7 @@ from lib.models.description import description_file
 from lib.models.onnx_card import card_file
 from lib.models.onnx_files import external_files
 from lib.models.weight_files import check_weight_files
-from lib.tracking.registered_models import artifacts_of
+from lib.tracking.model_queries import artifacts_of
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -42,35 +42,25 @@ ABANDONED = 24 * 3600.0
 """Seconds after which what a killed process was working on is removed."""
 
 
-def store_weights(
-    client: "MlflowClient",
-    experiment_id: str,
-    name: str,
+@contextmanager
+def taken_weights(
     url_or_path: str | Path,
     is_package: bool = False,
-    run_id: str | None = None,
-    extra: Mapping[str, bytes] | None = None,
     *,
     sha256: str | None = None,
     allow_private: bool = False,
     file_roots: Sequence[str | Path] | None = None,
-) -> str:
-    """Take a file, folder or URL into the store as a model of its own; returns its id.
+) -> Iterator[Path]:
+    """Copy a file, folder or URL for store_model: a folder with the weights in WEIGHTS, which the block may add to.
 
     Args:
-        client: of the store.
-        experiment_id: where the model belongs.
-        name: of the model; characters that MLflow does not allow become `-`.
         url_or_path: what holds the weights. What belongs to a single file, an ONNX model's tensors and card or a
             checkpoint's description, is taken in with it.
         is_package: unpack it if it is an archive.
-        run_id: the run that made it.
-        extra: more files of the model, by path beside WEIGHTS.
         sha256: hex digits of the file's digest; None: any file will do.
         allow_private, file_roots: see lib.core.downloads.fetch; a path may lie anywhere.
 
-    Raises EarshotError, with nothing left in the store, if the files cannot be had, may run code or are not whole (see
-    lib.models.weight_files), or cannot be read back.
+    Raises EarshotError if the files cannot be had, may run code or are not whole (see lib.models.weight_files).
     """
     with scratch_folder() as scratch:
         folder = scratch / "model"
@@ -91,10 +81,7 @@ def store_weights(
 
             for checkpoint in checkpoints:
                 ensure_description(checkpoint)
-        for place, content in (extra or {}).items():
-            (folder / place).parent.mkdir(parents=True, exist_ok=True)
-            (folder / place).write_bytes(content)
-        return store_model(client, experiment_id, name, folder, run_id)
+        yield folder
 
 
 def store_model(

@@ -21,11 +21,13 @@ if TYPE_CHECKING:
 
 INFER = "earshot/infer.json"
 """The settings of inference, and the classes that are left out, in a model's folder."""
-OF_PROJECT = {"exclude", "recordings_table", "region", "latitude", "longitude", "week"}
+OF_PROJECT = {"model", "exclude", "recordings_table", "region", "latitude", "longitude", "week"}
 """Settings that mean files or data of the project that a model was made in, which it does not take with it."""
 COLUMNS = {"recording": "string", "name": "string", "start_time": "double", "end_time": "double", "score": "double"}
 """Of the labels, with MLflow's types."""
 EXAMPLE = ["recording.wav"]
+EXAMPLE_FILE, REQUEST_FILE = "input_example.json", "serving_input_example.json"
+"""What MLflow shows as an input, and as a request to its server."""
 
 
 class PyfuncRecognizer:
@@ -89,14 +91,15 @@ def write_pyfunc(folder: Path, weights: str, settings: Settings, excluded: Itera
     """
     from mlflow import pyfunc
     from mlflow.models import Model, ModelSignature
-    from mlflow.models.utils import _save_example
     from mlflow.types import ColSpec, Schema
 
     infer = settings.infer.model_dump(mode="json", exclude=OF_PROJECT)
     write_json(folder / INFER, {"infer": infer, "sed_fps": settings.train.sed_fps, "excluded": sorted(excluded)})
     outputs = Schema([ColSpec(kind, name) for name, kind in COLUMNS.items()])
-    model = Model(signature=ModelSignature(Schema([ColSpec("string")]), outputs))
-    _save_example(model, EXAMPLE, str(folder))
+    write_json(folder / EXAMPLE_FILE, EXAMPLE)
+    write_json(folder / REQUEST_FILE, {"inputs": EXAMPLE})
+    example = {"artifact_path": EXAMPLE_FILE, "type": "json_object", "serving_input_path": REQUEST_FILE}
+    model = Model(signature=ModelSignature(Schema([ColSpec("string")]), outputs), saved_input_example_info=example)
     pyfunc.add_to_model(model, loader_module=__name__, data=weights)
     model.save(str(folder / "MLmodel"))
 
@@ -109,12 +112,6 @@ def _load_pyfunc(path: str) -> PyfuncRecognizer:
         infer=InferSettings.model_validate(content["infer"]), train=TrainSettings(sed_fps=content["sed_fps"])
     )
     return PyfuncRecognizer(weights, settings, content["excluded"])
-
-
-def _example() -> "pd.DataFrame":
-    import pandas as pd
-
-    return pd.DataFrame({"recording": EXAMPLE})
 
 
 def _paths(model_input: Any) -> list[str]:

@@ -48,7 +48,7 @@ def chosen_model(model: str, tracking: TrackingSettings) -> ChosenModel:
         return ChosenModel(Path(model), "")
     from lib.tracking.fetched_models import fetch_model
     from lib.tracking.mlflow_store import open_experiment
-    from lib.tracking.registered_models import model_at
+    from lib.tracking.model_queries import model_at
 
     place = registered_place(model)
     if "DVC_STAGE" in os.environ and (copied := _copied_id(place)):
@@ -95,7 +95,7 @@ def update_copies(settings: Settings) -> list[str]:
     if not references:
         return []
     from lib.tracking.mlflow_store import open_experiment
-    from lib.tracking.registered_models import model_at
+    from lib.tracking.model_queries import model_at
 
     client, _ = open_experiment(settings.tracking)
     lines = []

@@ -14,12 +14,14 @@ from lib.core.files import without_password
 from lib.models.description import Description, read_description
 from lib.models.model_files import all_files, model_files
 from lib.sound.classes import ClassList, read_excluded
-from lib.tracking.data_versions import VERSIONED, flatten, is_dirty, read_commit
-from lib.tracking.model_card import JSON, LONGEST, CardInputs, ModelCard, make_card, write_card
+from lib.tracking.data_versions import flatten
+from lib.tracking.model_card import JSON, LONGEST, ModelCard, Provenance, make_card, write_card
 from lib.tracking.model_design import ModelDesign
+from lib.tracking.model_history import model_history
+from lib.tracking.model_versions import create_version
 from lib.tracking.model_weights import WEIGHTS, scratch_folder, sha256_of_files, store_model, stored_file
 from lib.tracking.pyfunc_model import write_pyfunc
-from lib.tracking.registered_models import FRAMEWORK, TASK, ModelError, create_version, model_history
+from lib.tracking.registered_models import FRAMEWORK, TASK, ModelError
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -37,9 +39,8 @@ def store_run_model(
     run_name: str,
     models: str | Path,
     settings: Settings,
-    people: CardInputs,
     figures: Mapping[str, float],
-    data: Mapping[str, str],
+    origin: Provenance,
 ) -> str:
     """Store a checkpoint, or a folder of them, as the model of a run; returns its id.
 
@@ -48,9 +49,8 @@ def store_run_model(
         experiment_id, run_id, run_name: of the run.
         models: the folder, or the checkpoint, which is stored with its description.
         settings: with which its labels were made.
-        people: their part of the model's card.
         figures: of the evaluation.
-        data: md5 that DVC recorded, by path, of the data sets.
+        origin: of the model.
 
     Raises EarshotError, with nothing left in the store, if there is no model or it cannot be stored.
     """
@@ -66,18 +66,12 @@ def store_run_model(
             settings.tracking.register_as or run_name,
             descriptions,
             settings.infer,
-            people,
             figures,
             sha256_of_files(folder / WEIGHTS),
-            run_name,
-            data,
-            read_commit() or "",
-            is_dirty(VERSIONED),
+            origin,
         )
         write_card(folder, card)
-        for place, content in _design(settings, descriptions[0]).as_artifact().items():
-            (folder / place).parent.mkdir(parents=True, exist_ok=True)
-            (folder / place).write_bytes(content)
+        _design(settings, descriptions[0]).write(folder)
         excluded, _ = read_excluded(settings.infer.exclude, ClassList(descriptions[0].classes))
         write_pyfunc(folder, WEIGHTS, settings, excluded)
         params = flatten({"audio": descriptions[0].audio.model_dump(), "classes": descriptions[0].class_names})

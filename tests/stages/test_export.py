@@ -39,6 +39,18 @@ def test_each_model_of_a_folder_is_exported_and_its_use_is_shown(arguments, tmp_
         np.testing.assert_allclose(scores, expected, atol=1e-4)
 
 
+def test_only_the_pipelines_own_model_gets_the_projects_licence(arguments, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "data/inputs").mkdir(parents=True)
+    (tmp_path / "data/inputs/model_card.yaml").write_text("license: CC0\n")
+    for folder, license in (("data/models", "CC0"), ("theirs", None)):
+        save_random_model(tmp_path / folder / "frogs.pt", AUDIO)
+        export(**arguments | {"model": folder})
+        session = onnxruntime.InferenceSession(str(tmp_path / "onnx/frogs.onnx"))
+        card = ModelCard.model_validate_json(session.get_modelmeta().custom_metadata_map["model_card"])
+        assert card.people.license == license
+
+
 def test_a_recording_that_was_asked_for_and_cannot_be_read_is_named(arguments, tmp_path):
     save_random_model(tmp_path / "models/1.pt", AUDIO)
     (tmp_path / "set/recordings/r00.wav").write_text("no sound")

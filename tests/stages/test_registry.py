@@ -6,8 +6,9 @@ import pytest
 
 from lib.core.downloads import sha256_of
 from lib.core.errors import EarshotError
-from lib.tracking import registered_models as models
+from lib.tracking.input_model import InputModel
 from lib.tracking.model_card import JSON, LONGEST
+from lib.tracking.model_versions import create_version
 from stages.registry import registry as stage
 from tests.models.builders import describe
 from tests.tracking.registry_store import RegistryStore, write_tensors
@@ -65,6 +66,43 @@ def test_a_model_is_imported_found_by_tag_published_fetched_and_archived(registr
     assert registry("history", reference) == registry("history", model_id)
 
 
+def test_a_model_is_commented_on_gets_metadata_and_becomes_the_input_of_a_run(registry):
+    store = registry.store
+    model, other = store.add("frogs"), store.add("toads")
+    assert registry("comment", str(model), "of the pond", json=True)["comment"] == "of the pond"
+    assert registry("metadata", str(model)) == f"{model} has no metadata\n"
+    entries = {
+        "site": ("pond", "str"),
+        "hop": ("5", "int"),
+        "f1": ("0.5", "float"),
+        "bats": ("false", "bool"),
+        "night": ("no", "str"),
+    }
+    told = registry("metadata", str(model), "site=pond, hop=5,f1=0.5,bats=false,night=no", json=True)
+    assert {key: (entry["value"], entry["type"]) for key, entry in told.items()} == entries
+    assert registry("metadata", str(model)).splitlines()[2].split() == ["bats", "false", "bool"]
+    assert registry("list", name=model.name, metadata="hop=5", json=True)[0]["id"] == model.id
+    assert list(registry("metadata", str(model), "site=bog", replace=True, json=True)) == ["site"]
+
+    run = store.client.create_run(store.experiment_id).info.run_id
+    told = registry("connect", str(model), run, name="start")
+    assert told == f"{model} ({model.id}) is an input of run {run}\n"
+    assert registry("show", str(model), json=True)["task"] == run
+    assert registry("connect", str(other), run, name="start", json=True) == model.id  # which the run names
+    assert registry("connect", str(other), run, name="start", force=True, json=True) == other.id
+
+
+def test_a_model_is_imported_with_its_configuration_and_labels_and_found_by_its_place(registry, tmp_path):
+    (tmp_path / "frogs.ini").write_text("[audio]\nhop = 5\n")
+    (tmp_path / "labels.json").write_text('{"noise": 0, "frog": 1}')
+    for file, labels in (("a.safetensors", "noise=0,frog=1"), ("b.safetensors", "labels.json")):
+        weights = write_tensors(tmp_path / file)
+        said = {"name": registry.store.name("frogs"), "config": "frogs.ini", "labels": labels}
+        model = InputModel(registry("import", str(weights), **said, json=True))
+        assert (model.config_text, model.labels) == ("[audio]\nhop = 5\n", {"noise": 0, "frog": 1})
+        assert [each["id"] for each in registry("list", url=file, json=True)] == [model.id]
+
+
 def test_a_file_of_another_digest_is_not_imported(registry, tmp_path):
     weights = write_tensors(tmp_path / "frogs.safetensors")
     name, digest = registry.store.name("frogs"), sha256_of(weights)
@@ -95,10 +133,21 @@ def test_show_prints_the_description_of_a_model_without_a_card(registry):
 def test_the_version_that_was_named_is_removed_and_its_files_only_if_no_other_has_them(registry):
     store = registry.store
     model = store.add("frogs")
-    models.create_version(store.client, store.name("toads"), model.id, "registered again")
+    create_version(store.client, store.name("toads"), model.id, "registered again")
     said = registry("remove", str(model))
     assert said == f"{model} ({model.id}) is removed; its files stay, since {store.name('toads')}/1 has the same\n"
     assert store.client.list_logged_model_artifacts(model.id)
+
+
+def test_the_version_that_was_named_is_published_and_an_id_of_two_names_is_asked_about(registry):
+    frogs = registry.store.add("frogs")
+    create_version(registry.store.client, registry.store.name("toads"), frogs.id, "registered again")
+    assert registry("publish", str(frogs), json=True)["name"] == frogs.name
+    assert registry("show", str(frogs), json=True)["status"] == "published"
+    toads = f"{registry.store.name('toads')}/1"
+    assert registry("show", toads, json=True)["status"] == "draft"
+    with pytest.raises(EarshotError, match=f"{frogs.id}: is registered as {frogs} and {toads}; name one of these"):
+        registry("publish", frogs.id)
 
 
 @pytest.mark.parametrize(
@@ -110,6 +159,17 @@ def test_the_version_that_was_named_is_removed_and_its_files_only_if_no_other_ha
         (("alias", "frogs"), {}, "VALUE: is missing; give it behind alias frogs"),
         (("tag", "frogs"), {"tags": "a"}, "VALUE: is missing; give it behind tag frogs"),
         (("list",), {"metadata": "site"}, "--metadata = 'site': must be key=value"),
+        (("comment", "frogs"), {}, "VALUE: is missing; give it behind comment frogs"),
+        (("connect", "frogs"), {}, "VALUE: is missing; give it behind connect frogs"),
+        (("import", "a.pt"), {"labels": "frog"}, "--labels = 'frog': must be key=value"),
+        (
+            ("import", "a.pt"),
+            {"labels": "frog=x"},
+            "label_enumeration: 'frog' = 'x': must be a name and",
+        ),
+        (("import", "a.pt"), {"labels": "none.json"}, r"none\.json: cannot be read"),
+        (("import", "a.pt"), {"labels": "params.yaml"}, "label_enumeration: 'tracking' = "),
+        (("import", "a.pt"), {"config": "none.ini"}, r"none\.ini: cannot be read"),
         (("list",), {"tags": "__$nor,a"}, r"__\$nor is no operator"),
     ],
 )

@@ -7,6 +7,7 @@ from lib.config.schema import Settings
 from lib.models.description import write_description
 from lib.tracking.mlflow_store import mlflow_client
 from tests.models.builders import describe
+from tests.tracking.registry_store import RegistryStore
 from tests.training_data.builders import AUDIO
 
 
@@ -56,6 +57,13 @@ class Pipeline:
 @pytest.fixture
 def pipeline(mlflow_uri, tmp_path, request, monkeypatch) -> Pipeline:
     return Pipeline(tmp_path, mlflow_uri, request.node.name, monkeypatch)
+
+
+@pytest.fixture
+def store(mlflow_uri, request, tmp_path, monkeypatch) -> RegistryStore:
+    """A registry without models, in a folder whose params.yaml names it."""
+    monkeypatch.chdir(tmp_path)
+    return RegistryStore(mlflow_uri, request.node.name, tmp_path)
 
 
 LOCK = """

@@ -10,8 +10,9 @@ import yaml
 from safetensors.numpy import save
 
 from lib.config.schema import TrackingSettings
-from lib.tracking import registered_models as registry
 from lib.tracking.mlflow_store import ensure_store, mlflow_client
+from lib.tracking.model_versions import create_version
+from lib.tracking.registered_models import TASK, RegisteredModel
 
 
 class RegistryStore:
@@ -40,13 +41,11 @@ class RegistryStore:
         self.client.finalize_logged_model(model.model_id, "READY")
         return model.model_id
 
-    def add(self, name: str = "frogs", *tags: str, run_id: str | None = None, **options) -> registry.RegisteredModel:
+    def add(self, name: str = "frogs", *tags: str, run_id: str | None = None, **options) -> RegisteredModel:
         """Register a new model."""
         model_id = self.logged_model(run_id, options.pop("files", None))
-        facts = options.pop("facts", {}) | ({registry.TASK: run_id} if run_id else {})
-        return registry.create_version(
-            self.client, self.name(name), model_id, "registered", tags, facts=facts, **options
-        )
+        facts = options.pop("facts", {}) | ({TASK: run_id} if run_id else {})
+        return create_version(self.client, self.name(name), model_id, "registered", tags, facts=facts, **options)
 
 
 def write_tensors(path: Path) -> Path:

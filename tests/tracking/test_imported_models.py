@@ -2,13 +2,27 @@ import subprocess
 import sys
 from pathlib import Path
 
+import mlflow
+import onnx
 import pytest
+import torch
 
-from lib.tracking import registered_models as registry
+from lib.config.schema import Settings
+from lib.models.description import Calibration
+from lib.models.onnx_export import comparison_windows, export_onnx
 from lib.tracking.imported_models import import_weights, url_of
-from lib.tracking.model_design import ModelDesign
+from lib.tracking.model_card import LONGEST, CardInputs, card_metadata
+from lib.tracking.model_changes import set_alias
+from lib.tracking.model_design import ModelDesign, read_design
+from lib.tracking.model_provenance import card_for_export
+from lib.tracking.model_queries import find_models, model_at
+from lib.tracking.model_tables import card_of
 from lib.tracking.registered_models import ModelError
-from tests.tracking.registry_store import RegistryStore, write_tensors
+from lib.tracking.registration import stored_card
+from tests.models.builders import save_random_model
+from tests.models.onnx_models import spectrogram_model
+from tests.tracking.registry_store import write_tensors
+from tests.training_data.builders import AUDIO, write_data_set
 
 PROJECT = Path(__file__).parents[2]
 IMPORT = """
@@ -16,12 +30,6 @@ import sys
 from lib.tracking.input_model import InputModel
 print(InputModel.import_model(sys.argv[1]).id)
 """
-
-
-@pytest.fixture
-def store(mlflow_uri, request, tmp_path, monkeypatch) -> RegistryStore:
-    monkeypatch.chdir(tmp_path)
-    return RegistryStore(mlflow_uri, request.node.name, tmp_path)
 
 
 def bring_in(store, path, **options):
@@ -59,7 +67,7 @@ def test_a_wrong_argument_leaves_nothing_behind(store, tmp_path, wrong):
     with pytest.raises(ModelError):
         bring_in(store, tmp_path / "frogs.safetensors", **wrong)
     assert store.client.search_logged_models([store.experiment_id]) == []
-    assert registry.find_models(store.client, project=store.experiment) == []
+    assert find_models(store.client, project=store.experiment) == []
 
 
 @pytest.mark.parametrize("error", [OSError("the disk is full"), KeyboardInterrupt()])
@@ -79,7 +87,7 @@ def test_the_files_of_a_version_that_cannot_be_deleted_stay(store, tmp_path, mon
         for name in ("set_logged_model_tags", "delete_model_version"):
             patch.setattr(type(store.client), name, _raising(OSError("the disk is full")))
         bring_in(store, tmp_path / "frogs.safetensors", name=store.name("frogs"))
-    model = registry.model_at(store.client, f"{store.name('frogs')}/1")
+    model = model_at(store.client, f"{store.name('frogs')}/1")
     assert store.client.list_logged_model_artifacts(model.id)
 
 
@@ -97,3 +105,49 @@ def test_two_processes_that_import_a_file_at_once_get_one_model(store, tmp_path)
     processes = [subprocess.Popen(command, stdout=subprocess.PIPE, env=environment) for _ in range(2)]
     first, second = (process.communicate()[0] for process in processes)
     assert first == second and first.startswith(b"m-")
+
+
+def test_an_imported_checkpoint_gets_a_card_and_mlflow_loads_it(store, tmp_path, monkeypatch):
+    changes = {"calibration": Calibration(coefficient=1.5, intercept=-0.2, thresholds={"b": 0.3})}
+    save_random_model(tmp_path / "frogs.pt", AUDIO, **changes)
+    model, _ = bring_in(store, tmp_path / "frogs.pt", name=store.name("frogs"), comment="of the pond")
+    card = stored_card(store.client, model.id)
+    assert [each.threshold for each in card.classes] == [0.5, 0.3, 0.5] and card.scores.coefficient == 1.5
+    assert (card.name, card.people, card.commit, card.test) == (model.name, CardInputs(), "", {})
+    assert model.comment == "of the pond" and model.description == card.markdown(LONGEST)
+    tags = store.client.get_model_version(model.name, "1").tags
+    assert tags["earshot.card.sampling_rate"] == str(AUDIO.sampling_rate)
+    assert read_design(store.client, model.id).labels == {"a": 0, "b": 1, "c": 2}
+    (recording,) = Path(write_data_set(tmp_path / "set", 1), "recordings").iterdir()
+    set_alias(store.client, model, "champion")
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", store.uri)
+    table = mlflow.pyfunc.load_model(f"models:/{model.name}@champion").predict([str(recording)])
+    assert set(table["recording"]) == {recording.stem} and set(table["name"]) <= {*"abc"}
+
+
+def test_an_imported_export_of_this_project_keeps_its_card(store, tmp_path):
+    checkpoint = tmp_path / "pond.pt"
+    save_random_model(checkpoint, AUDIO)
+    card = card_for_export(checkpoint, Settings(infer={"overlap": 0.25}))
+    windows = comparison_windows([], checkpoint, must_be_readable=False)
+    export_onnx(checkpoint, tmp_path / "pond.onnx", windows, card_metadata(card))
+    model, _ = bring_in(store, tmp_path / "pond.onnx", name=store.name("frogs"))
+    stored = stored_card(store.client, model.id)
+    assert stored.name == model.name and stored.weights.keys() == {"pond.pt", "pond.onnx"}
+    assert stored.classes == card.classes and stored.outputs == card.outputs
+    assert model.description == stored.markdown(LONGEST)
+
+
+@pytest.mark.parametrize("text", ["", "no card", '{"name": "frogs"}', '{"name": "' + 2**20 * "x" + '"}'])
+def test_weights_of_others_get_no_card(store, tmp_path, text):
+    network = spectrogram_model(tmp_path / "frogs.onnx", AUDIO)
+    content = onnx.load(network)
+    content.metadata_props.add(key="model_card", value=text)
+    onnx.save(content, network)
+    torch.save({"weight": torch.zeros(3)}, tmp_path / "toads.pt")
+    (tmp_path / "toads.json").write_text("{}")
+    for file in ("frogs.onnx", "toads.pt"):
+        model, _ = bring_in(store, tmp_path / file, name=store.name("model"), comment="theirs")
+        assert model.description == "theirs" and card_of(store.client, model.id) is None
+        files = {each.path for each in store.client.list_logged_model_artifacts(model.id)}
+        assert files == {"weights", "earshot"}

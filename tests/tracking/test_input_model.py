@@ -2,6 +2,7 @@
 
 import ast
 import inspect
+import json
 from enum import Enum
 from pathlib import Path
 
@@ -10,11 +11,13 @@ from mlflow.exceptions import MlflowException
 
 from lib.config.schema import TrackingSettings
 from lib.core.errors import EarshotError
-from lib.tracking import registered_models as registry
 from lib.tracking.input_model import InputModel
-from lib.tracking.model_design import ModelDesign
-from lib.tracking.registered_models import ModelError
-from tests.tracking.registry_store import RegistryStore, write_tensors
+from lib.tracking.model_changes import archive_model
+from lib.tracking.model_design import DESIGN, ModelDesign
+from lib.tracking.model_queries import artifacts_of
+from lib.tracking.model_versions import create_version
+from lib.tracking.registered_models import COMMENT, FRAMEWORK, URL, ModelError
+from tests.tracking.registry_store import write_tensors
 
 METHODS = """
 archive()
@@ -76,12 +79,6 @@ def test_the_constructor_and_the_properties_are_those_of_the_reference():
     assert all(isinstance(getattr(InputModel, name), property) for name in PROPERTIES.split())
 
 
-@pytest.fixture
-def store(mlflow_uri, request, tmp_path, monkeypatch) -> RegistryStore:
-    monkeypatch.chdir(tmp_path)
-    return RegistryStore(mlflow_uri, request.node.name, tmp_path)
-
-
 def ids(models) -> list[str]:
     return [model.id for model in models]
 
@@ -89,7 +86,7 @@ def ids(models) -> list[str]:
 def test_a_model_is_found_by_id_whatever_else_is_given(store):
     model = store.add()
     assert InputModel(model.id, name="another").id == model.id
-    registry.archive_model(store.client, model.id)
+    archive_model(store.client, model.id)
     assert InputModel(model_id=model.id).system_tags == ["archived"]
 
 
@@ -122,6 +119,8 @@ def test_models_are_queried_newest_first(store):
     assert ids(InputModel.query_models(**every, only_published=True)) == [b.id]
     InputModel(a.id).set_metadata("site", "pond")
     assert ids(InputModel.query_models(**every, metadata={"site": "pond"})) == [a.id]
+    with pytest.raises(ModelError, match=r"metadata = \['site'\]: must be a dict"):
+        InputModel.query_models(metadata=["site"])
     InputModel(a.id).archive()
     assert ids(InputModel.query_models(**every)) == [c.id, b.id]
     assert ids(InputModel.query_models(**every, include_archived=True)) == [a.id, c.id, b.id]
@@ -130,8 +129,8 @@ def test_models_are_queried_newest_first(store):
 def test_a_model_describes_itself(store):
     run = store.client.create_run(store.experiment_id).info.run_id
     design = ModelDesign.of(config_dict={"hop": 5}, labels={"frog": 1, "noise": 0})
-    facts = {registry.COMMENT: "of the pond", registry.FRAMEWORK: "PyTorch", registry.URL: "https://x/y.pt"}
-    files = {"weights/model.pt": b"x"} | design.as_artifact()
+    facts = {COMMENT: "of the pond", FRAMEWORK: "PyTorch", URL: "https://x/y.pt"}
+    files = {"weights/model.pt": b"x", DESIGN: json.dumps(design._asdict()).encode()}
     added = store.add("frogs", "b", "a", run_id=run, facts=facts, files=files, system_tags=["package"])
     model = InputModel(added.id)
     assert (model.id, model.name, model.project) == (added.id, added.name, store.experiment)
@@ -219,10 +218,28 @@ def test_a_model_whose_files_cannot_be_deleted_is_partly_removed(store, capsys):
 
 def test_a_model_that_shares_its_files_is_removed_without_them(store, capsys):
     model = store.add("frogs")
-    registry.create_version(store.client, store.name("toads"), model.id, "registered again")
+    create_version(store.client, store.name("toads"), model.id, "registered again")
+    toads = f"{store.name('toads')}/1"
     assert not InputModel.remove(model.id)
-    assert f"its files stay: {model} has the same" in capsys.readouterr().err
+    assert f"{model.id}: is registered as {model} and {toads}; name one of these" in capsys.readouterr().err
+    assert not InputModel.remove(toads)
+    assert f"{toads}: is removed, but its files stay: {model} has the same" in capsys.readouterr().err
     assert InputModel.remove(model.id)
+
+
+def test_a_model_of_two_names_is_changed_under_the_one_that_it_was_found_by(store):
+    frogs = InputModel(name=store.add("frogs").name)
+    toads = create_version(store.client, store.name("toads"), frogs.id, "registered again")  # changed last
+    frogs.publish()
+    frogs.set_metadata("site", "pond")
+    assert (frogs.name, frogs.published) == (store.name("frogs"), True)
+    found = InputModel(name=toads.name)
+    assert not found.published and found.get_metadata("site") is None
+    assert [entry.did for entry in found.history] == ["registered again"]
+    with pytest.raises(ModelError, match=f"{frogs.id}: is registered as .*/1 and .*/1; name one of these"):
+        InputModel(frogs.id)
+    assert InputModel(f"{toads.name}/1").name == toads.name and InputModel.remove(frogs) is False
+    assert InputModel(toads.id).name == toads.name and frogs.history[-1].did == "removed, its files kept"
 
 
 @pytest.mark.parametrize("error", [MlflowException("no answer"), OSError("the disk is full")])
@@ -330,7 +347,7 @@ def test_a_copy_is_kept_until_it_is_asked_for_again(store):
 
 def test_weights_that_cannot_be_had_are_a_warning_or_an_error(store, capsys):
     model = InputModel.import_model(str(write_tensors(store.folder / "frogs.safetensors")))
-    registry.artifacts_of(store.client, model.id).delete_artifacts()
+    artifacts_of(store.client, model.id).delete_artifacts()
     assert model.get_weights() is model.get_local_copy() is model.get_weights_package() is None
     assert "warning: " in capsys.readouterr().err
     for fetch in (model.get_weights, model.get_local_copy, model.get_weights_package):

@@ -10,6 +10,7 @@ from lib.tracking.model_card import (
     NOT_GIVEN,
     CardInputs,
     ModelCard,
+    Provenance,
     make_card,
     read_card_inputs,
     write_card,
@@ -30,9 +31,9 @@ FIGURES = {"macro_pr": 0.8, "macro_pr_low": 0.7, "macro_pr_high": 0.9, "f1": 0.5
 
 
 def card(people: CardInputs | None = None, descriptions=None, **changes) -> ModelCard:
-    options = {"experiment": "loud-owl", "data": {"data/train": "1" * 32 + ".dir"}, "commit": "c0ffee"}
-    arguments = [descriptions or [describe(AUDIO)], INFER, people or CardInputs(), FIGURES, {"model.pt": "ab" * 32}]
-    return make_card("frogs", *arguments, **(options | changes))
+    known = {"experiment": "loud-owl", "data": {"data/train": "1" * 32 + ".dir"}, "commit": "c0ffee"} | changes
+    origin = Provenance(people or CardInputs(), **known)
+    return make_card("frogs", descriptions or [describe(AUDIO)], INFER, FIGURES, {"model.pt": "ab" * 32}, origin)
 
 
 def test_a_card_says_what_the_pipeline_and_people_know(tmp_path):

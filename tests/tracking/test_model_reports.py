@@ -12,14 +12,8 @@ import plotly.graph_objects as go
 import pytest
 
 from lib.tracking.input_model import InputModel
-from lib.tracking.registered_models import ModelError, artifacts_of
-from tests.tracking.registry_store import RegistryStore
-
-
-@pytest.fixture
-def store(mlflow_uri, request, tmp_path, monkeypatch) -> RegistryStore:
-    monkeypatch.chdir(tmp_path)
-    return RegistryStore(mlflow_uri, request.node.name, tmp_path)
+from lib.tracking.model_queries import artifacts_of
+from lib.tracking.registered_models import ModelError
 
 
 @pytest.fixture
@@ -181,6 +175,8 @@ def test_a_table_comes_from_a_frame_rows_a_file_or_a_url(model, figure, tmp_path
             model.report_table("tables", "s", **wrong)
     with pytest.raises(ModelError, match="is no CSV file that can be read"):
         model.report_table("tables", "s", csv="none.csv")
+    with pytest.raises(ModelError, match="is no CSV file that can be read"):
+        model.report_table("tables", "s", csv=(tmp_path / "animals.csv").as_uri())  # which pandas would open
 
 
 def test_a_page_needs_nothing_from_the_internet(store, model):

@@ -19,7 +19,7 @@ from lib.core.databases import SQLITE
 from lib.core.errors import EarshotError
 from lib.models.checkpoints import load_checkpoint
 from lib.tracking.mlflow_store import ensure_store, mlflow_client
-from lib.tracking.model_weights import local_weights, store_model, store_weights
+from lib.tracking.model_weights import local_weights, store_model, taken_weights
 from tests.models.builders import save_random_model
 from tests.models.onnx_models import spectrogram_model, write_card
 from tests.models.test_weight_files import external, zipped
@@ -37,8 +37,9 @@ class Store:
         self.folder, self._others = folder, set()
         self._others = self.stored_files()
 
-    def store(self, url_or_path, *arguments, **options) -> str:
-        return store_weights(self.client, self.experiment_id, "a frog", url_or_path, *arguments, **options)
+    def store(self, url_or_path, *arguments, run_id: str | None = None, **options) -> str:
+        with taken_weights(url_or_path, *arguments, **options) as folder:
+            return store_model(self.client, self.experiment_id, "a frog", folder, run_id)
 
     def local(self, model_id: str, force: bool = False) -> Path:
         return local_weights(self.client, model_id, force)
@@ -95,7 +96,7 @@ def left_in(cache: Path) -> set[str]:
 
 
 def test_a_checkpoint_comes_back_as_it_was_stored(store, checkpoint):
-    model_id = store.store(checkpoint, extra={"earshot/model.json": b'{"labels": {}}'})
+    model_id = store.store(checkpoint)
     (model,) = store.models()
     assert (model.model_id, model.name, model.status) == (model_id, "a-frog", "READY")
     shutil.rmtree(checkpoint.parent)
@@ -103,7 +104,7 @@ def test_a_checkpoint_comes_back_as_it_was_stored(store, checkpoint):
     assert folder.is_relative_to(store.folder / ".earshot/models") and files_of(folder) == {"model.pt", "model.json"}
     load_checkpoint(folder / "model.pt")
     stored = store.artifacts(model_id)
-    assert files_of(stored) == {"weights/model.pt", "weights/model.json", "earshot/files.json", "earshot/model.json"}
+    assert files_of(stored) == {"weights/model.pt", "weights/model.json", "earshot/files.json"}
     digests = json.loads((stored / "earshot/files.json").read_text())
     assert digests["model.pt"] == hashlib.sha256((folder / "model.pt").read_bytes()).hexdigest()
     assert not any(path.is_symlink() for path in stored.rglob("*"))
@@ -111,7 +112,7 @@ def test_a_checkpoint_comes_back_as_it_was_stored(store, checkpoint):
 
 def test_a_model_of_a_run_is_its_output(store, checkpoint):
     run_id = store.client.create_run(store.experiment_id).info.run_id
-    model_id = store.store(checkpoint, False, run_id)
+    model_id = store.store(checkpoint, run_id=run_id)
     assert [output.model_id for output in store.client.get_run(run_id).outputs.model_outputs] == [model_id]
     assert store.client.get_logged_model(model_id).source_run_id == run_id
 
@@ -352,7 +353,8 @@ def test_a_server_stores_and_gives_back_as_a_local_store_does(server, tmp_path, 
     monkeypatch.chdir(tmp_path)
     monkeypatch.delenv("DVC_ROOT", raising=False)
     client, experiment_id = mlflow_client(server), ensure_store(server, "e")
-    model_id = store_weights(client, experiment_id, "frogs", checkpoint, extra={"earshot/model.json": b"{}"})
+    with taken_weights(checkpoint) as taken:
+        model_id = store_model(client, experiment_id, "frogs", taken)
     folder = local_weights(client, model_id)
     assert files_of(folder) == {"model.pt", "model.json"}
     assert (folder / "model.pt").read_bytes() == checkpoint.read_bytes()

@@ -13,9 +13,11 @@ from lib.config.load import load_settings, with_changes
 from lib.config.schema import Settings
 from lib.core.errors import EarshotError
 from lib.results.results_store import ResultsStore
-from lib.tracking import registered_models as registry
 from lib.tracking.mlflow_store import open_experiment
-from lib.tracking.model_weights import store_weights
+from lib.tracking.model_changes import set_alias
+from lib.tracking.model_queries import model_at
+from lib.tracking.model_versions import create_version
+from lib.tracking.model_weights import store_model, taken_weights
 from lib.tracking.registered_inputs import chosen_model, update_copies, with_start_model
 from stages.evaluate import evaluate
 from stages.infer import infer
@@ -27,6 +29,11 @@ from tests.training_data.builders import extract_folder, write_data_set, write_p
 
 INFER = PLAIN | {"overlap": 0.25}
 EVALUATE = {"min_seconds": 0.2, "bootstrap": 0}
+
+
+def register(client, experiment_id: str, name: str, weights: Path) -> None:
+    with taken_weights(weights) as folder:
+        create_version(client, name, store_model(client, experiment_id, "model", folder), "registered")
 
 
 @pytest.fixture(scope="module")
@@ -58,8 +65,7 @@ def project(trained, tmp_path, monkeypatch, mlflow_uri, request):
     (tmp_path / "dvc.yaml").touch()
     client, experiment_id = open_experiment(load_settings().tracking)
     for folder in "ab":
-        model_id = store_weights(client, experiment_id, "model", tmp_path / folder)
-        registry.create_version(client, name, model_id, "registered")
+        register(client, experiment_id, name, tmp_path / folder)
     registry_stage("alias", f"{name}/1", "champion")
     return name
 
@@ -97,7 +103,7 @@ def test_the_pipeline_uses_a_copy_that_dvc_watches(project, monkeypatch):
     before = (place / "model.pt").stat().st_ino
 
     client, _ = open_experiment(settings.tracking)
-    registry.set_alias(client, registry.model_at(client, f"{project}/2").id, "champion")
+    set_alias(client, model_at(client, f"{project}/2").id, "champion")
     assert chosen_model(reference, settings.tracking) == source  # what DVC recorded
     assert (place / "model.pt").stat().st_ino == before
     assert update_copies(settings) == [f"infer.model = {reference} is {project}/2 -> {place}"]
@@ -119,7 +125,7 @@ def test_training_starts_from_a_registered_model_which_its_run_records(project):
     train(database="training.db", model="c/model.pt", load_checkpoint=reference, freeze_backbone=True, track=True)
     client, experiment_id = open_experiment(load_settings().tracking)
     run = client.get_run(client.search_runs([experiment_id])[0].info.run_id)
-    champion = registry.model_at(client, f"{project}@champion")
+    champion = model_at(client, f"{project}@champion")
     assert [each.model_id for each in run.inputs.model_inputs] == [champion.id]
     assert run.data.tags["earshot.input_model.train.load_checkpoint"] == champion.id
     assert run.data.params["train.load_checkpoint"] == reference
@@ -163,8 +169,7 @@ def test_a_model_is_trained_registered_published_found_by_tag_used_and_archived(
 def test_training_cannot_start_from_several_checkpoints(project):
     client, experiment_id = open_experiment(load_settings().tracking)
     shutil.copy("b/model.pt", "a/other.pt")
-    model_id = store_weights(client, experiment_id, "model", Path("a"))
-    registry.create_version(client, project, model_id, "registered")
+    register(client, experiment_id, project, Path("a"))
     settings = with_changes(load_settings(), {"train.load_checkpoint": f"registry:{project}/3"})
     with pytest.raises(EarshotError, match=r"is 2 checkpoints \(model.pt, other.pt, ...\); register one alone"):
         with_start_model(settings)

@@ -10,11 +10,14 @@ import pytest
 
 from lib.config.schema import Settings
 from lib.core.databases import SQLITE
-from lib.tracking.mlflow_runs import complete_run
+from lib.tracking.mlflow_runs import complete_run, training_run
 from lib.tracking.mlflow_store import mlflow_client, open_experiment
+from lib.tracking.model_card import CardInputs
+from lib.tracking.model_changes import set_alias
 from lib.tracking.model_design import read_design
+from lib.tracking.model_queries import find_models
+from lib.tracking.model_versions import remove_model
 from lib.tracking.model_weights import local_weights
-from lib.tracking.registered_models import find_models, remove_model, set_alias
 from lib.tracking.registration import register_run_model, stored_card
 from tests.models.builders import save_random_model
 from tests.training_data.builders import AUDIO, write_data_set
@@ -117,6 +120,37 @@ def test_a_faulty_card_of_people_is_told_and_the_model_registered_without_it(pip
     told += "license, contact, authors, intended_use, limitations, citation, taxonomy, calibrated_on, training_data"
     (model,) = registered(problems=[told])
     assert stored_card(registered.client, model.id).people.license is None
+
+
+def test_a_model_of_others_is_registered_without_what_this_project_says_of_its_own(pipeline, registered):
+    pipeline.name("loud-owl")
+    (pipeline.folder / "data/inputs").mkdir()
+    (pipeline.folder / "data/inputs/model_card.yaml").write_text("license: CC0\ntraining_data: {region: Ontario}\n")
+    save_random_model(pipeline.folder / "theirs/model.pt", AUDIO, seed=2)
+    options = {"uri": pipeline.uri, "experiment": pipeline.experiment, "register_as": registered.name}
+    settings = pipeline.settings(tracking=options, infer={"device": "cpu", "overlap": 0.25})
+    assert complete_run(settings, models="theirs") == []
+    (model,) = find_models(registered.client, name=registered.name)
+    card = stored_card(registered.client, model.id)
+    assert (card.people, card.data, card.commit, card.experiment) == (CardInputs(), {}, "", "")
+    assert card.test["f1"].value == 0.5  # which it was tested for here
+    registered()
+    own = stored_card(registered.client, find_models(registered.client, name=registered.name)[0].id)
+    assert own.people.license == "CC0" and own.data and own.experiment == "loud-owl"
+
+
+def test_a_model_that_was_trained_by_hand_is_the_projects_own_wherever_it_lies(pipeline, registered):
+    pipeline.monkeypatch.delenv("DVC_STAGE")
+    (pipeline.folder / "data/inputs").mkdir()
+    (pipeline.folder / "data/inputs/model_card.yaml").write_text("license: CC0\n")
+    options = {"uri": pipeline.uri, "experiment": pipeline.experiment, "register_as": registered.name}
+    settings = pipeline.settings(tracking=options, infer={"device": "cpu", "overlap": 0.25})
+    with training_run(settings, "key", "big", track=True):
+        save_random_model(pipeline.folder / "big/model.pt", AUDIO, seed=3)
+    shutil.copytree("big", "copied")
+    assert complete_run(settings, models="copied", track=True) == []
+    (model,) = find_models(registered.client, name=registered.name)
+    assert stored_card(registered.client, model.id).people.license == "CC0"
 
 
 def test_a_folder_that_holds_no_model_becomes_a_problem_and_leaves_none(pipeline, registered):
