@@ -1,0 +1,34 @@
+"""The internet, as far as tests need one: names of hosts lead to public addresses, at which a server here answers."""
+
+import socket
+
+from lib.core.public_addresses import is_public
+
+
+class Internet:
+    """What hosts' names lead to, and which addresses were connected to.
+
+    Args:
+        monkeypatch: of the test.
+        server_address: IP address and port of the server that answers for all public addresses.
+    """
+
+    def __init__(self, monkeypatch, server_address: tuple[str, int]) -> None:
+        self.names: dict[str, list[str]] = {}
+        """Addresses by name; where there are several, each question takes one away."""
+        self.connected: list[str] = []
+        resolve, connect = socket.getaddrinfo, socket.socket.connect
+
+        def addresses_of(host, port, *arguments, **options):
+            if host not in self.names:
+                return resolve(host, port, *arguments, **options)
+            addresses = self.names[host]
+            address = addresses.pop(0) if len(addresses) > 1 else addresses[0]
+            return [(socket.AF_INET, socket.SOCK_STREAM, 6, "", (address, port))]
+
+        def connect_to(connection, address):
+            self.connected.append(address[0])
+            connect(connection, server_address if is_public(address[0]) else address)
+
+        monkeypatch.setattr(socket, "getaddrinfo", addresses_of)
+        monkeypatch.setattr(socket.socket, "connect", connect_to)
