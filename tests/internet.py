@@ -1,6 +1,12 @@
 """The internet, as far as tests need one: names of hosts lead to public addresses, at which a server here answers."""
 
 import socket
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import partial
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 
 from lib.core.public_addresses import is_public
 
@@ -32,3 +38,21 @@ class Internet:
 
         monkeypatch.setattr(socket, "getaddrinfo", addresses_of)
         monkeypatch.setattr(socket.socket, "connect", connect_to)
+
+
+class QuietHandler(SimpleHTTPRequestHandler):
+    def log_message(self, *_):
+        pass
+
+
+@contextmanager
+def serving(folder: Path, monkeypatch) -> Iterator[str]:
+    """The address of a site of a folder's files on the internet, behind which is a real server on loopback."""
+    server = ThreadingHTTPServer(("127.0.0.1", 0), partial(QuietHandler, directory=str(folder)))
+    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
+    thread.start()
+    Internet(monkeypatch, server.server_address).names["frogs.example"] = ["93.184.216.34"]
+    yield "http://frogs.example"
+    server.shutdown()
+    thread.join()
+    server.server_close()

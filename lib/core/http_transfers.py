@@ -32,7 +32,7 @@ from urllib3.util import Url, parse_url
 from lib.core.errors import EarshotError
 from lib.core.files import read_text, write_text
 from lib.core.public_addresses import addresses_of
-from lib.core.urls import shown_url, split_url
+from lib.core.urls import shown_url, split_url, url_without_query
 
 LARGEST = 32 * 2**30
 """Bytes of a file, at most."""
@@ -83,7 +83,7 @@ def transfer(url: str, part: Path, state: Path, allow_private: bool, limits: Tra
 
     Raises EarshotError if the URL must not be fetched, or cannot be; what has come stays if it can be resumed.
     """
-    if state.exists() and not state.read_text(encoding="utf-8").startswith(f"{url}\n"):
+    if state.exists() and not state.read_text(encoding="utf-8").startswith(f"{url_without_query(url)}\n"):
         part.unlink(missing_ok=True)  # of another URL
     deadline = time.monotonic() + limits.longest_seconds
     for attempt in range(1, ATTEMPTS + 1):
@@ -115,7 +115,7 @@ def _transfer_rest(
         limits.check_size(url, before + int(answer.length_remaining or 0))
         if not before:
             part.unlink(missing_ok=True)
-            write_text(state, f"{url}\n{_validator(answer)}\n")
+            write_text(state, f"{url_without_query(url)}\n{_validator(answer)}\n")
         with part.open("ab") as file:
             while content := _read(answer, deadline):
                 before += len(content)

@@ -353,6 +353,7 @@ def _table(table_plot: Any, csv: str | None, url: str | None) -> "pd.DataFrame":
     import pandas as pd
 
     from lib.core.downloads import fetch
+    from lib.core.urls import shown_url
 
     if sum(source is not None for source in (table_plot, csv, url)) != 1:
         raise ModelError("report_table", "needs one of table_plot, csv and url")
@@ -366,7 +367,7 @@ def _table(table_plot: Any, csv: str | None, url: str | None) -> "pd.DataFrame":
         try:
             return pd.read_csv(path)
         except (OSError, ValueError) as error:
-            raise ModelError(csv or url, f"is no CSV file that can be read ({error})") from None
+            raise ModelError(csv or shown_url(str(url)), f"is no CSV file that can be read ({error})") from None
 
 
 def _step(iteration: int | None) -> str:

@@ -10,7 +10,7 @@ import re
 import shutil
 import time
 import uuid
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
@@ -22,6 +22,7 @@ from lib.core.digests import digest_known_file, digest_of
 from lib.core.downloads import fetch, is_url, sha256_of
 from lib.core.errors import EarshotError, SettingsError
 from lib.core.files import new_folder, project_root, without_password, write_json
+from lib.core.urls import url_without_query
 from lib.models.description import description_file
 from lib.models.onnx_card import card_file
 from lib.models.onnx_files import external_files
@@ -52,8 +53,6 @@ def store_weights(
     extra: Mapping[str, bytes] | None = None,
     *,
     sha256: str | None = None,
-    allow_private: bool = False,
-    file_roots: Sequence[str | Path] | None = None,
 ) -> str:
     """Take a file, folder or URL into the store as a model of its own; returns its id.
 
@@ -67,7 +66,6 @@ def store_weights(
         run_id: the run that made it.
         extra: more files of the model, by path beside WEIGHTS.
         sha256: hex digits of the file's digest; None: any file will do.
-        allow_private, file_roots: see lib.core.downloads.fetch; a path may lie anywhere.
 
     Raises EarshotError, with nothing left in the store, if the files cannot be had, may run code or are not whole (see
     lib.models.weight_files), or cannot be read back.
@@ -77,7 +75,7 @@ def store_weights(
         weights = folder / WEIGHTS
         folder.mkdir()
         if is_url(str(url_or_path)):
-            with _fetched(str(url_or_path), sha256, allow_private, file_roots) as source:
+            with _fetched(str(url_or_path), sha256) as source:
                 _take(source, weights, is_package)
         else:
             path = Path(os.path.abspath(url_or_path))
@@ -200,15 +198,13 @@ def _copy_companions(path: Path, weights: Path) -> None:
 
 
 @contextmanager
-def _fetched(
-    url: str, sha256: str | None, allow_private: bool, file_roots: Sequence[str | Path] | None
-) -> Iterator[Path]:
+def _fetched(url: str, sha256: str | None) -> Iterator[Path]:
     """What a URL gives, to be moved away while the block lasts; an interrupted transfer is resumed."""
-    folder = project_root().absolute() / DOWNLOADS / digest_of(url)
+    folder = project_root().absolute() / DOWNLOADS / digest_of(url_without_query(url))
     folder.parent.mkdir(parents=True, exist_ok=True)
     with FileLock(folder.with_name(f".{folder.name}.lock")) as lock:
         try:
-            yield fetch(url, folder, sha256, allow_private, file_roots)
+            yield fetch(url, folder, sha256)
             shutil.rmtree(folder)
         finally:
             if folder.exists() and not any(folder.iterdir()):
