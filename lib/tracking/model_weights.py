@@ -158,7 +158,7 @@ def local_weights(client: "MlflowClient", model_id: str, force: bool = False) ->
         digests = _stored_digests(client, model_id, scratch)
         folder = project_root().absolute() / CACHE / digest_of(digests)
         with FileLock(folder.with_name(f".{folder.name}.lock")):
-            if force or not _is_whole(folder, digests):
+            if force or not is_whole(folder, digests):
                 stored = stored_file(client, model_id, WEIGHTS, scratch)
                 if sha256_of_files(stored) != digests:
                     fault = "the files in the store are not those that were stored"
@@ -267,13 +267,18 @@ def sha256_of_files(folder: Path) -> dict[str, str]:
     return {path.relative_to(folder).as_posix(): sha256_of(path) for path in files}
 
 
-def _is_whole(folder: Path, digests: Mapping[str, str]) -> bool:
-    """Whether a folder holds these files and no others."""
+def is_whole(folder: Path, digests: Mapping[str, str]) -> bool:
+    """Whether a folder holds these files and no others, of which there must be one.
+
+    digests: SHA-256 of each by its path in the folder, or the beginning of it that digest_known_file gives.
+    """
     try:
         files = {path.relative_to(folder).as_posix(): path for path in folder.rglob("*") if not path.is_dir()}
-        # digest_known_file is the beginning of the SHA-256 digest, and known for files that have not changed
-        return files.keys() == digests.keys() and all(
-            digests[place].startswith(digest_known_file(path)) for place, path in files.items()
+        # digest_known_file need not read files that have not changed
+        return (
+            bool(files)
+            and files.keys() == digests.keys()
+            and all(digests[place].startswith(digest_known_file(path)) for place, path in files.items())
         )
     except OSError:
         return False
