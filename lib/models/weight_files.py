@@ -18,6 +18,7 @@ import yaml
 from lib.core.archives import is_archive, unpack, zip_entries
 from lib.core.errors import EarshotError, SettingsError
 from lib.core.files import open_regular, printable, read_text
+from lib.core.unpacking_budget import UnpackingBudget
 from lib.models.onnx_files import external_files
 
 PICKLES = {".pkl", ".pickle", ".joblib", ".dill", ".cloudpickle"}
@@ -41,12 +42,15 @@ RUNNING = {"REDUCE", "INST", "OBJ", "NEWOBJ", "NEWOBJ_EX", "BUILD"}
 """Instructions of a pickle that call something."""
 
 
-def check_weight_files(folder: Path) -> None:
-    """Raise EarshotError unless all files of a folder may be kept as those of a model."""
-    _check_folder(folder, "", 0)
+def check_weight_files(folder: Path, budget: UnpackingBudget | None = None) -> None:
+    """Raise EarshotError unless all files of a folder may be kept as those of a model.
+
+    budget: of the archive that they came out of; None: they came out of none.
+    """
+    _check_folder(folder, "", 0, budget or UnpackingBudget.of(folder))
 
 
-def _check_folder(folder: Path, within: str, depth: int) -> None:
+def _check_folder(folder: Path, within: str, depth: int, budget: UnpackingBudget) -> None:
     """within: the archive that was unpacked to the folder, as a prefix of the files' names."""
     files = sorted(path for path in folder.rglob("*") if not path.is_dir())
     if not files:
@@ -56,12 +60,12 @@ def _check_folder(folder: Path, within: str, depth: int) -> None:
     for file in files:
         name = within + printable(file.relative_to(folder).as_posix())
         try:
-            _check_file(file, name, depth)
+            _check_file(file, name, depth, budget)
         except OSError as error:
             raise EarshotError(name, f"cannot be read ({error.strerror or error})", "check the file") from None
 
 
-def _check_file(file: Path, name: str, depth: int) -> None:
+def _check_file(file: Path, name: str, depth: int, budget: UnpackingBudget) -> None:
     suffix = file.suffix.lower()
     if file.name == MLMODEL:
         _check_mlmodel(file, name)
@@ -81,7 +85,7 @@ def _check_file(file: Path, name: str, depth: int) -> None:
         if holds_tensors or suffix in TENSORS or _is_pickle(head):
             _check_tensors(file, name, is_zip)
         if not holds_tensors and (is_zip or is_archive(file)):
-            _check_archive(file, name, ".zip" if is_zip else None, depth)
+            _check_archive(file, name, ".zip" if is_zip else None, depth, budget)
 
 
 def _is_zip(file: Path) -> bool:
@@ -141,16 +145,16 @@ def _check_tensors(file: Path, name: str, is_zip: bool) -> None:
         raise EarshotError(name, f"holds no tensors that can be read ({reason})", "save them again") from None
 
 
-def _check_archive(file: Path, name: str, kind: str | None, depth: int) -> None:
+def _check_archive(file: Path, name: str, kind: str | None, depth: int, budget: UnpackingBudget) -> None:
     if depth == DEEPEST:
         raise EarshotError(name, f"is an archive inside of {DEEPEST} others", "pack it once")
     with tempfile.TemporaryDirectory(dir=file.parent, prefix=".") as scratch:
         inner = Path(scratch, "inner")
         try:
-            unpack(file, inner, kind=kind)
+            unpack(file, inner, budget, kind)
         except EarshotError as error:
             raise EarshotError(name, error.fault, error.remedy) from None
-        _check_folder(inner, f"{name}:", depth + 1)
+        _check_folder(inner, f"{name}:", depth + 1, budget)
 
 
 def _check_array(file: Path, name: str) -> None:

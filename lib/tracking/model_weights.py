@@ -22,6 +22,7 @@ from lib.core.digests import digest_known_file, digest_of
 from lib.core.downloads import fetch, is_url, sha256_of
 from lib.core.errors import EarshotError, SettingsError
 from lib.core.files import new_folder, project_root, without_password, write_json
+from lib.core.unpacking_budget import UnpackingBudget
 from lib.core.urls import url_without_query
 from lib.models.description import description_file
 from lib.models.onnx_card import card_file
@@ -76,14 +77,14 @@ def store_weights(
         folder.mkdir()
         if is_url(str(url_or_path)):
             with _fetched(str(url_or_path), sha256) as source:
-                _take(source, weights, is_package)
+                budget = _take(source, weights, is_package)
         else:
             path = Path(os.path.abspath(url_or_path))
             if not path.exists():
                 raise EarshotError(url_or_path, "no such file or folder", "check the path")
-            _take(fetch(path.as_uri(), scratch / "copy", sha256), weights, is_package)
+            budget = _take(fetch(path.as_uri(), scratch / "copy", sha256), weights, is_package)
             _copy_companions(path, weights)
-        check_weight_files(weights)
+        check_weight_files(weights, budget)
         if checkpoints := list(weights.rglob("*.pt")):
             from lib.models.checkpoints import ensure_description  # with torch, which takes seconds
 
@@ -170,15 +171,17 @@ def local_weights(client: "MlflowClient", model_id: str, force: bool = False) ->
     return folder
 
 
-def _take(source: Path, weights: Path, is_package: bool) -> None:
-    """Move what was fetched to a folder, unpacked if it is a package."""
+def _take(source: Path, weights: Path, is_package: bool) -> UnpackingBudget:
+    """Move what was fetched to a folder, unpacked if it is a package; returns what may still be unpacked of it."""
+    budget = UnpackingBudget.of(source)
     if source.is_dir():
         source.rename(weights)
     elif is_package and is_archive(source):
-        unpack(source, weights)
+        unpack(source, weights, budget)
     else:
         weights.mkdir()
         source.rename(weights / source.name)
+    return budget
 
 
 def _copy_companions(path: Path, weights: Path) -> None:

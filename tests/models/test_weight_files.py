@@ -38,8 +38,8 @@ def refused(folder, match):
     assert sorted(folder.rglob("*")) == before
 
 
-def zipped(path, files):
-    with zipfile.ZipFile(path, "w") as content:
+def zipped(path, files, compression=zipfile.ZIP_STORED):
+    with zipfile.ZipFile(path, "w", compression) as content:
         for name, data in files.items():
             content.writestr(name, data)
     return path.read_bytes()
@@ -120,6 +120,14 @@ def test_archives_are_not_opened_for_ever(tmp_path):
     for _ in range(6):
         content = zipped(tmp_path / "a.zip", {"a.zip": content, "x": b"1"})
     refused(tmp_path, "is an archive inside of 3 others")
+
+
+def test_a_bomb_of_archives_inside_of_archives_is_refused(tmp_path):
+    zeros = zipped(tmp_path / "a", {"zeros": bytes(10**6)}, zipfile.ZIP_DEFLATED)
+    middle = zipped(tmp_path / "a", {f"{i}.zip": zeros for i in range(100)}, zipfile.ZIP_DEFLATED)
+    zipped(tmp_path / "a", {f"{i}.zip": middle for i in range(100)}, zipfile.ZIP_DEFLATED)
+    assert (tmp_path / "a").stat().st_size < 300_000  # of 10 GB
+    refused(tmp_path, r"a:\d+.zip:\d+.zip: unpacks, with the archives unpacked before it, to more than 100 times their")
 
 
 def test_code_beside_tensors_is_refused(tmp_path):
