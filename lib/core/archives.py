@@ -54,7 +54,20 @@ def is_archive(path: str | Path) -> bool:
     >>> is_archive("frogs.tar.gz"), is_archive("model.pt")
     (True, False)
     """
-    return _kind(Path(path)) is not None
+    return _kind_by_name(Path(path)) is not None
+
+
+def archive_kind(path: Path) -> str | None:
+    """The kind of an archive for unpack: by its name, or `.tar` if it begins as a tar file; None if it is none."""
+    if kind := _kind_by_name(path):
+        return kind
+    with open_regular(path) as file:
+        head = file.read(tarfile.BLOCKSIZE)
+    try:
+        tarfile.TarInfo.frombuf(head, "utf-8", "surrogateescape")  # which checks a sum
+    except tarfile.HeaderError:
+        return None
+    return ".tar"
 
 
 def unpack(archive: Path, folder: Path, budget: UnpackingBudget | None = None, kind: str | None = None) -> list[Path]:
@@ -70,7 +83,7 @@ def unpack(archive: Path, folder: Path, budget: UnpackingBudget | None = None, k
         budget: of the archive that this one was in; None: it was in none.
         kind: `.zip`, `.tar`, `.tar.gz`, `.tar.bz2` or `.tar.xz`; None: as the archive is called.
     """
-    kind = kind or _kind(archive)
+    kind = kind or _kind_by_name(archive)
     if kind is None:
         raise EarshotError(archive, "is no archive", "give a .zip, .tar, .tar.gz, .tar.bz2 or .tar.xz file")
     if folder.is_dir() and any(folder.iterdir()):
@@ -237,7 +250,7 @@ def _damage(archive: Path) -> Iterator[None]:
         raise EarshotError(archive, f"cannot be unpacked ({reason})", "get it again") from None
 
 
-def _kind(path: Path) -> str | None:
+def _kind_by_name(path: Path) -> str | None:
     """The suffix of an archive as `.zip` or `.tar.gz`, None if it has no such suffix."""
     name = path.name.lower()
     for short, long in SHORT_SUFFIXES.items():
