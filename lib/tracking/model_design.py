@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Self
 
 import yaml
 
-from lib.tracking.registered_models import ModelError, artifacts_of
+from lib.tracking.logged_models import artifacts_of
+from lib.tracking.registered_models import ModelError
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient

@@ -16,8 +16,9 @@ import numpy as np
 from lib.core.digests import digest_of
 from lib.core.files import fitting_name
 from lib.tracking import model_figures as figures
+from lib.tracking.logged_models import artifacts_of
 from lib.tracking.model_figures import Layout
-from lib.tracking.registered_models import ModelError, artifacts_of, find_model
+from lib.tracking.registered_models import ModelError, find_model
 from lib.tracking.run_contents import log_batch
 
 if TYPE_CHECKING:

@@ -28,7 +28,14 @@ from lib.models.description import description_file
 from lib.models.onnx_card import card_file
 from lib.models.onnx_files import external_files
 from lib.models.weight_files import check_weight_files
-from lib.tracking.registered_models import artifacts_of
+from lib.tracking.logged_models import (
+    ABANDONED,
+    artifacts_of,
+    delete_model,
+    finish_model,
+    remove_abandoned_models,
+    unfinished_tag,
+)
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -40,8 +47,6 @@ DOWNLOADS = Path(".earshot/downloads")
 WEIGHTS = "weights"
 FILES = "earshot/files.json"
 """SHA-256 digests of a model's files, by path below WEIGHTS."""
-ABANDONED = 24 * 3600.0
-"""Seconds after which what a killed process was working on is removed."""
 
 
 def store_weights(
@@ -106,8 +111,12 @@ def store_model(
 ) -> str:
     """Store a folder as a model, whose weights are in its folder WEIGHTS, and read them back; returns the model's id.
 
-    The digests of the weights are added to the folder. params: of the model, as MLflow's page shows them. Raises
-    EarshotError, with nothing left in the store, if what the store gives back is not the same, or if it gives nothing.
+    The digests of the weights are added to the folder. A model of no run must be registered within a day, or it is
+    taken for what a killed process left, see lib.tracking.logged_models. params: of the model, as MLflow's page shows
+    them.
+
+    Raises EarshotError, with nothing left in the store, if what the store gives back is not the same, or if it gives
+    nothing.
     """
     from mlflow.entities import LoggedModelOutput
     from mlflow.exceptions import MlflowException
@@ -117,8 +126,13 @@ def store_model(
         raise EarshotError(name, "holds no file", "give the weights of a model")
     write_json(folder / FILES, digests)
     try:
+        remove_abandoned_models(client, experiment_id)
         model = client.create_logged_model(
-            experiment_id, name=valid_name(name), source_run_id=run_id, params=dict(params or {})
+            experiment_id,
+            name=valid_name(name),
+            source_run_id=run_id,
+            tags=unfinished_tag("storing"),
+            params=dict(params or {}),
         )
     except MlflowException as error:
         raise _not_stored(name, error) from None
@@ -131,20 +145,13 @@ def store_model(
         client.finalize_logged_model(model.model_id, "READY")
         if run_id is not None:
             client.log_outputs(run_id, [LoggedModelOutput(model.model_id, 0)])
+            finish_model(client, model.model_id)
     except BaseException as error:
-        _discard(client, model.model_id)
+        delete_model(client, model.model_id)
         if isinstance(error, (MlflowException, OSError)):
             raise _not_stored(name, error) from None
         raise
     return model.model_id
-
-
-def _discard(client: "MlflowClient", model_id: str) -> None:
-    """Remove a model and its files from the store, as far as it lets us."""
-    with suppress(Exception):
-        artifacts_of(client, model_id).delete_artifacts()
-    with suppress(Exception):
-        client.delete_logged_model(model_id)
 
 
 def local_weights(client: "MlflowClient", model_id: str, force: bool = False) -> Path:

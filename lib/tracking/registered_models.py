@@ -21,11 +21,12 @@ import re
 import threading
 import uuid
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from lib.core.errors import EarshotError
+from lib.tracking.logged_models import delete_model, finish_model, remove_abandoned_models, unfinished_tag
 from lib.tracking.tag_filter import tag_filter
 
 if TYPE_CHECKING:
@@ -243,6 +244,7 @@ def create_version(
     link = {"name": name, "version": str(version.version)}
     if not any(str(each["version"]) == link["version"] and each["name"] == name for each in links):
         client.set_logged_model_tags(model_id, {"mlflow.modelVersions": json.dumps([*links, link])})
+    finish_model(client, model_id)
     return find_model(client, model_id)
 
 
@@ -396,18 +398,24 @@ def remove_model(
     Returns the versions that still use its files. Raises ModelError if there is no such model or a run uses it, and
     after it was removed, if its files cannot be deleted.
     """
+    from mlflow.exceptions import MlflowException
+
     if isinstance(model, str):
         model = find_model(client, model)
     if not force and (users := users_of(client, model.id)):
         raise ModelError(model, f"is used by run {users[0]}, which is not finished", "wait for it, or force it")
     others = [each for each in _versions_of(client, model.id) if str(each) != str(model)]
     with_files = with_files and not others
+    if with_files:
+        with suppress(MlflowException):  # as when someone has deleted the logged model by hand
+            remove_abandoned_models(client, client.get_logged_model(model.id).experiment_id)
+            client.set_logged_model_tags(model.id, unfinished_tag("removing"))
     history = [*model.history, _entry("removed" + ("" if with_files else ", its files kept"))]
     client.set_registered_model_tag(model.name, REMOVED + model.id, str(model.version))
     for index, entry in enumerate(history):
         client.set_registered_model_tag(model.name, f"{REMOVED}{model.id}.{index:04d}", _text(entry))
     client.delete_model_version(model.name, str(model.version))
-    if with_files and not delete_files(client, model.id):
+    if with_files and not delete_model(client, model.id):
         raise ModelError(model.id, "is removed, but its files could not be deleted", "delete them by hand")
     return others
 
@@ -422,17 +430,7 @@ def undo_registration(client: "MlflowClient", model_id: str) -> None:
             client.delete_model_version(model.name, str(model.version))
     except Exception:  # as when the server is away; what failed before is raised
         return
-    delete_files(client, model_id)
-
-
-def delete_files(client: "MlflowClient", model_id: str) -> bool:
-    """Delete a logged model with its files; returns whether that was possible."""
-    try:
-        artifacts_of(client, model_id).delete_artifacts()
-        client.delete_logged_model(model_id)
-    except Exception:  # whatever the storage of the files raises
-        return False
-    return True
+    delete_model(client, model_id)
 
 
 def model_history(client: "MlflowClient", model_id: str) -> list[HistoryEntry]:
@@ -462,13 +460,6 @@ def history_at(client: "MlflowClient", reference: str) -> list[HistoryEntry]:
 def project_of(client: "MlflowClient", model_id: str) -> str:
     """Name of the MLflow experiment that a model belongs to."""
     return client.get_experiment(client.get_logged_model(model_id).experiment_id).name
-
-
-def artifacts_of(client: "MlflowClient", model_id: str) -> Any:
-    """MLflow's artifact repository of a model."""
-    from mlflow.store.artifact.artifact_repository_registry import get_artifact_repository
-
-    return get_artifact_repository(client.get_logged_model(model_id).artifact_location, client.tracking_uri)
 
 
 def user_name() -> str:

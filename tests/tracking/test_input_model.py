@@ -12,6 +12,7 @@ from lib.config.schema import TrackingSettings
 from lib.core.errors import EarshotError
 from lib.tracking import registered_models as registry
 from lib.tracking.input_model import InputModel
+from lib.tracking.logged_models import artifacts_of
 from lib.tracking.model_design import ModelDesign
 from lib.tracking.registered_models import ModelError
 from tests.tracking.registry_store import RegistryStore, write_tensors
@@ -350,7 +351,7 @@ def test_a_copy_is_kept_until_it_is_asked_for_again(store):
 
 def test_weights_that_cannot_be_had_are_a_warning_or_an_error(store, capsys):
     model = InputModel.import_model(str(write_tensors(store.folder / "frogs.safetensors")))
-    registry.artifacts_of(store.client, model.id).delete_artifacts()
+    artifacts_of(store.client, model.id).delete_artifacts()
     assert model.get_weights() is model.get_local_copy() is model.get_weights_package() is None
     assert "warning: " in capsys.readouterr().err
     for fetch in (model.get_weights, model.get_local_copy, model.get_weights_package):
