@@ -17,12 +17,12 @@ import zipfile
 import zlib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path, PureWindowsPath
 from typing import IO, Any, cast
 
 from lib.core.errors import EarshotError
 from lib.core.files import LONGEST_NAME, new_folder, open_regular, printable
+from lib.core.unpacking_budget import UnpackingBudget
 
 DECOMPRESSORS: dict[str, Callable[..., Any]] = {".gz": gzip.open, ".bz2": bz2.open, ".xz": lzma.open}
 """By the suffix behind .tar."""
@@ -48,48 +48,48 @@ NOT_THE_DISK = {None, errno.EINVAL}
 """Of an OSError that bz2 or gzip raises, or a zip file that says that something lies before its beginning."""
 
 
-@dataclass(frozen=True)
-class Limits:
-    """What an archive may hold at most.
-
-    Args:
-        entries: files and folders.
-        total_bytes: of all files.
-        ratio: of the bytes that come out to those of the archive, once more than free_bytes came out.
-        free_bytes: see ratio.
-    """
-
-    entries: int = 10_000
-    total_bytes: int = 32 * 2**30
-    ratio: float = 100.0
-    free_bytes: int = 64 * 2**20
-
-
 def is_archive(path: str | Path) -> bool:
     """Whether a file is called as zip and tar archives are. A checkpoint of torch is a zip file, too, and is none.
 
     >>> is_archive("frogs.tar.gz"), is_archive("model.pt")
     (True, False)
     """
-    return _kind(Path(path)) is not None
+    return _kind_by_name(Path(path)) is not None
 
 
-def unpack(archive: Path, folder: Path, limits: Limits = Limits(), kind: str | None = None) -> list[Path]:
+def archive_kind(path: Path) -> str | None:
+    """The kind of an archive for unpack: by its name, or `.tar` if it begins as a tar file; None if it is none."""
+    if kind := _kind_by_name(path):
+        return kind
+    with open_regular(path) as file:
+        head = file.read(tarfile.BLOCKSIZE)
+    try:
+        tarfile.TarInfo.frombuf(head, "utf-8", "surrogateescape")  # which checks a sum
+    except tarfile.HeaderError:
+        return None
+    return ".tar"
+
+
+def unpack(archive: Path, folder: Path, budget: UnpackingBudget | None = None, kind: str | None = None) -> list[Path]:
     """Unpack a zip or tar (.gz, .bz2, .xz) archive into a new or empty folder; returns the files, sorted.
 
     Raises EarshotError, and leaves no folder behind, if the archive is damaged, holds anything but files and folders,
     names a place outside of the folder or a file twice (also where only case or Unicode form differ), or exceeds a
     limit. Permissions and owners are not taken over.
 
-    kind: `.zip`, `.tar`, `.tar.gz`, `.tar.bz2` or `.tar.xz`; None: as the archive is called.
+    Args:
+        archive: the file.
+        folder: new or empty.
+        budget: of the archive that this one was in; None: it was in none.
+        kind: `.zip`, `.tar`, `.tar.gz`, `.tar.bz2` or `.tar.xz`; None: as the archive is called.
     """
-    kind = kind or _kind(archive)
+    kind = kind or _kind_by_name(archive)
     if kind is None:
         raise EarshotError(archive, "is no archive", "give a .zip, .tar, .tar.gz, .tar.bz2 or .tar.xz file")
     if folder.is_dir() and any(folder.iterdir()):
         raise EarshotError(folder, "is not empty", "give a new folder")
     with new_folder(folder) as part:
-        unpacked = _Unpacked(archive, part, limits)
+        unpacked = _Unpacked(archive, part, budget or UnpackingBudget.of(archive))
         with _damage(archive):
             if kind == ".zip":
                 _unpack_zip(archive, unpacked)
@@ -98,34 +98,32 @@ def unpack(archive: Path, folder: Path, limits: Limits = Limits(), kind: str | N
     return sorted(folder / file for file in unpacked.files)
 
 
-def zip_entries(archive: Path, limits: Limits = Limits()) -> dict[str, int]:
+def zip_entries(archive: Path) -> dict[str, int]:
     """The names of a zip file's entries and, as far as it tells the truth, how many bytes each unpacks to.
 
-    Raises EarshotError if it is damaged or has more entries than the limit.
+    Raises EarshotError if it is damaged or has more entries than an archive may have.
     """
-    with _damage(archive), _zip_file(archive, _Unpacked(archive, archive.parent, limits)) as content:
+    unpacked = _Unpacked(archive, archive.parent, UnpackingBudget.of(archive))
+    with _damage(archive), _zip_file(archive, unpacked) as content:
         return {entry.filename: entry.file_size for entry in content.infolist()}
 
 
 class _Unpacked:
     """What has come out of an archive so far."""
 
-    def __init__(self, archive: Path, folder: Path, limits: Limits) -> None:
-        self.archive, self.folder, self.limits = archive, folder, limits
+    def __init__(self, archive: Path, folder: Path, budget: UnpackingBudget) -> None:
+        self.archive, self.folder, self.budget = archive, folder, budget
         self.files: list[str] = []
-        self._n_entries = self._n_bytes = 0
         self._claimed: dict[str, tuple[str, bool]] = {}  # by the name as the most forgetful disk keeps it
-        size = archive.stat().st_size
-        self._most = min(limits.total_bytes, max(limits.free_bytes, int(limits.ratio * size)))
+        self._n_bytes_before = budget.n_bytes
+        budget.n_archives += 1
 
     def refuse(self, fault: str) -> EarshotError:
         return EarshotError(self.archive, fault, "nothing was unpacked")
 
     def place(self, name: str, is_folder: bool) -> Path:
         """Where an entry goes, whose folder is made. Raises EarshotError if it must not be unpacked."""
-        self._n_entries += 1
-        if self._n_entries > self.limits.entries:
-            raise self.refuse(f"holds more than {self.limits.entries:,} entries")
+        self.budget.add_entry(self.archive)
         path, shown = name.rstrip("/") if is_folder else name, printable(name[:100])
         parts = path.split("/")
         while parts and parts[0] == "." and (is_folder or len(parts) > 1):  # as tar writes it
@@ -153,24 +151,15 @@ class _Unpacked:
             raise self.refuse(f"holds two files of one name ({path})")
         self._claimed[key] = path, is_folder
 
-    def count(self, n: int) -> None:
-        """Count bytes that came out. Raises EarshotError if they are too many."""
-        self.check_total(self._n_bytes + n)
-        self._n_bytes += n
-
-    def check_total(self, n: int) -> None:
-        """Raise EarshotError if so many bytes are too many."""
-        if n > self.limits.total_bytes:
-            raise self.refuse(f"unpacks to more than {self.limits.total_bytes / 1e9:.3g} GB")
-        if n > self._most:
-            raise self.refuse(f"unpacks to more than {self.limits.ratio:g} times its size")
+    def check_length(self, n: int) -> None:
+        """Raise EarshotError if n bytes of this archive, from its beginning, are too many."""
+        self.budget.check_bytes(self.archive, n - (self.budget.n_bytes - self._n_bytes_before))
 
 
 @contextmanager
 def _zip_file(archive: Path, unpacked: _Unpacked) -> Iterator[zipfile.ZipFile]:
     with _Reading(open_regular(archive), unpacked) as file, zipfile.ZipFile(file) as content:
-        if len(content.infolist()) > unpacked.limits.entries:
-            raise unpacked.refuse(f"holds more than {unpacked.limits.entries:,} entries")
+        unpacked.budget.check_entries(archive, len(content.infolist()))
         yield content
 
 
@@ -210,7 +199,7 @@ def _unpack_tar(archive: Path, suffix: str, unpacked: _Unpacked) -> None:
 def _copy(source: Any, target: Path, unpacked: _Unpacked) -> None:
     with target.open("xb") as file:
         while content := source.read(AT_ONCE):
-            unpacked.count(len(content))
+            unpacked.budget.add_bytes(unpacked.archive, len(content))
             file.write(content)
 
 
@@ -233,12 +222,12 @@ class _Reading(io.RawIOBase):
         if size > LARGEST_READ:
             raise self._unpacked.refuse("holds too many entries, or one with too long a name")
         if self._limits_all:
-            self._unpacked.check_total(self._file.tell() + max(size, 0))
+            self._unpacked.check_length(self._file.tell() + max(size, 0))
         return self._file.read(size)
 
     def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
         if self._limits_all:
-            self._unpacked.check_total(offset)
+            self._unpacked.check_length(offset)
         return self._file.seek(offset, whence)
 
     def tell(self) -> int:
@@ -261,7 +250,7 @@ def _damage(archive: Path) -> Iterator[None]:
         raise EarshotError(archive, f"cannot be unpacked ({reason})", "get it again") from None
 
 
-def _kind(path: Path) -> str | None:
+def _kind_by_name(path: Path) -> str | None:
     """The suffix of an archive as `.zip` or `.tar.gz`, None if it has no such suffix."""
     name = path.name.lower()
     for short, long in SHORT_SUFFIXES.items():

@@ -6,19 +6,21 @@ format that cannot name code. Files are told by their content, too: what is call
 
 import json
 import pickle
-import pickletools
 import tempfile
 import warnings
 import zipfile
-from io import BytesIO
 from pathlib import Path
 
 import yaml
 
-from lib.core.archives import is_archive, unpack, zip_entries
+from lib.core.archives import archive_kind, unpack, zip_entries
+from lib.core.compressed_files import SUFFIXES, compression_of, decompress
 from lib.core.errors import EarshotError, SettingsError
 from lib.core.files import open_regular, printable, read_text
+from lib.core.unpacking_budget import UnpackingBudget
+from lib.models.keras_files import CONFIG, check_hdf5, check_keras_config
 from lib.models.onnx_files import external_files
+from lib.models.pickle_files import is_pickle
 
 PICKLES = {".pkl", ".pickle", ".joblib", ".dill", ".cloudpickle"}
 TENSORS = {".pt", ".pth", ".ckpt", ".bin"}
@@ -35,18 +37,17 @@ LARGEST_HEADER = 64 * 2**20
 LARGEST_TEXT = 2**20
 DEEPEST = 3
 """Archives inside of archives."""
-HEAD = 2**20
-"""Bytes from which a pickle is recognized."""
-RUNNING = {"REDUCE", "INST", "OBJ", "NEWOBJ", "NEWOBJ_EX", "BUILD"}
-"""Instructions of a pickle that call something."""
 
 
-def check_weight_files(folder: Path) -> None:
-    """Raise EarshotError unless all files of a folder may be kept as those of a model."""
-    _check_folder(folder, "", 0)
+def check_weight_files(folder: Path, budget: UnpackingBudget | None = None) -> None:
+    """Raise EarshotError unless all files of a folder may be kept as those of a model.
+
+    budget: of the archive that they came out of; None: they came out of none.
+    """
+    _check_folder(folder, "", 0, budget or UnpackingBudget.of(folder))
 
 
-def _check_folder(folder: Path, within: str, depth: int) -> None:
+def _check_folder(folder: Path, within: str, depth: int, budget: UnpackingBudget) -> None:
     """within: the archive that was unpacked to the folder, as a prefix of the files' names."""
     files = sorted(path for path in folder.rglob("*") if not path.is_dir())
     if not files:
@@ -56,12 +57,12 @@ def _check_folder(folder: Path, within: str, depth: int) -> None:
     for file in files:
         name = within + printable(file.relative_to(folder).as_posix())
         try:
-            _check_file(file, name, depth)
+            _check_file(file, name, depth, budget)
         except OSError as error:
             raise EarshotError(name, f"cannot be read ({error.strerror or error})", "check the file") from None
 
 
-def _check_file(file: Path, name: str, depth: int) -> None:
+def _check_file(file: Path, name: str, depth: int, budget: UnpackingBudget) -> None:
     suffix = file.suffix.lower()
     if file.name == MLMODEL:
         _check_mlmodel(file, name)
@@ -74,14 +75,15 @@ def _check_file(file: Path, name: str, depth: int) -> None:
     elif suffix == ".npy":
         _check_array(file, name)
     else:
+        if file.name == CONFIG:
+            check_keras_config(file, name)
+        check_hdf5(file, name)
         is_zip = _is_zip(file)
-        with open_regular(file) as opened:
-            head = opened.read(HEAD)
         holds_tensors = is_zip and _holds_tensors(file, name)
-        if holds_tensors or suffix in TENSORS or _is_pickle(head):
+        if holds_tensors or suffix in TENSORS or is_pickle(file):
             _check_tensors(file, name, is_zip)
-        if not holds_tensors and (is_zip or is_archive(file)):
-            _check_archive(file, name, ".zip" if is_zip else None, depth)
+        if not holds_tensors:
+            _check_unpacked(file, name, is_zip, depth, budget)
 
 
 def _is_zip(file: Path) -> bool:
@@ -94,19 +96,6 @@ def _is_zip(file: Path) -> bool:
 def _of_pickle(name: str) -> EarshotError:
     fault = "holds a pickle, which may run any code when it is loaded"
     return EarshotError(name, fault, "save tensors and plain data: torch.save(model.state_dict(), ...) or safetensors")
-
-
-def _is_pickle(head: bytes) -> bool:
-    """Whether a file that begins like this is a pickle, or an older one that calls something."""
-    if head[:1] == b"\x80" and head[1:2] in (b"\2", b"\3", b"\4", b"\5"):
-        return True
-    names = set()
-    try:
-        for opcode, _, _ in pickletools.genops(BytesIO(head)):
-            names.add(opcode.name)
-    except Exception:  # of any kind, on other files
-        return False
-    return not names.isdisjoint(RUNNING)
 
 
 def _holds_tensors(file: Path, name: str) -> bool:
@@ -141,16 +130,24 @@ def _check_tensors(file: Path, name: str, is_zip: bool) -> None:
         raise EarshotError(name, f"holds no tensors that can be read ({reason})", "save them again") from None
 
 
-def _check_archive(file: Path, name: str, kind: str | None, depth: int) -> None:
+def _check_unpacked(file: Path, name: str, is_zip: bool, depth: int, budget: UnpackingBudget) -> None:
+    """Check what is in a file that is an archive, or a single file compressed."""
+    kind = ".zip" if is_zip else archive_kind(file)
+    if kind is None and compression_of(file) is None:
+        return
     if depth == DEEPEST:
         raise EarshotError(name, f"is an archive inside of {DEEPEST} others", "pack it once")
     with tempfile.TemporaryDirectory(dir=file.parent, prefix=".") as scratch:
         inner = Path(scratch, "inner")
         try:
-            unpack(file, inner, kind=kind)
+            if kind is not None:
+                unpack(file, inner, budget, kind)
+            else:
+                inner.mkdir()
+                decompress(file, inner / (file.stem if file.suffix.lower() in SUFFIXES else file.name), budget)
         except EarshotError as error:
             raise EarshotError(name, error.fault, error.remedy) from None
-        _check_folder(inner, f"{name}:", depth + 1)
+        _check_folder(inner, f"{name}:", depth + 1, budget)
 
 
 def _check_array(file: Path, name: str) -> None:

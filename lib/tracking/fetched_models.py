@@ -1,5 +1,6 @@
 """Files of a registered model on this machine, with its archives unpacked where that is wanted."""
 
+import json
 import shutil
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -7,10 +8,12 @@ from typing import TYPE_CHECKING
 from filelock import FileLock
 
 from lib.core.archives import is_archive, unpack
+from lib.core.digests import digest_known_file
 from lib.core.errors import EarshotError
+from lib.core.files import read_text, write_json
 from lib.tracking.imported_models import PACKAGE, file_name_in
 from lib.tracking.model_queries import find_model
-from lib.tracking.model_weights import local_weights
+from lib.tracking.model_weights import is_whole, local_weights
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -59,14 +62,21 @@ def copy_model(client: "MlflowClient", model_id: str, folder: str | Path, extrac
 
 
 def _unpacked(archive: Path, folder: Path, force: bool) -> Path:
-    """The folder of an archive's files, beside the folder that it is in."""
+    """The folder of an archive's files, beside the folder that it is in; unpacked again if they have changed."""
     target = folder.with_name(f"{folder.name}-unpacked")
+    record = target.with_name(f".{target.name}.json")
     with FileLock(target.with_name(f".{target.name}.lock")):
-        if force:
+        if force or not is_whole(target, _recorded_digests(record)):
+            record.unlink(missing_ok=True)
             shutil.rmtree(target, ignore_errors=True)
-        if not target.exists():
-            part = target.with_name(f".{target.name}.part")
-            shutil.rmtree(part, ignore_errors=True)  # what a killed process left
-            unpack(archive, part)
-            part.rename(target)
+            files = unpack(archive, target)
+            write_json(record, {file.relative_to(target).as_posix(): digest_known_file(file) for file in files})
     return target
+
+
+def _recorded_digests(record: Path) -> dict[str, str]:
+    """Digests of the files that were unpacked; {} if that never came to its end."""
+    try:
+        return json.loads(read_text(record))
+    except (OSError, ValueError):
+        return {}

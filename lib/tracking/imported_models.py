@@ -12,6 +12,7 @@ from filelock import FileLock
 from lib.core.digests import digest_of
 from lib.core.errors import EarshotError
 from lib.core.files import project_root, without_password
+from lib.core.urls import url_without_query
 from lib.tracking.imported_cards import add_card
 from lib.tracking.model_card import LONGEST
 from lib.tracking.model_design import ModelDesign
@@ -128,7 +129,9 @@ def import_weights(
 
 
 def url_of(weights_url: str) -> str:
-    """The URL by which weights are known: that of a path is a file:// URL, and passwords are not kept.
+    """The URL by which weights are known: that of a path is a file:// URL; passwords and queries are not kept.
+
+    Two URLs whose queries differ in more than what grants access are two, see lib.core.urls.
 
     >>> url_of("https://me:secret@example.org/frogs.pt")
     'https://me:***@example.org/frogs.pt'
@@ -137,7 +140,7 @@ def url_of(weights_url: str) -> str:
     """
     scheme = re.match(r"(\w+)://", weights_url)
     if scheme and scheme[1] != "file":
-        return without_password(weights_url).replace('"', "%22")
+        return url_without_query(without_password(weights_url)).replace('"', "%22")
     path = url2pathname(urlsplit(weights_url).path) if scheme else weights_url
     return Path(path).expanduser().resolve().as_uri()
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Self
 import yaml
 
 from lib.core.files import write_json
-from lib.tracking.model_queries import artifacts_of
+from lib.tracking.logged_models import artifacts_of
 from lib.tracking.registered_models import ModelError
 
 if TYPE_CHECKING:

@@ -153,13 +153,6 @@ def project_of(client: "MlflowClient", model_id: str) -> str:
     return client.get_experiment(client.get_logged_model(model_id).experiment_id).name
 
 
-def artifacts_of(client: "MlflowClient", model_id: str) -> Any:
-    """MLflow's artifact repository of a model."""
-    from mlflow.store.artifact.artifact_repository_registry import get_artifact_repository
-
-    return get_artifact_repository(client.get_logged_model(model_id).artifact_location, client.tracking_uri)
-
-
 def pages(search: Callable[..., Any], *arguments: Any, **options: Any) -> Iterator[Any]:
     """All results of a search of MLflow, which answers in pages."""
     token = None

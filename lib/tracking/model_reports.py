@@ -16,8 +16,8 @@ import numpy as np
 from lib.core.digests import digest_of
 from lib.core.files import fitting_name
 from lib.tracking import model_figures as figures
+from lib.tracking.logged_models import artifacts_of
 from lib.tracking.model_figures import Layout
-from lib.tracking.model_queries import artifacts_of
 from lib.tracking.registered_models import ModelError, RegisteredModel
 from lib.tracking.run_contents import log_batch
 
@@ -349,6 +349,7 @@ def _table(table_plot: Any, csv: str | None, url: str | None) -> "pd.DataFrame":
     import pandas as pd
 
     from lib.core.downloads import fetch
+    from lib.core.urls import shown_url
 
     if sum(source is not None for source in (table_plot, csv, url)) != 1:
         raise ModelError("report_table", "needs one of table_plot, csv and url")
@@ -362,7 +363,7 @@ def _table(table_plot: Any, csv: str | None, url: str | None) -> "pd.DataFrame":
             with open(csv if csv is not None else fetch(str(url), Path(scratch)), encoding="utf-8") as file:
                 return pd.read_csv(file)
         except (OSError, ValueError) as error:
-            raise ModelError(csv or url, f"is no CSV file that can be read ({error})") from None
+            raise ModelError(csv or shown_url(str(url)), f"is no CSV file that can be read ({error})") from None
 
 
 def _step(iteration: int | None) -> str:

@@ -4,11 +4,12 @@ import json
 import os
 import threading
 from collections.abc import Collection, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING
 
+from lib.tracking.logged_models import delete_model, finish_model, remove_abandoned_models, unfinished_tag
 from lib.tracking.model_history import entry_text, history_tag, new_entry
-from lib.tracking.model_queries import artifacts_of, current_version, model_at, users_of, versions_of
+from lib.tracking.model_queries import current_version, model_at, users_of, versions_of
 from lib.tracking.registered_models import (
     DRAFT,
     PUBLISHED,
@@ -84,6 +85,7 @@ def create_version(
     link = {"name": name, "version": str(version.version)}
     if not any(str(each["version"]) == link["version"] and each["name"] == name for each in links):
         client.set_logged_model_tags(model_id, {"mlflow.modelVersions": json.dumps([*links, link])})
+    finish_model(client, model_id)
     return model_at(client, f"{name}/{version.version}")
 
 
@@ -102,17 +104,23 @@ def remove_model(
     Returns the versions that still use its files. Raises ModelError if there is no such model or a run uses it, and
     after it was removed, if its files cannot be deleted.
     """
+    from mlflow.exceptions import MlflowException
+
     model = current_version(client, model)
     if not force and (users := users_of(client, model.id)):
         raise ModelError(model, f"is used by run {users[0]}, which is not finished", "wait for it, or force it")
     others = [each for each in versions_of(client, model.id) if str(each) != str(model)]
     with_files = with_files and not others
+    if with_files:
+        with suppress(MlflowException):  # as when someone has deleted the logged model by hand
+            remove_abandoned_models(client, client.get_logged_model(model.id).experiment_id)
+            client.set_logged_model_tags(model.id, unfinished_tag("removing"))
     history = [*model.history, new_entry("removed" + ("" if with_files else ", its files kept"))]
     client.set_registered_model_tag(model.name, REMOVED + model.id, str(model.version))
     for index, entry in enumerate(history):
         client.set_registered_model_tag(model.name, f"{REMOVED}{model.id}.{index:04d}", entry_text(entry))
     client.delete_model_version(model.name, str(model.version))
-    if with_files and not delete_files(client, model.id):
+    if with_files and not delete_model(client, model.id):
         raise ModelError(model.id, "is removed, but its files could not be deleted", "delete them by hand")
     return others
 
@@ -127,17 +135,7 @@ def undo_registration(client: "MlflowClient", model_id: str) -> None:
             client.delete_model_version(model.name, str(model.version))
     except Exception:  # as when the server is away; what failed before is raised
         return
-    delete_files(client, model_id)
-
-
-def delete_files(client: "MlflowClient", model_id: str) -> bool:
-    """Delete a logged model with its files; returns whether that was possible."""
-    try:
-        artifacts_of(client, model_id).delete_artifacts()
-        client.delete_logged_model(model_id)
-    except Exception:  # whatever the storage of the files raises
-        return False
-    return True
+    delete_model(client, model_id)
 
 
 @contextmanager

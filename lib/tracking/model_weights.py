@@ -10,7 +10,7 @@ import re
 import shutil
 import time
 import uuid
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
@@ -22,11 +22,20 @@ from lib.core.digests import digest_known_file, digest_of
 from lib.core.downloads import fetch, is_url, sha256_of
 from lib.core.errors import EarshotError, SettingsError
 from lib.core.files import new_folder, project_root, without_password, write_json
+from lib.core.unpacking_budget import UnpackingBudget
+from lib.core.urls import url_without_query
 from lib.models.description import description_file
 from lib.models.onnx_card import card_file
 from lib.models.onnx_files import external_files
 from lib.models.weight_files import check_weight_files
-from lib.tracking.model_queries import artifacts_of
+from lib.tracking.logged_models import (
+    ABANDONED,
+    artifacts_of,
+    delete_model,
+    finish_model,
+    remove_abandoned_models,
+    unfinished_tag,
+)
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -38,8 +47,6 @@ DOWNLOADS = Path(".earshot/downloads")
 WEIGHTS = "weights"
 FILES = "earshot/files.json"
 """SHA-256 digests of a model's files, by path below WEIGHTS."""
-ABANDONED = 24 * 3600.0
-"""Seconds after which what a killed process was working on is removed."""
 
 
 @contextmanager
@@ -48,8 +55,6 @@ def taken_weights(
     is_package: bool = False,
     *,
     sha256: str | None = None,
-    allow_private: bool = False,
-    file_roots: Sequence[str | Path] | None = None,
 ) -> Iterator[Path]:
     """Copy a file, folder or URL for store_model: a folder with the weights in WEIGHTS, which the block may add to.
 
@@ -58,7 +63,6 @@ def taken_weights(
             checkpoint's description, is taken in with it.
         is_package: unpack it if it is an archive.
         sha256: hex digits of the file's digest; None: any file will do.
-        allow_private, file_roots: see lib.core.downloads.fetch; a path may lie anywhere.
 
     Raises EarshotError if the files cannot be had, may run code or are not whole (see lib.models.weight_files).
     """
@@ -67,15 +71,15 @@ def taken_weights(
         weights = folder / WEIGHTS
         folder.mkdir()
         if is_url(str(url_or_path)):
-            with _fetched(str(url_or_path), sha256, allow_private, file_roots) as source:
-                _take(source, weights, is_package)
+            with _fetched(str(url_or_path), sha256) as source:
+                budget = _take(source, weights, is_package)
         else:
             path = Path(os.path.abspath(url_or_path))
             if not path.exists():
                 raise EarshotError(url_or_path, "no such file or folder", "check the path")
-            _take(fetch(path.as_uri(), scratch / "copy", sha256), weights, is_package)
+            budget = _take(fetch(path.as_uri(), scratch / "copy", sha256), weights, is_package)
             _copy_companions(path, weights)
-        check_weight_files(weights)
+        check_weight_files(weights, budget)
         if checkpoints := list(weights.rglob("*.pt")):
             from lib.models.checkpoints import ensure_description  # with torch, which takes seconds
 
@@ -94,8 +98,12 @@ def store_model(
 ) -> str:
     """Store a folder as a model, whose weights are in its folder WEIGHTS, and read them back; returns the model's id.
 
-    The digests of the weights are added to the folder. params: of the model, as MLflow's page shows them. Raises
-    EarshotError, with nothing left in the store, if what the store gives back is not the same, or if it gives nothing.
+    The digests of the weights are added to the folder. A model of no run must be registered within a day, or it is
+    taken for what a killed process left, see lib.tracking.logged_models. params: of the model, as MLflow's page shows
+    them.
+
+    Raises EarshotError, with nothing left in the store, if what the store gives back is not the same, or if it gives
+    nothing.
     """
     from mlflow.entities import LoggedModelOutput
     from mlflow.exceptions import MlflowException
@@ -105,8 +113,13 @@ def store_model(
         raise EarshotError(name, "holds no file", "give the weights of a model")
     write_json(folder / FILES, digests)
     try:
+        remove_abandoned_models(client, experiment_id)
         model = client.create_logged_model(
-            experiment_id, name=valid_name(name), source_run_id=run_id, params=dict(params or {})
+            experiment_id,
+            name=valid_name(name),
+            source_run_id=run_id,
+            tags=unfinished_tag("storing"),
+            params=dict(params or {}),
         )
     except MlflowException as error:
         raise _not_stored(name, error) from None
@@ -119,20 +132,13 @@ def store_model(
         client.finalize_logged_model(model.model_id, "READY")
         if run_id is not None:
             client.log_outputs(run_id, [LoggedModelOutput(model.model_id, 0)])
+            finish_model(client, model.model_id)
     except BaseException as error:
-        _discard(client, model.model_id)
+        delete_model(client, model.model_id)
         if isinstance(error, (MlflowException, OSError)):
             raise _not_stored(name, error) from None
         raise
     return model.model_id
-
-
-def _discard(client: "MlflowClient", model_id: str) -> None:
-    """Remove a model and its files from the store, as far as it lets us."""
-    with suppress(Exception):
-        artifacts_of(client, model_id).delete_artifacts()
-    with suppress(Exception):
-        client.delete_logged_model(model_id)
 
 
 def local_weights(client: "MlflowClient", model_id: str, force: bool = False) -> Path:
@@ -147,7 +153,7 @@ def local_weights(client: "MlflowClient", model_id: str, force: bool = False) ->
         digests = _stored_digests(client, model_id, scratch)
         folder = project_root().absolute() / CACHE / digest_of(digests)
         with FileLock(folder.with_name(f".{folder.name}.lock")):
-            if force or not _is_whole(folder, digests):
+            if force or not is_whole(folder, digests):
                 stored = stored_file(client, model_id, WEIGHTS, scratch)
                 if sha256_of_files(stored) != digests:
                     fault = "the files in the store are not those that were stored"
@@ -159,15 +165,17 @@ def local_weights(client: "MlflowClient", model_id: str, force: bool = False) ->
     return folder
 
 
-def _take(source: Path, weights: Path, is_package: bool) -> None:
-    """Move what was fetched to a folder, unpacked if it is a package."""
+def _take(source: Path, weights: Path, is_package: bool) -> UnpackingBudget:
+    """Move what was fetched to a folder, unpacked if it is a package; returns what may still be unpacked of it."""
+    budget = UnpackingBudget.of(source)
     if source.is_dir():
         source.rename(weights)
     elif is_package and is_archive(source):
-        unpack(source, weights)
+        unpack(source, weights, budget)
     else:
         weights.mkdir()
         source.rename(weights / source.name)
+    return budget
 
 
 def _copy_companions(path: Path, weights: Path) -> None:
@@ -187,15 +195,13 @@ def _copy_companions(path: Path, weights: Path) -> None:
 
 
 @contextmanager
-def _fetched(
-    url: str, sha256: str | None, allow_private: bool, file_roots: Sequence[str | Path] | None
-) -> Iterator[Path]:
+def _fetched(url: str, sha256: str | None) -> Iterator[Path]:
     """What a URL gives, to be moved away while the block lasts; an interrupted transfer is resumed."""
-    folder = project_root().absolute() / DOWNLOADS / digest_of(url)
+    folder = project_root().absolute() / DOWNLOADS / digest_of(url_without_query(url))
     folder.parent.mkdir(parents=True, exist_ok=True)
     with FileLock(folder.with_name(f".{folder.name}.lock")) as lock:
         try:
-            yield fetch(url, folder, sha256, allow_private, file_roots)
+            yield fetch(url, folder, sha256)
             shutil.rmtree(folder)
         finally:
             if folder.exists() and not any(folder.iterdir()):
@@ -258,13 +264,18 @@ def sha256_of_files(folder: Path) -> dict[str, str]:
     return {path.relative_to(folder).as_posix(): sha256_of(path) for path in files}
 
 
-def _is_whole(folder: Path, digests: Mapping[str, str]) -> bool:
-    """Whether a folder holds these files and no others."""
+def is_whole(folder: Path, digests: Mapping[str, str]) -> bool:
+    """Whether a folder holds these files and no others, of which there must be one.
+
+    digests: SHA-256 of each by its path in the folder, or the beginning of it that digest_known_file gives.
+    """
     try:
         files = {path.relative_to(folder).as_posix(): path for path in folder.rglob("*") if not path.is_dir()}
-        # digest_known_file is the beginning of the SHA-256 digest, and known for files that have not changed
-        return files.keys() == digests.keys() and all(
-            digests[place].startswith(digest_known_file(path)) for place, path in files.items()
+        # digest_known_file need not read files that have not changed
+        return (
+            bool(files)
+            and files.keys() == digests.keys()
+            and all(digests[place].startswith(digest_known_file(path)) for place, path in files.items())
         )
     except OSError:
         return False

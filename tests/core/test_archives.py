@@ -6,8 +6,9 @@ import zipfile
 
 import pytest
 
-from lib.core.archives import Limits, is_archive, unpack
+from lib.core.archives import is_archive, unpack
 from lib.core.errors import EarshotError
+from lib.core.unpacking_budget import Limits, UnpackingBudget
 
 FILES = {"weights/model.pt": b"tensors", "weights/model.json": b"{}", "read me.txt": b"frogs"}
 SMALL = Limits(entries=50, total_bytes=10**6, ratio=10, free_bytes=10**5)
@@ -38,7 +39,7 @@ def tar_of(path, entries, mode="w"):
 
 def refused(path, match, limits=SMALL):
     with pytest.raises(EarshotError, match=match) as raised:
-        unpack(path, path.parent / "out", limits)
+        unpack(path, path.parent / "out", UnpackingBudget.of(path, limits))
     assert "\n" not in str(raised.value)
     assert [each.name for each in path.parent.iterdir()] == [path.name]
 
@@ -223,3 +224,20 @@ def test_an_encrypted_zip_is_refused(tmp_path):
     content[content.index(b"PK\x01\x02") + 8] |= 1
     path.write_bytes(content)
     refused(path, "encrypted")
+
+
+@pytest.mark.parametrize("kind", ["zip", "tar"])
+def test_archives_that_share_a_budget_are_counted_together(tmp_path, kind):
+    make = zip_of if kind == "zip" else tar_of
+    path = make(tmp_path / f"a.{kind}", [(str(i), bytes(2000)) for i in range(20)])
+    budget = UnpackingBudget(1000, Limits(entries=50))
+    for name in ("first", "second"):
+        assert len(unpack(path, tmp_path / name, budget)) == 20
+    with pytest.raises(EarshotError, match="with the archives unpacked before it, more than 50 entries"):
+        unpack(path, tmp_path / "third", budget)
+    budget = UnpackingBudget(1000, Limits(ratio=10, free_bytes=110_000))
+    for name in ("fourth", "fifth"):
+        unpack(path, tmp_path / name, budget)
+    with pytest.raises(EarshotError, match="with the archives unpacked before it, to more than 10 times their size"):
+        unpack(path, tmp_path / "sixth", budget)
+    assert {each.name for each in tmp_path.iterdir()} == {path.name, "first", "second", "fourth", "fifth"}

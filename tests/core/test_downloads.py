@@ -15,9 +15,11 @@ import pytest
 from fsspec.implementations.memory import MemoryFileSystem
 from fsspec.registry import _registry
 
-from lib.core import downloads
-from lib.core.downloads import TransferLimits, _is_public, fetch
+from lib.core import http_transfers
+from lib.core.downloads import fetch
 from lib.core.errors import EarshotError
+from lib.core.http_transfers import TransferLimits
+from tests.internet import Internet
 from tests.waiting import wait_until
 
 PROJECT = Path(__file__).parents[2]
@@ -76,7 +78,7 @@ class Handler(BaseHTTPRequestHandler):
 @pytest.fixture
 def site(monkeypatch):
     """A real HTTP server on loopback."""
-    monkeypatch.setattr(downloads, "PAUSE_SECONDS", 0.0)
+    monkeypatch.setattr(http_transfers, "PAUSE_SECONDS", 0.0)
     server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
     server.content, server.tag, server.has_ranges, server.tells_length = CONTENT, '"one"', True, True
     server.moved, server.headers, server.breaks, server.stalls = {}, {}, [], False
@@ -125,7 +127,7 @@ def test_a_transfer_that_cannot_be_resumed_is_restarted(site, tmp_path, change):
         site.tag = ""
     path = tmp_path / "m.pt"
     if change == "another file":
-        site.breaks = [100] * downloads.ATTEMPTS
+        site.breaks = [100] * http_transfers.ATTEMPTS
         with refused("closed early", tmp_path):
             fetch(f"{site.url}/m.pt", tmp_path, allow_private=True)
         site.breaks, site.tag = [], '"two"'
@@ -134,7 +136,7 @@ def test_a_transfer_that_cannot_be_resumed_is_restarted(site, tmp_path, change):
 
 
 def test_the_next_call_resumes_a_transfer_that_ended_in_an_error(site, tmp_path):
-    site.breaks = [100_000] * downloads.ATTEMPTS
+    site.breaks = [100_000] * http_transfers.ATTEMPTS
     with refused(r"m\.pt: cannot be fetched \(the connection was closed early\)", tmp_path):
         fetch(f"{site.url}/m.pt", tmp_path, allow_private=True)
     assert fetch(f"{site.url}/m.pt", tmp_path, SHA256, allow_private=True).read_bytes() == CONTENT
@@ -247,64 +249,25 @@ def test_addresses_that_are_not_public_are_refused(tmp_path, url):
         fetch(url, tmp_path)
 
 
-@pytest.mark.parametrize(
-    ("address", "expected"),
-    [
-        ("93.184.216.34", True),
-        ("2606:2800:220:1:248:1893:25c8:1946", True),
-        ("::ffff:93.184.216.34", True),
-        ("::ffff:10.0.0.1", False),
-        ("64:ff9b::5db8:d822", True),
-        ("64:ff9b::a00:1", False),
-        ("2002:a00:1::", False),
-        ("224.0.0.1", False),
-        ("100.64.0.1", False),
-        ("240.0.0.1", False),
-        ("fec0::1", False),
-        ("fe80::1%eth0", False),
-    ],
-)
-def test_an_address_that_stands_for_another_is_as_public_as_that(address, expected):
-    assert _is_public(address) is expected
-
-
 @pytest.fixture
-def internet(site, monkeypatch):
-    """Names that lead to public addresses, at which the site answers; what was asked for and connected to."""
-    names, connected = {}, []
-
-    def resolve(host, port, **_):
-        addresses = names.get(host, [host])
-        address = addresses.pop(0) if len(addresses) > 1 else addresses[0]
-        return [(socket.AF_INET, socket.SOCK_STREAM, 6, "", (address, port))]
-
-    def to_the_site(address, timeout):
-        connected.append(address[0])
-        connection = socket.socket()
-        connection.settimeout(timeout)
-        connection.connect(site.server_address[:2])
-        return connection
-
-    monkeypatch.setattr(socket, "getaddrinfo", resolve)
-    monkeypatch.setattr(socket, "create_connection", to_the_site)
-    return names, connected
+def internet(site, monkeypatch) -> Internet:
+    """Names of hosts, for which the site answers."""
+    return Internet(monkeypatch, site.server_address)
 
 
 def test_a_redirect_to_a_private_address_is_refused(site, internet, tmp_path):
-    names, connected = internet
-    names |= {"frogs.example": ["93.184.216.34"], "inside.example": ["10.0.0.1"]}
+    internet.names |= {"frogs.example": ["93.184.216.34"], "inside.example": ["10.0.0.1"]}
     for place in ("http://169.254.169.254/latest", "http://inside.example/x", "//127.0.0.1/x"):
         site.moved = {"/m.pt": place}
         with refused("not public", tmp_path):
             fetch("http://frogs.example/m.pt", tmp_path)
-    assert set(connected) == {"93.184.216.34"}
+    assert set(internet.connected) == {"93.184.216.34"}
 
 
 def test_a_name_that_changes_its_address_is_connected_to_where_it_was_checked(site, internet, tmp_path):
-    names, connected = internet
-    names["frogs.example"] = ["93.184.216.34", "127.0.0.1"]
+    internet.names["frogs.example"] = ["93.184.216.34", "127.0.0.1"]
     assert fetch("http://frogs.example/m.pt", tmp_path, SHA256).read_bytes() == CONTENT
-    assert connected == ["93.184.216.34"]
+    assert internet.connected == ["93.184.216.34"]
     with refused("not public", tmp_path, ["m.pt"]):
         fetch("http://frogs.example/m.pt", tmp_path)
 

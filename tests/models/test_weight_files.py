@@ -1,15 +1,20 @@
+import bz2
 import collections
+import gzip
 import io
 import json
+import lzma
 import pickle
 import struct
 import tarfile
 import time
 import zipfile
+import zlib
 from random import Random
 
 import numpy as np
 import onnx
+import pyarrow
 import pytest
 import torch
 from onnx.external_data_helper import convert_model_to_external_data
@@ -38,8 +43,8 @@ def refused(folder, match):
     assert sorted(folder.rglob("*")) == before
 
 
-def zipped(path, files):
-    with zipfile.ZipFile(path, "w") as content:
+def zipped(path, files, compression=zipfile.ZIP_STORED):
+    with zipfile.ZipFile(path, "w", compression) as content:
         for name, data in files.items():
             content.writestr(name, data)
     return path.read_bytes()
@@ -107,6 +112,51 @@ def test_a_pickle_is_found_inside_of_archives(tmp_path, capsys):
     assert capsys.readouterr().out == ""
 
 
+@pytest.mark.parametrize("name", ["weights.xyz", "weights", "notes.txt", "model.tflite"])
+def test_a_pickle_is_refused_though_much_stands_before_its_call_or_its_end_is_missing(tmp_path, name):
+    for content in (b"V" + b"x" * 2**21 + b"\n0" + pickle.dumps(Hostile(), 0), pickle.dumps(Hostile(), 0)[:-1]):
+        (tmp_path / name).write_bytes(content)
+        refused(tmp_path, f"{name}: holds a pickle|{name}: holds no tensors that can be read")
+
+
+def codec(name):
+    return lambda content: pyarrow.Codec(name).compress(content, asbytes=True)
+
+
+@pytest.mark.parametrize(
+    ("name", "compress"),
+    [
+        ("m.pkl.gz", gzip.compress),
+        ("m.joblib.bz2", bz2.compress),
+        ("m.pickle.xz", lzma.compress),
+        ("m.pkl.zst", codec("zstd")),
+        ("m.pkl.lz4", codec("lz4")),
+        ("m.z", zlib.compress),
+        ("weights", gzip.compress),
+        ("weights.dat", codec("zstd")),
+    ],
+)
+def test_a_compressed_pickle_is_refused_and_a_compressed_table_taken(tmp_path, capsys, name, compress):
+    (tmp_path / "table.csv.gz").write_bytes(gzip.compress(b"name,code\nfrog,f\n" * 1000))
+    check_weight_files(tmp_path)
+    for content in (pickle.dumps(Hostile()), pickle.dumps(Hostile(), 0)):
+        (tmp_path / name).write_bytes(compress(content))
+        refused(tmp_path, f"{name}:.*: holds a pickle")
+        (tmp_path / name).write_bytes(gzip.compress(compress(content)))
+        refused(tmp_path, f"{name}:.*: holds a pickle")
+    assert capsys.readouterr().out == ""
+
+
+def test_a_tar_file_is_looked_into_whatever_it_is_called(tmp_path):
+    entry, hostile = tarfile.TarInfo("weights"), pickle.dumps(Hostile(), 0)
+    entry.size = len(hostile)
+    for name in ("weights", "weights.gz"):
+        with tarfile.open(tmp_path / name, "w:gz" if name.endswith(".gz") else "w") as content:
+            content.addfile(entry, io.BytesIO(hostile))
+        refused(tmp_path, "weights: holds a pickle")
+        (tmp_path / name).unlink()
+
+
 def test_a_pickle_with_an_archive_behind_it_is_refused(tmp_path, capsys):
     content = saved({"hook": Hostile()}, _use_new_zipfile_serialization=False)
     (tmp_path / "model.pt").write_bytes(content + zipped(tmp_path / "z", {"read me": b"harmless"}))
@@ -120,6 +170,14 @@ def test_archives_are_not_opened_for_ever(tmp_path):
     for _ in range(6):
         content = zipped(tmp_path / "a.zip", {"a.zip": content, "x": b"1"})
     refused(tmp_path, "is an archive inside of 3 others")
+
+
+def test_a_bomb_of_archives_inside_of_archives_is_refused(tmp_path):
+    zeros = zipped(tmp_path / "a", {"zeros": bytes(10**6)}, zipfile.ZIP_DEFLATED)
+    middle = zipped(tmp_path / "a", {f"{i}.zip": zeros for i in range(100)}, zipfile.ZIP_DEFLATED)
+    zipped(tmp_path / "a", {f"{i}.zip": middle for i in range(100)}, zipfile.ZIP_DEFLATED)
+    assert (tmp_path / "a").stat().st_size < 300_000  # of 10 GB
+    refused(tmp_path, r"a:\d+.zip:\d+.zip: unpacks, with the archives unpacked before it, to more than 100 times their")
 
 
 def test_code_beside_tensors_is_refused(tmp_path):

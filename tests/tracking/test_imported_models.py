@@ -8,6 +8,7 @@ import pytest
 import torch
 
 from lib.config.schema import Settings
+from lib.core.errors import EarshotError
 from lib.models.description import Calibration
 from lib.models.onnx_export import comparison_windows, export_onnx
 from lib.tracking.imported_models import import_weights, url_of
@@ -19,6 +20,7 @@ from lib.tracking.model_queries import find_models, model_at
 from lib.tracking.model_tables import card_of
 from lib.tracking.registered_models import ModelError
 from lib.tracking.registration import stored_card
+from tests.internet import serving
 from tests.models.builders import save_random_model
 from tests.models.onnx_models import spectrogram_model
 from tests.tracking.registry_store import write_tensors
@@ -41,6 +43,26 @@ def test_a_path_and_its_url_are_the_same_place(tmp_path, monkeypatch):
     assert url_of("a folder/frogs.pt") == url_of((tmp_path / "a folder/frogs.pt").as_uri())
     assert url_of("a folder/") == url_of(str(tmp_path / "a folder"))
     assert url_of("s3://bucket/file.bin") == "s3://bucket/file.bin"
+    with pytest.raises(EarshotError, match="https://host:port/x: is no URL"):
+        url_of("https://host:port/x?token=a")
+
+
+def test_a_url_is_the_same_place_whatever_its_token_and_no_token_is_kept(store, tmp_path, monkeypatch):
+    (tmp_path / "site").mkdir()
+    write_tensors(tmp_path / "site/frogs.safetensors")
+    with serving(tmp_path / "site", monkeypatch) as site:
+        url, options = f"{site}/frogs.safetensors", {"name": store.name("frogs")}
+        first = bring_in(store, f"{url}?token=hushhush1", **options)
+        again = bring_in(store, f"{url}?X-Amz-Signature=hushhush2&Expires=17#hushhush3", **options)
+        assert first.is_new and not again.is_new and first.model.id == again.model.id and first.model.url == url
+        by_number = [bring_in(store, f"{url}?id={number}&sig=hushhush4", **options).model for number in (7, 8, 7)]
+        assert by_number[0].id == by_number[2].id != by_number[1].id
+        assert bring_in(store, by_number[0].url).model.id == by_number[0].id  # the URL that was kept
+        with pytest.raises(EarshotError, match="SHA-256") as raised:
+            bring_in(store, f"{url}?token=hushhush5&id=9", sha256="0" * 64)
+    assert "hushhush" not in str(raised.value)
+    files = [*Path(store.uri.removeprefix("sqlite:///")).parent.glob("mlflow.db*"), *tmp_path.rglob("*")]
+    assert not any(b"hushhush" in file.read_bytes() for file in files if file.is_file())
 
 
 def test_a_model_is_called_like_its_file_unless_it_has_a_name(store, tmp_path):

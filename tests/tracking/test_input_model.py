@@ -12,9 +12,9 @@ from mlflow.exceptions import MlflowException
 from lib.config.schema import TrackingSettings
 from lib.core.errors import EarshotError
 from lib.tracking.input_model import InputModel
+from lib.tracking.logged_models import artifacts_of
 from lib.tracking.model_changes import archive_model
 from lib.tracking.model_design import DESIGN, ModelDesign
-from lib.tracking.model_queries import artifacts_of
 from lib.tracking.model_versions import create_version
 from lib.tracking.registered_models import COMMENT, FRAMEWORK, URL, ModelError
 from tests.tracking.registry_store import write_tensors
@@ -335,6 +335,26 @@ def test_a_package_is_unpacked_unless_told_otherwise(store):
     assert sorted(path.name for path in Path(packed.get_local_copy()).iterdir()) == ["notes", "weights.safetensors"]
     assert [path.name for path in loose.get_weights_package()] == ["a.safetensors", "b.safetensors"]
     assert loose.get_weights_package(return_path=True) == loose.get_local_copy()
+
+
+@pytest.mark.parametrize("damage", ["changed", "missing", "more", "killed"])
+def test_unpacked_files_that_are_no_longer_those_of_the_archive_are_unpacked_again(store, damage):
+    model = InputModel.import_model(str(write_tensors(store.folder / "pond.tar.gz")))
+    folder = Path(model.get_weights(extract_archive=True))
+    file = folder / "weights.safetensors"
+    whole, inode = file.read_bytes(), file.stat().st_ino
+    assert model.get_weights(extract_archive=True) == str(folder) and file.stat().st_ino == inode
+    if damage == "changed":
+        file.write_bytes(whole[:-1] + b"x")
+    elif damage == "missing":
+        file.unlink()
+    elif damage == "more":
+        (folder / "more").touch()
+    else:
+        folder.with_name(f".{folder.name}.json").unlink()  # which is written last
+    files = model.get_weights_package()
+    assert [path.relative_to(folder).as_posix() for path in files] == ["notes/read me.txt", "weights.safetensors"]
+    assert file.read_bytes() == whole
 
 
 def test_a_copy_is_kept_until_it_is_asked_for_again(store):

@@ -12,7 +12,7 @@ import plotly.graph_objects as go
 import pytest
 
 from lib.tracking.input_model import InputModel
-from lib.tracking.model_queries import artifacts_of
+from lib.tracking.logged_models import artifacts_of
 from lib.tracking.registered_models import ModelError
 
 

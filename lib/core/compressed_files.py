@@ -1,0 +1,93 @@
+"""Single files that were compressed, told by how they begin, and decompressed within a budget."""
+
+import bz2
+import gzip
+import lzma
+import zlib
+from collections.abc import Callable, Iterator
+from io import BufferedReader
+from pathlib import Path
+from typing import IO, Any
+
+from lib.core.errors import EarshotError
+from lib.core.files import open_regular
+from lib.core.unpacking_budget import UnpackingBudget
+
+SUFFIXES = {".gz", ".bz2", ".xz", ".lzma", ".zst", ".lz4", ".z"}
+"""How compressed files are called, if they are called so."""
+STARTS = {
+    b"\x1f\x8b": "gzip",
+    b"BZh": "bz2",
+    b"\xfd7zXZ\x00": "xz",
+    b"\x5d\x00": "lzma",
+    b"\x28\xb5\x2f\xfd": "zstd",
+    b"\x04\x22\x4d\x18": "lz4",
+    b"\x78": "zlib",
+}
+"""How files begin, and by what they were compressed."""
+READERS: dict[str | None, Callable[[Any], Any]] = {
+    "gzip": lambda file: gzip.GzipFile(fileobj=file),
+    "bz2": bz2.BZ2File,
+    "xz": lzma.LZMAFile,
+    "lzma": lzma.LZMAFile,
+}
+"""Python's own; it has none for zstd and lz4."""
+AT_ONCE = 2**16
+
+
+def compression_of(path: Path) -> str | None:
+    """The name of what a file was compressed by, None if it begins as no compressed file. Raises OSError."""
+    with open_regular(path) as file:
+        head = file.read(1024)
+    kind = next((kind for start, kind in STARTS.items() if head.startswith(start)), None)
+    if kind in ("zlib", "lzma"):  # which text may begin as
+        try:
+            decompressor: Any = zlib.decompressobj() if kind == "zlib" else lzma.LZMADecompressor(lzma.FORMAT_ALONE)
+            decompressor.decompress(head, 1)
+        except (zlib.error, lzma.LZMAError):
+            return None
+    return kind
+
+
+def decompress(path: Path, target: Path, budget: UnpackingBudget) -> None:
+    """Decompress a file, see compression_of.
+
+    Raises EarshotError, and leaves no target behind, if it is damaged or exceeds the budget.
+    """
+    budget.n_archives += 1
+    try:
+        with BufferedReader(open_regular(path)) as file, target.open("xb") as unpacked:
+            for content in _contents(file, compression_of(path)):
+                budget.add_bytes(path, len(content))
+                unpacked.write(content)
+    except (OSError, EOFError, ValueError, zlib.error, lzma.LZMAError) as error:
+        target.unlink(missing_ok=True)
+        reason = next(iter(str(error).splitlines()), type(error).__name__)
+        raise EarshotError(path, f"cannot be unpacked ({reason})", "get it again") from None
+    except EarshotError:
+        target.unlink(missing_ok=True)
+        raise
+
+
+def _contents(file: IO[bytes], kind: str | None) -> Iterator[bytes]:
+    if kind == "zlib":
+        yield from _contents_of_zlib(file)
+        return
+    if kind in READERS:
+        stream = READERS[kind](file)
+    else:
+        import pyarrow  # which takes a moment, and is hardly ever needed
+
+        stream = pyarrow.CompressedInputStream(pyarrow.PythonFile(file, "r"), kind)
+    while content := stream.read(AT_ONCE):
+        yield content
+
+
+def _contents_of_zlib(file: IO[bytes]) -> Iterator[bytes]:
+    decompressor = zlib.decompressobj()
+    while not decompressor.eof:
+        content = decompressor.unconsumed_tail or file.read(AT_ONCE)
+        unpacked = decompressor.decompress(content, AT_ONCE)
+        if not content and not unpacked:
+            raise EOFError("it ends too early")
+        yield unpacked

@@ -1,0 +1,243 @@
+"""Files fetched over http(s) from hosts that others may have named.
+
+A host's name is resolved once, each of its addresses is checked, and the connection is made to a checked address, again
+for each redirect; certificates are checked for the host's name all the same.
+
+A transfer that breaks off is resumed where the server can do so and the file is still the same, else restarted; the
+next call resumes a killed one.
+"""
+
+import http.client
+import ssl
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import closing, contextmanager
+from dataclasses import dataclass
+from http import HTTPStatus
+from pathlib import Path
+from urllib.parse import urljoin, urlsplit
+
+from urllib3 import BaseHTTPResponse, HTTPConnectionPool, HTTPSConnectionPool
+from urllib3.exceptions import (
+    ConnectTimeoutError,
+    HTTPError,
+    LocationParseError,
+    NewConnectionError,
+    ProtocolError,
+    SSLError,
+    TimeoutError,
+)
+from urllib3.util import Url, parse_url
+
+from lib.core.errors import EarshotError
+from lib.core.files import read_text, write_text
+from lib.core.public_addresses import addresses_of
+from lib.core.urls import shown_url, split_url, url_without_query
+
+LARGEST = 32 * 2**30
+"""Bytes of a file, at most."""
+WAIT_SECONDS = 30.0
+"""How long a server may say nothing."""
+LONGEST_SECONDS = 6 * 3600.0
+"""How long a transfer may take altogether."""
+ATTEMPTS = 4
+"""How often a transfer that breaks off is begun."""
+PAUSE_SECONDS = 0.5
+"""Before a transfer is begun again; it grows with each attempt."""
+REDIRECTS = 5
+AT_ONCE = 2**20
+"""Bytes that are read at a time."""
+
+
+@dataclass(frozen=True)
+class TransferLimits:
+    """See LARGEST, WAIT_SECONDS and LONGEST_SECONDS."""
+
+    largest: int = LARGEST
+    wait_seconds: float = WAIT_SECONDS
+    longest_seconds: float = LONGEST_SECONDS
+
+    def check_size(self, url: str, n: int) -> None:
+        """Raise EarshotError if so many bytes are too many."""
+        if n > self.largest:
+            fault = f"is larger than {self.largest / 1e9:.3g} GB"
+            raise EarshotError(shown_url(url), fault, "fetch it by other means, and give its path")
+
+
+USUAL_LIMITS = TransferLimits()
+
+
+class _BrokenOff(Exception):
+    """A transfer ended too early; what has come stays."""
+
+
+def transfer(url: str, part: Path, state: Path, allow_private: bool, limits: TransferLimits) -> None:
+    """Fetch a file over http(s), in several attempts if transfers break off.
+
+    Args:
+        url: of the file.
+        part: where it goes; the beginning that an earlier call left there is added to.
+        state: a file that says what the part is of, as far as the server tells.
+        allow_private: whether the URL, or a redirect, may lead to addresses that are not public.
+        limits: of size and time.
+
+    Raises EarshotError if the URL must not be fetched, or cannot be; what has come stays if it can be resumed.
+    """
+    if state.exists() and not state.read_text(encoding="utf-8").startswith(f"{url_without_query(url)}\n"):
+        part.unlink(missing_ok=True)  # of another URL
+    deadline = time.monotonic() + limits.longest_seconds
+    for attempt in range(1, ATTEMPTS + 1):
+        try:
+            return _transfer_rest(url, part, state, allow_private, limits, deadline)
+        except _BrokenOff as error:
+            if attempt == ATTEMPTS or time.monotonic() > deadline:
+                remedy = "check the network, and try again: it is resumed"
+                raise EarshotError(shown_url(url), f"cannot be fetched ({error})", remedy) from None
+            time.sleep(PAUSE_SECONDS * attempt)
+
+
+def _transfer_rest(
+    url: str, part: Path, state: Path, allow_private: bool, limits: TransferLimits, deadline: float
+) -> None:
+    """Fetch what is missing of a file. Raises EarshotError, or _BrokenOff."""
+    before, validator = _state_of(part, state)
+    headers = {"Range": f"bytes={before}-", "If-Range": validator} if before else {}
+    with _answer(url, headers, allow_private, limits.wait_seconds) as answer:
+        if answer.status == HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE and before:
+            part.unlink()
+            raise _BrokenOff("the server's file is shorter than it was")
+        if answer.status == HTTPStatus.OK:
+            before = 0
+        elif answer.status != HTTPStatus.PARTIAL_CONTENT or not _begins_at(answer, before):
+            raise _refused(url, answer)
+        if answer.headers.get("Content-Encoding", "identity") != "identity":
+            raise EarshotError(shown_url(url), "is sent compressed, which was not asked for", "fetch it by other means")
+        limits.check_size(url, before + int(answer.length_remaining or 0))
+        if not before:
+            part.unlink(missing_ok=True)
+            write_text(state, f"{url_without_query(url)}\n{_validator(answer)}\n")
+        with part.open("ab") as file:
+            while content := _read(answer, deadline):
+                before += len(content)
+                if before > limits.largest:
+                    part.unlink()
+                    limits.check_size(url, before)
+                file.write(content)
+
+
+def _read(answer: BaseHTTPResponse, deadline: float) -> bytes:
+    if time.monotonic() > deadline:
+        raise _BrokenOff("it takes too long")
+    return answer.read1(AT_ONCE)
+
+
+def _state_of(part: Path, state: Path) -> tuple[int, str]:
+    """How many bytes have come, and what tells the server's file from later ones; 0 if they cannot be added to."""
+    try:
+        validator = read_text(state).splitlines()[1]
+        return (part.stat().st_size, validator) if validator else (0, "")
+    except (OSError, IndexError, UnicodeDecodeError):
+        return 0, ""
+
+
+def _validator(answer: BaseHTTPResponse) -> str:
+    """An entity tag or date by which the server tells whether its file is still the same; "" if it says nothing."""
+    tag = answer.headers.get("ETag", "")
+    return answer.headers.get("Last-Modified", "") if not tag or tag.startswith("W/") else tag
+
+
+def _begins_at(answer: BaseHTTPResponse, first: int) -> bool:
+    return first > 0 and answer.headers.get("Content-Range", "").startswith(f"bytes {first}-")
+
+
+def _refused(url: str, answer: BaseHTTPResponse) -> EarshotError:
+    return EarshotError(shown_url(url), f"the server answers {answer.status} {answer.reason}", "check the URL")
+
+
+@contextmanager
+def _answer(url: str, headers: Mapping[str, str], allow_private: bool, wait: float) -> Iterator[BaseHTTPResponse]:
+    """The answer to a request, after all redirects.
+
+    Raises EarshotError if one leads where it must not, and _BrokenOff if the connection fails, also in the block.
+    """
+    asked = url
+    for _ in range(REDIRECTS + 1):
+        parts = split_url(asked)
+        if parts.scheme not in ("http", "https"):
+            raise EarshotError(shown_url(url), f"is redirected to {parts.scheme}://", "check where it is from")
+        try:
+            with closing(_response(asked, headers, allow_private, wait)) as answer:
+                place = answer.get_redirect_location()
+                if place is False:
+                    yield answer
+                    return
+        except HTTPError as error:
+            raise _failure(asked, error) from None
+        if not place:
+            raise _refused(asked, answer)
+        following = urljoin(asked, place)
+        if parts.scheme == "https" and urlsplit(following).scheme == "http":
+            raise EarshotError(shown_url(url), "is redirected from https to http", "check where it is from")
+        asked = following
+    raise EarshotError(shown_url(url), f"is redirected more than {REDIRECTS} times", "check the URL")
+
+
+def _response(url: str, headers: Mapping[str, str], allow_private: bool, wait: float) -> BaseHTTPResponse:
+    """The answer of the first address of a URL's host that can be connected to, whatever it is."""
+    try:
+        parsed = parse_url(url)
+    except LocationParseError:
+        raise EarshotError(shown_url(url), "is no URL", "check it") from None
+    host = str(parsed.host).strip("[]")
+    *others, last = addresses_of(url, host, parsed.port or http.client.HTTP_PORT, allow_private)
+    for address in others:
+        try:
+            return _request(parsed, address, headers, wait)
+        except ConnectTimeoutError:  # also if it refuses to be connected to
+            continue
+    return _request(parsed, last, headers, wait)
+
+
+def _request(parsed: Url, address: str, headers: Mapping[str, str], wait: float) -> BaseHTTPResponse:
+    """Ask an address for a URL of the host that has it."""
+    host = str(parsed.host)
+    if parsed.scheme == "https":
+        # the address is connected to, and the host's name is what is sent and what the certificate must be for
+        pool: HTTPConnectionPool = HTTPSConnectionPool(
+            address, parsed.port, ssl_context=ssl.create_default_context(), server_hostname=host.strip("[]")
+        )
+    else:
+        pool = HTTPConnectionPool(address, parsed.port)
+    fields = {"Host": str(parsed.netloc), "User-Agent": "earshot", "Accept-Encoding": "identity", **headers}
+    return pool.urlopen(
+        "GET",
+        parsed.request_uri,
+        headers=fields,
+        retries=False,
+        redirect=False,
+        timeout=wait,
+        preload_content=False,
+        decode_content=False,
+    )
+
+
+def _failure(url: str, error: HTTPError) -> Exception:
+    """What a failed connection means: _BrokenOff if another attempt may help, else an EarshotError."""
+    cause = error.args[-1] if error.args else None  # of the libraries below urllib3
+    if isinstance(error, NewConnectionError):
+        return _BrokenOff(getattr(error.__cause__, "strerror", None) or "it cannot be connected to")
+    if isinstance(error, TimeoutError):
+        return _BrokenOff("it timed out")
+    if isinstance(error, SSLError) and not isinstance(cause, ssl.SSLEOFError):
+        reason = getattr(cause, "verify_message", None) or getattr(cause, "reason", None) or type(cause).__name__
+        fault = f"cannot be reached safely ({reason})"
+        return EarshotError(shown_url(url), fault, "check the URL and the certificate of its host")
+    if isinstance(error, ProtocolError | SSLError) and _is_end(cause):
+        return _BrokenOff("the connection was closed early")
+    fault = f"the server's answer cannot be understood ({type(cause or error).__name__})"
+    return EarshotError(shown_url(url), fault, "check the URL")
+
+
+def _is_end(cause: object) -> bool:
+    """Whether a connection failed since it ended, not since what came was wrong."""
+    return isinstance(cause, OSError | http.client.IncompleteRead | http.client.RemoteDisconnected)
