@@ -49,7 +49,7 @@ def compression_of(path: Path) -> str | None:
     return kind
 
 
-def decompress(path: Path, target: Path, budget: UnpackingBudget) -> None:
+def decompress_file(path: Path, target: Path, budget: UnpackingBudget) -> None:
     """Decompress a file, see compression_of.
 
     Raises EarshotError, and leaves no target behind, if it is damaged or exceeds the budget.

@@ -12,16 +12,24 @@ from lib.core.files import open_regular, printable, read_bytes
 
 CONFIG = "config.json"
 """The configuration of a model in a .keras file, which is a zip file."""
-LARGEST_CONFIG = 64 * 2**20
+LARGEST_CONFIG = 16 * 2**20
 HDF5 = b"\x89HDF\r\n\x1a\n"
 FIRST_PLACE = 512
 """Where HDF5 may begin behind something else: there, or at twice, four times, ... that."""
 LAMBDAS = {"Lambda", "__lambda__"}
 MODULES = {"keras", "keras_core", "tf_keras", "tensorflow", "builtins"}
 """Modules that a configuration may name, with all that is in them."""
-STRING = rb'"((?:[^"\\\x00-\x1f]|\\.)*+)"'
-PAIR = re.compile(STRING + rb"\s*+:\s*+" + STRING)
-"""A key and its value, which is text, in JSON."""
+
+
+def _as_in_json(text: str) -> bytes:
+    """A regular expression for a text, each of whose letters JSON may escape."""
+    return b"".join(rb"(?:%c|\\u00(?i:%02x))" % (letter, letter) for letter in text.encode())
+
+
+PAIR = re.compile(
+    rb'("(?:%s|%s)")\s*+:\s*+("(?:[^"\\\x00-\x1f]|\\.)*+")' % (_as_in_json("class_name"), _as_in_json("module"))
+)
+"""A key that matters and its value, which is text, in JSON. No other string is read to its end, which may be far."""
 
 
 def check_keras_config(file: Path, name: str) -> None:
@@ -59,14 +67,12 @@ def _is_hdf5(file: Path) -> bool:
 
 
 def _text_pairs(matches: Iterable[re.Match[bytes]]) -> Iterator[tuple[str, str]]:
-    """Keys and values that matter, without the escapes of JSON."""
+    """Keys and values without the escapes of JSON."""
     for match in matches:
         try:
-            key, value = (json.loads(b'"%s"' % text) for text in match.groups())
+            yield json.loads(match[1]), json.loads(match[2])
         except ValueError:
             continue
-        if key in ("class_name", "module"):
-            yield key, value
 
 
 def _check_pairs(pairs: Iterable[tuple[str, Any]], name: str) -> None:

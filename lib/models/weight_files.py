@@ -14,7 +14,7 @@ from pathlib import Path
 import yaml
 
 from lib.core.archives import archive_kind, unpack, zip_entries
-from lib.core.compressed_files import SUFFIXES, compression_of, decompress
+from lib.core.compressed_files import SUFFIXES, compression_of, decompress_file
 from lib.core.errors import EarshotError, SettingsError
 from lib.core.files import open_regular, printable, read_text
 from lib.core.unpacking_budget import UnpackingBudget
@@ -144,7 +144,7 @@ def _check_unpacked(file: Path, name: str, is_zip: bool, depth: int, budget: Unp
                 unpack(file, inner, budget, kind)
             else:
                 inner.mkdir()
-                decompress(file, inner / (file.stem if file.suffix.lower() in SUFFIXES else file.name), budget)
+                decompress_file(file, inner / (file.stem if file.suffix.lower() in SUFFIXES else file.name), budget)
         except EarshotError as error:
             raise EarshotError(name, error.fault, error.remedy) from None
         _check_folder(inner, f"{name}:", depth + 1, budget)

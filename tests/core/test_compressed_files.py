@@ -7,7 +7,7 @@ import joblib
 import pyarrow
 import pytest
 
-from lib.core.compressed_files import compression_of, decompress
+from lib.core.compressed_files import compression_of, decompress_file
 from lib.core.errors import EarshotError
 from lib.core.unpacking_budget import Limits, UnpackingBudget
 
@@ -27,7 +27,7 @@ COMPRESSED = {
 def test_what_was_compressed_is_decompressed(tmp_path, kind):
     (tmp_path / "a").write_bytes(COMPRESSED[kind])
     assert compression_of(tmp_path / "a") == kind
-    decompress(tmp_path / "a", tmp_path / "out", UnpackingBudget.of(tmp_path / "a"))
+    decompress_file(tmp_path / "a", tmp_path / "out", UnpackingBudget.of(tmp_path / "a"))
     assert (tmp_path / "out").read_bytes() == CONTENT
 
 
@@ -36,10 +36,10 @@ def test_a_bomb_or_a_damaged_file_is_refused_and_leaves_nothing(tmp_path, kind):
     (tmp_path / "a").write_bytes(COMPRESSED[kind])
     budget = UnpackingBudget(1000, Limits(ratio=2, free_bytes=100_000))
     with pytest.raises(EarshotError, match="unpacks to more than 2 times its size"):
-        decompress(tmp_path / "a", tmp_path / "out", budget)
+        decompress_file(tmp_path / "a", tmp_path / "out", budget)
     (tmp_path / "a").write_bytes(COMPRESSED[kind][:-10])
     with pytest.raises(EarshotError, match="a: cannot be unpacked") as raised:
-        decompress(tmp_path / "a", tmp_path / "out", UnpackingBudget.of(tmp_path / "a"))
+        decompress_file(tmp_path / "a", tmp_path / "out", UnpackingBudget.of(tmp_path / "a"))
     assert "\n" not in str(raised.value) and [each.name for each in tmp_path.iterdir()] == ["a"]
 
 
