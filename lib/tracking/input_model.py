@@ -16,13 +16,13 @@ from lib.config.schema import TrackingSettings
 from lib.core.console import show_problems
 from lib.core.errors import EarshotError, Problem, store_error
 from lib.tracking.fetched_models import fetch_model, files_in
-from lib.tracking.imported_models import import_weights, url_of
+from lib.tracking.imported_models import import_weights, model_of_url
 from lib.tracking.mlflow_store import open_registry
 from lib.tracking.model_changes import archive_model, publish_model, set_metadata_entries, unarchive_model
 from lib.tracking.model_connections import connect_model
 from lib.tracking.model_design import ModelDesign, read_design
 from lib.tracking.model_history import history_at
-from lib.tracking.model_queries import current_version, find_models, model_at, project_of
+from lib.tracking.model_queries import current_version, find_models, model_at
 from lib.tracking.model_reports import ModelReports
 from lib.tracking.model_versions import remove_model
 from lib.tracking.registered_models import HistoryEntry, MetadataEntry, ModelError, RegisteredModel
@@ -187,21 +187,20 @@ class InputModel:
         if not is_new:
             state = "archived model" if model.archived else "model"
             fault = f"is in the registry as {state} {model}, which is used as it is"
-            show_problems([Problem(model.url, fault, "remove that model to import it again", lost=False)])
+            show_problems([Problem(model.url or str(model), fault, "remove that model to import it again", lost=False)])
         return cls._of(client, model)
 
     @classmethod
     def load_model(
         cls, weights_url: str, load_archived: bool = False, tracking: TrackingSettings | None = None
     ) -> Self | None:
-        """The registered model that was imported from a path or URL; None if there is none.
+        """The registered model that was imported from a path or URL, or whose `url` that is; None if there is none.
 
         load_archived: also if it is archived.
         """
         client, _ = _open(tracking)
-        url = url_of(str(weights_url))
-        found = find_models(client, url=url, include_archived=load_archived, max_results=1)
-        return cls._of(client, found[0]) if found else None
+        found = model_of_url(client, str(weights_url), load_archived)
+        return cls._of(client, found) if found else None
 
     def __repr__(self) -> str:
         return f"InputModel({self._known() if self.id else 'empty'})"
@@ -218,8 +217,8 @@ class InputModel:
 
     @property
     def project(self) -> str:
-        """The name of the MLflow experiment that the model belongs to."""
-        return project_of(self._client, self.id) if self.id else ""
+        """The id of the MLflow experiment that the model belongs to, whose name the arguments `project` take."""
+        return self._client.get_logged_model(self.id).experiment_id if self.id else ""
 
     @property
     def tags(self) -> list[str]:
