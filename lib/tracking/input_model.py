@@ -3,8 +3,6 @@
 It is read-only: what it says about the model is what the registry says at that moment.
 """
 
-import ast
-import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import wraps
@@ -17,6 +15,7 @@ from lib.core.console import show_problems
 from lib.core.errors import EarshotError, Problem, store_error
 from lib.tracking.fetched_models import fetch_model, files_in
 from lib.tracking.imported_models import import_weights, model_of_url
+from lib.tracking.metadata_values import metadata_entry, metadata_value
 from lib.tracking.mlflow_store import open_registry
 from lib.tracking.model_changes import archive_model, publish_model, set_metadata_entries, unarchive_model
 from lib.tracking.model_connections import connect_model
@@ -268,7 +267,7 @@ class InputModel:
     def get_metadata_casted(self, key: str) -> Any:
         """The value of a metadata entry as its type; as text if that is not possible; None if there is none."""
         entry = self._known().metadata.get(key)
-        return _cast(entry) if entry else None
+        return metadata_value(entry) if entry else None
 
     def get_all_metadata(self) -> dict[str, dict[str, str]]:
         """All metadata entries: key -> value and type, all texts."""
@@ -276,21 +275,23 @@ class InputModel:
 
     def get_all_metadata_casted(self) -> dict[str, dict[str, Any]]:
         """All metadata entries: key -> value, cast to its type where possible, and type."""
-        return {key: {"value": _cast(entry), "type": entry.type} for key, entry in self._known().metadata.items()}
+        return {
+            key: {"value": metadata_value(entry), "type": entry.type} for key, entry in self._known().metadata.items()
+        }
 
     def set_metadata(self, key: str, value: Any, v_type: str | None = None) -> bool:
         """Set a metadata entry; returns whether it could be.
 
         v_type: name of the value's type: str, int, float, bool, list or dict; default: that of the value.
         """
-        return self._set_metadata({str(key): _metadata_entry(value, v_type)}, replace=False)
+        return self._set_metadata({str(key): metadata_entry(value, v_type)}, replace=False)
 
     def set_all_metadata(self, metadata: Mapping[str, Mapping[str, Any]], replace: bool = True) -> bool:
         """Set metadata entries, key -> value and type; returns whether they could be set.
 
         replace: remove all others.
         """
-        entries = {key: _metadata_entry(entry.get("value"), entry.get("type")) for key, entry in metadata.items()}
+        entries = {key: metadata_entry(entry.get("value"), entry.get("type")) for key, entry in metadata.items()}
         return self._set_metadata(entries, replace)
 
     def publish(self) -> None:
@@ -486,31 +487,3 @@ def _store_errors() -> Iterator[None]:
         yield
     except (MlflowException, OSError) as error:
         raise store_error(error) from None
-
-
-def _metadata_entry(value: Any, v_type: str | None) -> MetadataEntry:
-    text = json.dumps(value) if isinstance(value, list | tuple | dict) else str(value)
-    return MetadataEntry(text, str(v_type or type(value).__name__))
-
-
-def _cast(entry: MetadataEntry) -> Any:
-    """The value of an entry as its type; as text if it is none of that type."""
-    try:
-        if entry.type == "bool":
-            return {"true": True, "1": True, "false": False, "0": False}[entry.value.strip().lower()]
-        if entry.type in ("int", "float"):
-            return {"int": int, "float": float}[entry.type](entry.value)
-        if entry.type in ("list", "tuple", "dict"):
-            kind = {"list": list, "tuple": tuple, "dict": dict}[entry.type]
-            return kind(_literal(entry.value))
-    except (ValueError, KeyError, TypeError, SyntaxError):
-        pass
-    return entry.value
-
-
-def _literal(text: str) -> Any:
-    """The value of a list or dict in JSON, or as Python shows it."""
-    try:
-        return json.loads(text)
-    except ValueError:
-        return ast.literal_eval(text)
