@@ -16,7 +16,7 @@ from lib.core.urls import url_without_query
 from lib.tracking.imported_cards import add_card
 from lib.tracking.model_card import LONGEST
 from lib.tracking.model_design import ModelDesign
-from lib.tracking.model_queries import find_models
+from lib.tracking.model_queries import find_models, versions_of
 from lib.tracking.model_versions import create_version, undo_registration
 from lib.tracking.model_weights import holds_file, store_model, taken_weights
 from lib.tracking.registered_models import (
@@ -44,6 +44,8 @@ FRAMEWORKS = {
     ".tflite": "TensorFlow Lite",
 }
 """What weights are for if nobody says so, by the suffix of their file."""
+STORED = re.compile(r"/models/(m-[0-9a-f]+)/artifacts$")
+"""How the places end where MLflow has the files of a model."""
 LOCKS = Path(".cache/imports")
 
 
@@ -88,11 +90,11 @@ def import_weights(
     locks = project_root() / LOCKS
     locks.mkdir(parents=True, exist_ok=True)
     with FileLock(locks / f"{digest_of(url)}.lock"):  # else two processes would both import it
-        if known := find_models(client, url=url, include_archived=True, max_results=1):
-            if sha256 is not None and not holds_file(client, known[0].id, sha256):
-                fault = f"is in the registry as {known[0]}, which holds no file of that SHA-256 digest"
+        if known := model_of_url(client, url, include_archived=True):
+            if sha256 is not None and not holds_file(client, known.id, sha256):
+                fault = f"is in the registry as {known}, which holds no file of that SHA-256 digest"
                 raise EarshotError(url, fault, "check the digest, or remove that model to import it again")
-            return Imported(known[0], is_new=False)
+            return Imported(known, is_new=False)
         name = name or _name_in(url)
         check_name(name)
         check_tags(tags)
@@ -115,7 +117,7 @@ def import_weights(
                 client,
                 name,
                 model_id,
-                f"imported from {url}",
+                f"imported from {url}" + (" and published" if is_published else ""),
                 tags,
                 [PACKAGE] if is_package else [],
                 is_published,
@@ -126,6 +128,16 @@ def import_weights(
             undo_registration(client, model_id)
             raise
     return Imported(model, is_new=True)
+
+
+def model_of_url(client: "MlflowClient", weights_url: str, include_archived: bool = False) -> RegisteredModel | None:
+    """The model that was imported from a path or URL, or whose files the store has there; None if there is none."""
+    url = url_of(weights_url)
+    found = find_models(client, url=url, include_archived=include_archived, max_results=1)
+    if not found and (stored := STORED.search(url)):
+        versions = [each for each in versions_of(client, stored[1]) if include_archived or not each.archived]
+        found = [each for each in versions if url_of(client.get_logged_model(each.id).artifact_location) == url]
+    return max(found, key=lambda model: model.updated, default=None)
 
 
 def url_of(weights_url: str) -> str:

@@ -3,8 +3,6 @@
 It is read-only: what it says about the model is what the registry says at that moment.
 """
 
-import ast
-import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import wraps
@@ -16,13 +14,14 @@ from lib.config.schema import TrackingSettings
 from lib.core.console import show_problems
 from lib.core.errors import EarshotError, Problem, store_error
 from lib.tracking.fetched_models import fetch_model, files_in
-from lib.tracking.imported_models import import_weights, url_of
+from lib.tracking.imported_models import import_weights, model_of_url
+from lib.tracking.metadata_values import metadata_entry, metadata_value
 from lib.tracking.mlflow_store import open_registry
 from lib.tracking.model_changes import archive_model, publish_model, set_metadata_entries, unarchive_model
 from lib.tracking.model_connections import connect_model
 from lib.tracking.model_design import ModelDesign, read_design
 from lib.tracking.model_history import history_at
-from lib.tracking.model_queries import current_version, find_models, model_at, project_of
+from lib.tracking.model_queries import current_version, find_models, model_at
 from lib.tracking.model_reports import ModelReports
 from lib.tracking.model_versions import remove_model
 from lib.tracking.registered_models import HistoryEntry, MetadataEntry, ModelError, RegisteredModel
@@ -187,21 +186,20 @@ class InputModel:
         if not is_new:
             state = "archived model" if model.archived else "model"
             fault = f"is in the registry as {state} {model}, which is used as it is"
-            show_problems([Problem(model.url, fault, "remove that model to import it again", lost=False)])
+            show_problems([Problem(model.url or str(model), fault, "remove that model to import it again", lost=False)])
         return cls._of(client, model)
 
     @classmethod
     def load_model(
         cls, weights_url: str, load_archived: bool = False, tracking: TrackingSettings | None = None
     ) -> Self | None:
-        """The registered model that was imported from a path or URL; None if there is none.
+        """The registered model that was imported from a path or URL, or whose `url` that is; None if there is none.
 
         load_archived: also if it is archived.
         """
         client, _ = _open(tracking)
-        url = url_of(str(weights_url))
-        found = find_models(client, url=url, include_archived=load_archived, max_results=1)
-        return cls._of(client, found[0]) if found else None
+        found = model_of_url(client, str(weights_url), load_archived)
+        return cls._of(client, found) if found else None
 
     def __repr__(self) -> str:
         return f"InputModel({self._known() if self.id else 'empty'})"
@@ -218,8 +216,8 @@ class InputModel:
 
     @property
     def project(self) -> str:
-        """The name of the MLflow experiment that the model belongs to."""
-        return project_of(self._client, self.id) if self.id else ""
+        """The id of the MLflow experiment that the model belongs to, whose name the arguments `project` take."""
+        return self._client.get_logged_model(self.id).experiment_id if self.id else ""
 
     @property
     def tags(self) -> list[str]:
@@ -269,7 +267,7 @@ class InputModel:
     def get_metadata_casted(self, key: str) -> Any:
         """The value of a metadata entry as its type; as text if that is not possible; None if there is none."""
         entry = self._known().metadata.get(key)
-        return _cast(entry) if entry else None
+        return metadata_value(entry) if entry else None
 
     def get_all_metadata(self) -> dict[str, dict[str, str]]:
         """All metadata entries: key -> value and type, all texts."""
@@ -277,21 +275,23 @@ class InputModel:
 
     def get_all_metadata_casted(self) -> dict[str, dict[str, Any]]:
         """All metadata entries: key -> value, cast to its type where possible, and type."""
-        return {key: {"value": _cast(entry), "type": entry.type} for key, entry in self._known().metadata.items()}
+        return {
+            key: {"value": metadata_value(entry), "type": entry.type} for key, entry in self._known().metadata.items()
+        }
 
     def set_metadata(self, key: str, value: Any, v_type: str | None = None) -> bool:
         """Set a metadata entry; returns whether it could be.
 
         v_type: name of the value's type: str, int, float, bool, list or dict; default: that of the value.
         """
-        return self._set_metadata({str(key): _metadata_entry(value, v_type)}, replace=False)
+        return self._set_metadata({str(key): metadata_entry(value, v_type)}, replace=False)
 
     def set_all_metadata(self, metadata: Mapping[str, Mapping[str, Any]], replace: bool = True) -> bool:
         """Set metadata entries, key -> value and type; returns whether they could be set.
 
         replace: remove all others.
         """
-        entries = {key: _metadata_entry(entry.get("value"), entry.get("type")) for key, entry in metadata.items()}
+        entries = {key: metadata_entry(entry.get("value"), entry.get("type")) for key, entry in metadata.items()}
         return self._set_metadata(entries, replace)
 
     def publish(self) -> None:
@@ -487,31 +487,3 @@ def _store_errors() -> Iterator[None]:
         yield
     except (MlflowException, OSError) as error:
         raise store_error(error) from None
-
-
-def _metadata_entry(value: Any, v_type: str | None) -> MetadataEntry:
-    text = json.dumps(value) if isinstance(value, list | tuple | dict) else str(value)
-    return MetadataEntry(text, str(v_type or type(value).__name__))
-
-
-def _cast(entry: MetadataEntry) -> Any:
-    """The value of an entry as its type; as text if it is none of that type."""
-    try:
-        if entry.type == "bool":
-            return {"true": True, "1": True, "false": False, "0": False}[entry.value.strip().lower()]
-        if entry.type in ("int", "float"):
-            return {"int": int, "float": float}[entry.type](entry.value)
-        if entry.type in ("list", "tuple", "dict"):
-            kind = {"list": list, "tuple": tuple, "dict": dict}[entry.type]
-            return kind(_literal(entry.value))
-    except (ValueError, KeyError, TypeError, SyntaxError):
-        pass
-    return entry.value
-
-
-def _literal(text: str) -> Any:
-    """The value of a list or dict in JSON, or as Python shows it."""
-    try:
-        return json.loads(text)
-    except ValueError:
-        return ast.literal_eval(text)

@@ -20,6 +20,12 @@ Layout = Mapping[str, Any]
 MODES = ("lines", "markers", "lines+markers")
 MOST_TEXTS = 400
 """Cells of a heatmap whose values are written into them."""
+NARROW = {"l": 20, "r": 20}
+"""Margins of a figure that has no axes at its sides, px."""
+CUBE = {"aspectmode": "manual", "aspectratio": dict.fromkeys("xyz", 0.7)}
+"""Size of what is drawn in space: seen from (1, 1, 1), corners of Plotly's own are cut off."""
+ROW = 28
+"""Height of a table's row, px; Plotly's own cuts off the lower ends of letters."""
 BAR_MODES = ("group", "stack", "relative")
 
 
@@ -149,8 +155,18 @@ def table_figure(table: "pd.DataFrame") -> "Figure":
 
     shown = table if isinstance(table.index, pd.RangeIndex) else table.reset_index(names=table.index.name or "")
     header = {"values": [str(column) for column in shown.columns], "align": "left"}
-    cells = {"values": [shown[column].tolist() for column in shown.columns], "align": "left"}
-    return go.Figure(go.Table(header=header, cells=cells))
+    columns = [_cells(shown.iloc[:, index]) for index in range(shown.shape[1])]
+    cells = {"values": columns, "align": "left", "height": ROW}
+    return go.Figure(go.Table(header=header | {"height": ROW}, cells=cells)).update_layout(margin=NARROW)
+
+
+def _cells(column: "pd.Series") -> list[Any]:
+    """The cells of a column; numbers that are not whole are shortened, and missing ones left empty."""
+    import pandas as pd
+
+    if not pd.api.types.is_float_dtype(column):
+        return column.tolist()
+    return ["" if pd.isna(value) else f"{value:.6g}" for value in column]
 
 
 def titled(
@@ -165,7 +181,7 @@ def titled(
         figure.update_layout(title={"text": title, "subtitle": {"text": comment}} if comment else {"text": title})
         names = {axis: {"title": {"text": text}} for axis, text in axes.items() if text is not None}
         is_spatial = any(trace.type in ("scatter3d", "surface") for trace in figure.data)
-        figure.update_layout({"scene": names} if is_spatial else names)
+        figure.update_layout({"scene": names | CUBE, "margin": NARROW} if is_spatial else names)
         return figure.update_layout(dict(extra_layout or {}))
 
 

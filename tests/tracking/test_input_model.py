@@ -133,7 +133,7 @@ def test_a_model_describes_itself(store):
     files = {"weights/model.pt": b"x", DESIGN: json.dumps(design._asdict()).encode()}
     added = store.add("frogs", "b", "a", run_id=run, facts=facts, files=files, system_tags=["package"])
     model = InputModel(added.id)
-    assert (model.id, model.name, model.project) == (added.id, added.name, store.experiment)
+    assert (model.id, model.name, model.project) == (added.id, added.name, store.experiment_id)
     assert (model.tags, model.system_tags, model.comment) == (["a", "b"], ["package"], "of the pond")
     assert (model.labels, model.config_dict) == ({"frog": 1, "noise": 0}, {"hop": 5})
     assert model.config_text == design.config_text and model.framework == "PyTorch" and not model.published
@@ -268,11 +268,11 @@ def test_weights_are_imported_with_all_that_is_said_about_them(store):
     said = {"config_dict": {"hop": 5}, "label_enumeration": {"background": 0, "frog": 1}, "name": store.name("frogs")}
     said |= {"project": f"{store.experiment} 2", "tags": ["pond", "2026"], "comment": "of the pond"}
     model = InputModel.import_model(str(path), **said, create_as_published=True, framework=Framework.jax)
-    assert (model.name, model.project) == (said["name"], said["project"])
+    assert (model.name, store.client.get_experiment(model.project).name) == (said["name"], said["project"])
     assert (model.tags, model.comment) == (["2026", "pond"], "of the pond")
     assert (model.config_dict, model.labels, model.published) == ({"hop": 5}, {"background": 0, "frog": 1}, True)
     assert (model.framework, model.url, model.system_tags) == ("JAX", path.as_uri(), [])
-    assert model.history[0].did == f"imported from {path.as_uri()}"
+    assert model.history[0].did == f"imported from {path.as_uri()} and published"
     assert Path(model.get_weights()).read_bytes() == path.read_bytes()
 
 
@@ -282,7 +282,7 @@ class Framework(Enum):
 
 def test_a_draft_is_imported_by_default_into_the_project_of_the_settings(store):
     model = InputModel.import_model(write_tensors(store.folder / "newts.safetensors").as_uri())
-    assert (model.name, model.project, model.published) == ("newts", store.experiment, False)
+    assert (model.name, model.project, model.published) == ("newts", store.experiment_id, False)
     with pytest.raises(ModelError, match="are both given"):
         InputModel.import_model("x", config_text="a: 1", config_dict={"a": 1})
 
@@ -308,7 +308,12 @@ def test_a_model_is_loaded_by_its_url(store):
 
 def test_the_url_of_a_trained_model_is_that_of_its_files(store):
     model = store.add()
-    assert InputModel(model.id).url == store.client.get_logged_model(model.id).artifact_location
+    url = InputModel(model.id).url
+    assert url == store.client.get_logged_model(model.id).artifact_location
+    assert InputModel.load_model(url).id == InputModel.import_model(url).id == model.id
+    assert InputModel.load_model(url.replace("/artifacts", "/other")) is None
+    archive_model(store.client, model)
+    assert InputModel.load_model(url) is None and InputModel.load_model(url, load_archived=True).id == model.id
 
 
 def test_an_archive_is_given_as_it_is_or_unpacked(store):

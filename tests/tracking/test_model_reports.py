@@ -170,6 +170,11 @@ def test_a_table_comes_from_a_frame_rows_a_file_or_a_url(model, figure, tmp_path
         assert list(table.header.values)[1:] == ["legs", "wings"]
         assert [list(column) for column in table.cells.values] == [["falcon", "dog"], [2, 4], [2, 0]]
         assert shown.layout.height == 300
+    model.report_table(
+        "tables", "numbers", table_plot=pd.DataFrame({"n": [1], "f1": [1 / 3], "class": ["frog"], "ap": [np.nan]})
+    )
+    (table,) = figure("tables/numbers-000000.html").data
+    assert [list(column) for column in table.cells.values] == [[1], ["0.333333"], ["frog"], [""]]
     for wrong in ({}, {"csv": "a.csv", "url": "file:///a.csv"}):
         with pytest.raises(ModelError, match="needs one of table_plot, csv and url"):
             model.report_table("tables", "s", **wrong)
