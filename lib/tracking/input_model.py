@@ -5,19 +5,18 @@ It is read-only: what it says about the model is what the registry says at that 
 
 import ast
 import json
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
 from lib.config.load import get_config
 from lib.config.schema import TrackingSettings
 from lib.core.console import show_problems
-from lib.core.errors import EarshotError, Problem, store_error
+from lib.core.errors import EarshotError, Problem
 from lib.tracking import registered_models as registry
 from lib.tracking.fetched_models import fetch_model, files_in
 from lib.tracking.imported_models import import_weights, url_of
-from lib.tracking.mlflow_store import open_registry
+from lib.tracking.mlflow_store import open_registry, store_errors
 from lib.tracking.model_connections import connect_model
 from lib.tracking.model_design import ModelDesign, read_design
 from lib.tracking.model_reports import ModelReports
@@ -48,6 +47,7 @@ class InputModel(ModelReports):
     Raises ModelError, which is a ValueError, if there is no such model.
     """
 
+    @store_errors()
     def __init__(
         self,
         model_id: str | None = None,
@@ -88,6 +88,7 @@ class InputModel(ModelReports):
         return cls._of(None, "", ModelDesign.of(config_text, config_dict, label_enumeration))
 
     @classmethod
+    @store_errors()
     def query_models(
         cls,
         project_name: str | None = None,
@@ -121,6 +122,7 @@ class InputModel(ModelReports):
         return [cls._of(client, model.id) for model in found]
 
     @classmethod
+    @store_errors()
     def import_model(
         cls,
         weights_url: str,
@@ -174,6 +176,7 @@ class InputModel(ModelReports):
         return cls._of(client, model.id)
 
     @classmethod
+    @store_errors()
     def load_model(
         cls, weights_url: str, load_archived: bool = False, tracking: TrackingSettings | None = None
     ) -> Self | None:
@@ -200,6 +203,7 @@ class InputModel(ModelReports):
         return self._known().name
 
     @property
+    @store_errors()
     def project(self) -> str:
         """The name of the MLflow experiment that the model belongs to."""
         return registry.project_of(self._client, self._id) if self._id else ""
@@ -277,19 +281,23 @@ class InputModel(ModelReports):
         entries = {key: _metadata_entry(entry.get("value"), entry.get("type")) for key, entry in metadata.items()}
         return self._set_metadata(entries, replace)
 
+    @store_errors()
     def publish(self) -> None:
         """Make a draft published; a published model stays as it is."""
         registry.publish_model(self._client, self._registered_id())
 
+    @store_errors()
     def archive(self) -> None:
         """Hide the model from searches; an archived model stays as it is."""
         registry.archive_model(self._client, self._registered_id())
 
+    @store_errors()
     def unarchive(self) -> None:
         """Let searches find the model again; a model that is not archived stays as it is."""
         registry.unarchive_model(self._client, self._registered_id())
 
     @property
+    @store_errors()
     def url(self) -> str:
         """Where the weights were imported from; of a model that was trained here, where MLflow has its files."""
         if not self._id:
@@ -310,7 +318,7 @@ class InputModel(ModelReports):
             force_download: also if they are here already.
         """
         try:
-            with _store_errors():
+            with store_errors():
                 return str(fetch_model(self._client, self._registered_id(), extract_archive, force_download))
         except EarshotError as error:
             if raise_on_error:
@@ -357,6 +365,7 @@ class InputModel(ModelReports):
         """Id of the run that made the model; empty if none did."""
         return self._known().task
 
+    @store_errors()
     def connect(self, task: "Run | str", name: str | None = None, ignore_remote_overrides: bool = False) -> None:
         """Make the model an input of a run, where MLflow's page shows it.
 
@@ -375,6 +384,7 @@ class InputModel(ModelReports):
         self._design = None
 
     @property
+    @store_errors()
     def history(self) -> list[registry.HistoryEntry]:
         """Who did what with the model and when, oldest first, also after it was removed."""
         return registry.model_history(self._client, self._id) if self._id else []
@@ -403,7 +413,7 @@ class InputModel(ModelReports):
         """
         client, model_id = (model._client, model._registered_id()) if isinstance(model, InputModel) else (None, model)
         try:
-            with _store_errors():
+            with store_errors():
                 others = registry.remove_model(client or _open(tracking)[0], model_id, delete_weights_file, force)
         except EarshotError as error:
             if raise_on_errors:
@@ -421,16 +431,19 @@ class InputModel(ModelReports):
             raise ModelError("InputModel.empty()", "is not registered", "import weights with InputModel.import_model")
         return self._id
 
+    @store_errors()
     def _known(self) -> RegisteredModel:
         """What the registry says about the model now."""
         return registry.find_model(self._client, self._id) if self._id else UNREGISTERED
 
+    @store_errors()
     def _designed(self) -> ModelDesign:
         """Configuration and labels, which never change."""
         if self._design is None:
             self._design = read_design(self._client, self._registered_id())
         return self._design
 
+    @store_errors()
     def _set_metadata(self, entries: Mapping[str, MetadataEntry], replace: bool) -> bool:
         try:
             registry.set_metadata_entries(self._client, self._registered_id(), entries, replace)
@@ -444,17 +457,6 @@ def _open(tracking: TrackingSettings | None, project: str | None = None) -> tupl
     """A client of the store, and the id of an experiment, by default that of the settings."""
     settings = tracking or get_config().tracking
     return open_registry(settings.model_copy(update={"experiment": project}) if project else settings)
-
-
-@contextmanager
-def _store_errors() -> Iterator[None]:
-    """What a store or a disk that fails makes MLflow raise becomes an EarshotError."""
-    from mlflow.exceptions import MlflowException
-
-    try:
-        yield
-    except (MlflowException, OSError) as error:
-        raise store_error(error) from None
 
 
 def _metadata_entry(value: Any, v_type: str | None) -> MetadataEntry:

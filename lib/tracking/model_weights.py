@@ -20,8 +20,8 @@ from filelock import FileLock
 from lib.core.archives import is_archive, unpack
 from lib.core.digests import digest_known_file, digest_of
 from lib.core.downloads import fetch, is_url, sha256_of
-from lib.core.errors import EarshotError, SettingsError
-from lib.core.files import new_folder, project_root, without_password, write_json
+from lib.core.errors import EarshotError, SettingsError, store_fault
+from lib.core.files import new_folder, project_root, write_json
 from lib.models.description import description_file
 from lib.models.onnx_card import card_file
 from lib.models.onnx_files import external_files
@@ -254,15 +254,12 @@ def stored_file(client: "MlflowClient", model_id: str, path: str, scratch: Path)
         target.mkdir()
         return Path(artifacts.download_artifacts(path, str(target)))
     except (MlflowException, OSError) as error:
-        raise EarshotError(model_id, f"its files cannot be read ({_line(error)})", "check the MLflow store") from None
+        fault = f"its files cannot be read ({store_fault(error)})"
+        raise EarshotError(model_id, fault, "check the MLflow store") from None
 
 
 def _not_stored(name: str, error: Exception) -> EarshotError:
-    return EarshotError(name, f"cannot be stored ({_line(error)})", "check the MLflow store")
-
-
-def _line(error: Exception) -> str:
-    return without_password(next(iter(str(error).strip().splitlines()), type(error).__name__))[:300]
+    return EarshotError(name, f"cannot be stored ({store_fault(error)})", "check the MLflow store")
 
 
 def sha256_of_files(folder: Path) -> dict[str, str]:

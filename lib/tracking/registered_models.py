@@ -25,7 +25,8 @@ from contextlib import contextmanager
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from lib.core.errors import EarshotError
+from lib.core.errors import EarshotError, store_fault
+from lib.tracking.mlflow_store import raise_unless_refused
 from lib.tracking.tag_filter import tag_filter
 
 if TYPE_CHECKING:
@@ -182,7 +183,8 @@ def model_at(client: "MlflowClient", reference: str) -> RegisteredModel:
             model = _read(client.get_model_version_by_alias(parts[1], parts[3]))
         else:
             model = next(iter(find_models(client, name=reference, max_results=1)), None)
-    except MlflowException:
+    except MlflowException as error:
+        raise_unless_refused(error)
         model = None
     if model is None:
         remedy = "give NAME, NAME/VERSION, NAME@ALIAS or an id; `python -m stages.registry list` shows what there is"
@@ -230,7 +232,7 @@ def create_version(
         client.create_registered_model(name)
     except MlflowException as error:
         if error.error_code != ErrorCode.Name(RESOURCE_ALREADY_EXISTS):
-            raise ModelError(name, f"could not be registered: {_reason(error)}") from None
+            raise ModelError(name, f"could not be registered: {store_fault(error)}") from None
     source, run = f"models:/{model_id}", (facts or {}).get(TASK)
     try:
         with _default_store(client.tracking_uri):
@@ -238,7 +240,7 @@ def create_version(
                 name, source, run, content, description=description, await_creation_for=0, model_id=model_id
             )
     except MlflowException as error:
-        raise ModelError(name, f"could not be registered: {_reason(error)}") from None
+        raise ModelError(name, f"could not be registered: {store_fault(error)}") from None
     links = json.loads(client.get_logged_model(model_id).tags.get("mlflow.modelVersions", "[]"))
     link = {"name": name, "version": str(version.version)}
     if not any(str(each["version"]) == link["version"] and each["name"] == name for each in links):
@@ -254,7 +256,7 @@ def check_name(name: str) -> None:
     try:
         _validate_model_name(name)
     except MlflowException as error:
-        raise ModelError(f"name = {name!r}", _reason(error), "give another name") from None
+        raise ModelError(f"name = {name!r}", store_fault(error), "give another name") from None
 
 
 def check_tags(tags: Collection[str]) -> None:
@@ -321,7 +323,8 @@ def set_alias(client: "MlflowClient", model_id: str, alias: str) -> None:
     try:
         client.set_registered_model_alias(model.name, alias, str(model.version))
     except MlflowException as error:
-        raise ModelError(f"alias {alias!r}", _reason(error), "use letters, digits, _ and -") from None
+        raise_unless_refused(error)
+        raise ModelError(f"alias {alias!r}", store_fault(error), "use letters, digits, _ and -") from None
     _note(client, model, f"given the alias {alias}")
 
 
@@ -537,7 +540,8 @@ def _history_of_removed_version(client: "MlflowClient", reference: str) -> list[
     name, _, version = reference.replace("@", "/").rpartition("/")
     try:
         tags = client.get_registered_model(name).tags
-    except MlflowException:
+    except MlflowException as error:
+        raise_unless_refused(error)
         return []
     removed = (key for key, value in tags.items() if key.startswith(REMOVED) and value == version)
     return next((_removed_history(tags, key.removeprefix(REMOVED)) for key in removed), [])
@@ -629,10 +633,6 @@ def _quoted(text: str) -> str:
     if "'" in text:
         raise ModelError(text, "has both kinds of quotes, which MLflow cannot search for")
     return f"'{text}'"
-
-
-def _reason(error: Exception) -> str:
-    return str(error).partition("\n")[0][:300].rstrip(". ")
 
 
 @contextmanager
