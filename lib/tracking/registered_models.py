@@ -54,6 +54,11 @@ STATUS, ARCHIVED, COMMENT, URL, FRAMEWORK, TASK, CONNECTED, SYSTEM_TAGS, METADAT
 DRAFT, PUBLISHED = "draft", "published"
 PAGE = 1000
 """Versions, runs or models in one answer of the store."""
+LONGEST_NAME, LONGEST_TEXT = 256, 5000
+"""Characters of a registered model's name, and of a description or a registered model's tag: what MLflow's tables hold
+in a database that keeps to their widths, such as PostgreSQL."""
+LONGEST_DEED = 2000
+"""Characters of what a history says that someone did; with its time and author, escaped, it must fit into a tag."""
 LOGGED_MODEL = re.compile(r"models:/(m-[0-9a-f]+)")
 """The source of a version that was made from a logged model."""
 _default_store_lock = threading.Lock()
@@ -214,7 +219,7 @@ def create_version(
         system_tags: others.
         is_published: else it is a draft.
         facts: further tags of the version, such as COMMENT, URL, FRAMEWORK and TASK; empty ones are left out.
-        description: Markdown for MLflow's page.
+        description: Markdown for MLflow's page, which shows up to LONGEST_TEXT characters of it.
 
     Raises ModelError, and registers nothing, if MLflow does not allow the name or a tag.
     """
@@ -234,10 +239,11 @@ def create_version(
         if error.error_code != ErrorCode.Name(RESOURCE_ALREADY_EXISTS):
             raise ModelError(name, f"could not be registered: {store_fault(error)}") from None
     source, run = f"models:/{model_id}", (facts or {}).get(TASK)
+    shown = description and description[:LONGEST_TEXT]
     try:
         with _default_store(client.tracking_uri):
             version = client.create_model_version(
-                name, source, run, content, description=description, await_creation_for=0, model_id=model_id
+                name, source, run, content, description=shown, await_creation_for=0, model_id=model_id
             )
     except MlflowException as error:
         raise ModelError(name, f"could not be registered: {store_fault(error)}") from None
@@ -257,6 +263,8 @@ def check_name(name: str) -> None:
         _validate_model_name(name)
     except MlflowException as error:
         raise ModelError(f"name = {name!r}", store_fault(error), "give another name") from None
+    if len(name) > LONGEST_NAME:
+        raise ModelError(f"name = {name!r}", f"has {len(name)} characters", f"give one of up to {LONGEST_NAME}")
 
 
 def check_tags(tags: Collection[str]) -> None:
@@ -578,7 +586,8 @@ def _entry(did: str) -> HistoryEntry:
 
 
 def _text(entry: HistoryEntry) -> str:
-    return json.dumps(entry._asdict(), ensure_ascii=False)
+    did = entry.did if len(entry.did) <= LONGEST_DEED else f"{entry.did[:LONGEST_DEED]} ..."
+    return json.dumps(entry._replace(did=did)._asdict(), ensure_ascii=False)
 
 
 def _entries(tags: Mapping[str, str]) -> list[HistoryEntry]:
