@@ -127,8 +127,12 @@ def store_model(
         client.log_model_artifacts(model.model_id, str(folder))
         with scratch_folder() as scratch:
             stored = stored_file(client, model.model_id, WEIGHTS, scratch)
-            if sha256_of_files(stored) != digests:
-                raise EarshotError(name, "the store does not give back what was put into it", "check its disk")
+            given = sha256_of_files(stored)
+            if given != digests:
+                lost = next((place for place, digest in digests.items() if given.get(place) != digest), WEIGHTS)
+                misread = re.search("[#%?]", lost)  # MLflow puts names into URLs as they are
+                remedy = f"rename it without {misread[0]}" if misread else "check its disk"
+                raise EarshotError(name, f"the store does not give back {lost} as it was put into it", remedy)
         client.finalize_logged_model(model.model_id, "READY")
         if run_id is not None:
             client.log_outputs(run_id, [LoggedModelOutput(model.model_id, 0)])
