@@ -182,7 +182,9 @@ def model_at(client: "MlflowClient", reference: str) -> RegisteredModel:
         return find_model(client, reference)
     try:
         parts = re.fullmatch(r"(.+)([@/])(.+)", reference)
-        if parts and (parts[2] == "/" or parts[3].isdecimal()):
+        if parts and parts[3].isdecimal() and len(parts[3]) > 9:  # more than a column of numbers holds
+            model = None
+        elif parts and (parts[2] == "/" or parts[3].isdecimal()):
             model = _read(client.get_model_version(parts[1], parts[3]))
         elif parts:
             model = _read(client.get_model_version_by_alias(parts[1], parts[3]))
