@@ -16,6 +16,8 @@ from tests.rights import NOBODY
 from tests.waiting import wait_until
 
 START_SECONDS = 120
+NEEDED_ONLY = {"MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false", "MLFLOW_DISABLE_TELEMETRY": "true"}
+"""Variables without which a server starts further processes, for tools of language models."""
 FAST = ("-c", "fsync=off", "-c", "full_page_writes=off")
 """Options of a database that need not survive a power failure."""
 
@@ -35,7 +37,8 @@ class MlflowServer:
         options = ["--backend-store-uri", database, "--artifacts-destination", str(self.artifacts)]
         command = [sys.executable, "-m", "mlflow", "server", *options, "--port", str(port), "--workers", "1"]
         with self.log.open("wb") as log:
-            self._process = subprocess.Popen(command, cwd=folder, start_new_session=True, stdout=log, stderr=log)
+            options = {"cwd": folder, "env": os.environ | NEEDED_ONLY, "stdout": log, "stderr": log}
+            self._process = subprocess.Popen(command, start_new_session=True, **options)
         try:
             wait_until(self._is_ready, START_SECONDS)
         except BaseException:

@@ -198,40 +198,38 @@ def test_a_file_whose_name_the_server_misreads_is_refused_with_its_name(store, s
 REGISTRATIONS = """
 import sys
 from lib.tracking import registered_models as registry
-from lib.tracking.mlflow_store import ensure_store, mlflow_client
+from lib.tracking.mlflow_store import mlflow_client
 
-uri, experiment_id, name = sys.argv[1:]
-client = mlflow_client(uri)
-ids = [client.create_logged_model(experiment_id, name="model").model_id for _ in range(3)]
-print("ready", flush=True)
-sys.stdin.readline()
-print(*(registry.create_version(client, name, model_id, "registered").version for model_id in ids))
+for uri, experiment_id in zip(sys.argv[1::2], sys.argv[2::2]):
+    client = mlflow_client(uri)
+    ids = [client.create_logged_model(experiment_id, name="model").model_id for _ in range(3)]
+    print("ready", flush=True)
+    sys.stdin.readline()
+    print(*(registry.create_version(client, "at once", model_id, "registered").version for model_id in ids), flush=True)
 """
 
 
-@pytest.mark.parametrize("kind", ["embedded", "server"])
-def test_processes_that_register_versions_of_a_new_name_at_once_get_one_number_each(request, kind):
-    uri = request.getfixturevalue("mlflow_uri") if kind == "embedded" else request.getfixturevalue("server").url
-    command = [sys.executable, "-c", REGISTRATIONS, uri, ensure_store(uri, "at once"), f"registered at once, {kind}"]
+def test_processes_that_register_versions_of_a_new_name_at_once_get_one_number_each(server, mlflow_uri):
+    stores = [(uri, ensure_store(uri, "at once")) for uri in (mlflow_uri, server.url)]
+    command = [sys.executable, "-c", REGISTRATIONS, *(argument for store in stores for argument in store)]
     pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True}
     writers = [subprocess.Popen(command, cwd=PROJECT, **pipes) for _ in range(2)]
+    for _ in stores:
+        assert [writer.stdout.readline() for writer in writers] == ["ready\n", "ready\n"]
+        for writer in writers:
+            print("go", file=writer.stdin, flush=True)
+        numbers = [int(number) for writer in writers for number in writer.stdout.readline().split()]
+        assert sorted(numbers) == [1, 2, 3, 4, 5, 6]
     for writer in writers:
-        assert writer.stdout.readline() == "ready\n"
-    for writer in writers:
-        writer.stdin.write("go\n")
-        writer.stdin.flush()
-    numbers = [int(number) for writer in writers for number in writer.communicate()[0].split()]
-    assert sorted(numbers) == list(range(1, 7))
+        writer.communicate()
 
 
 def test_a_server_that_hangs_is_given_up_with_a_line_that_tells_how_to_wait_longer(store, server, monkeypatch):
     model = InputModel(store.add().id)
-    monkeypatch.setenv("MLFLOW_HTTP_REQUEST_TIMEOUT", "1")
-    with (
-        server.suspended(),
-        pytest.raises(EarshotError, match=r"failed \(Read timed out\); .* MLFLOW_HTTP_REQUEST_TIME"),
-    ):
+    with server.suspended(), monkeypatch.context() as patch, pytest.raises(EarshotError) as error:
+        patch.setenv("MLFLOW_HTTP_REQUEST_TIMEOUT", "1")
         model.publish()
+    assert re.search(r"failed \(Read timed out\); .* MLFLOW_HTTP_REQUEST_TIMEOUT$", str(error.value))
     assert not model.published
 
 
