@@ -1,6 +1,7 @@
 """What can go wrong with a user's input, in fields: what it is about, what is wrong, what to do."""
 
 import errno
+import re
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from typing import NamedTuple
@@ -9,6 +10,10 @@ from lib.core.files import printable, without_password
 
 LASTING = frozenset({errno.ENOENT, errno.EACCES, errno.EPERM, errno.EINVAL, errno.EISDIR, errno.ENOTDIR, errno.ELOOP})
 """Errors of the operating system that are there the next time, too."""
+UNANSWERED = re.compile(
+    r"API request to (\w+://[^/\s]+)\S* failed with (?:timeout )?exception (.*?)(?: To increase .*)?$"
+)
+"""What MLflow says when its server gives no answer: the server, and errors of several libraries, one in the other."""
 LONGEST_LINE = 1500
 """Characters of an error: what is wrong may be a value of any length."""
 
@@ -94,9 +99,22 @@ def failed_for_a_moment(path: object, fault: str = "reading it failed for a mome
 
 
 def store_error(error: Exception) -> EarshotError:
-    """What MLflow says about its store, as an error of the user: its first line, without passwords."""
-    reason = without_password(str(error).strip().partition("\n")[0])[:300].rstrip(". ")
-    return EarshotError("MLflow store", reason, "check that tracking.uri can be reached")
+    """What MLflow says about its store, as an error of the user."""
+    reason, remedy = store_fault(error), "check that tracking.uri can be reached"
+    if "timed out" in reason:
+        remedy += ", or let it take more seconds with the environment variable MLFLOW_HTTP_REQUEST_TIMEOUT"
+    return EarshotError("MLflow store", reason, remedy)
+
+
+def store_fault(error: Exception) -> str:
+    """The first line of what MLflow says about its store, without passwords; of a server that is away, the cause."""
+    text = without_password(str(error).strip().partition("\n")[0])
+    if unanswered := UNANSWERED.match(text):
+        server, details = unanswered.groups()
+        innermost = re.search(r"""["']([^"']*)["'][).]*$""", details)
+        cause = (innermost[1] if innermost else details).rpartition(": ")[2].partition(". (")[0].strip(" ().")
+        return f"a request to {server} failed ({cause[:200]})"
+    return text[:300].rstrip(". ") or type(error).__name__
 
 
 @contextmanager

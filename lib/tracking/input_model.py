@@ -3,8 +3,7 @@
 It is read-only: what it says about the model is what the registry says at that moment.
 """
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping, Sequence
 from functools import wraps
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, Self
@@ -12,11 +11,11 @@ from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, Self
 from lib.config.load import get_config
 from lib.config.schema import TrackingSettings
 from lib.core.console import show_problems
-from lib.core.errors import EarshotError, Problem, store_error
+from lib.core.errors import EarshotError, Problem
 from lib.tracking.fetched_models import fetch_model, files_in
 from lib.tracking.imported_models import import_weights, model_of_url
 from lib.tracking.metadata_values import metadata_entry, metadata_value
-from lib.tracking.mlflow_store import open_registry
+from lib.tracking.mlflow_store import open_registry, store_errors
 from lib.tracking.model_changes import archive_model, publish_model, set_metadata_entries, unarchive_model
 from lib.tracking.model_connections import connect_model
 from lib.tracking.model_design import ModelDesign, read_design
@@ -64,6 +63,7 @@ class InputModel:
     Raises ModelError, which is a ValueError, if there is no such model.
     """
 
+    @store_errors()
     def __init__(
         self,
         model_id: str | None = None,
@@ -104,6 +104,7 @@ class InputModel:
         return cls._of(None, UNREGISTERED, ModelDesign.of(config_text, config_dict, label_enumeration))
 
     @classmethod
+    @store_errors()
     def query_models(
         cls,
         project_name: str | None = None,
@@ -137,6 +138,7 @@ class InputModel:
         return [cls._of(client, model) for model in found]
 
     @classmethod
+    @store_errors()
     def import_model(
         cls,
         weights_url: str,
@@ -190,6 +192,7 @@ class InputModel:
         return cls._of(client, model)
 
     @classmethod
+    @store_errors()
     def load_model(
         cls, weights_url: str, load_archived: bool = False, tracking: TrackingSettings | None = None
     ) -> Self | None:
@@ -215,6 +218,7 @@ class InputModel:
         return self._known().name
 
     @property
+    @store_errors()
     def project(self) -> str:
         """The id of the MLflow experiment that the model belongs to, whose name the arguments `project` take."""
         return self._client.get_logged_model(self.id).experiment_id if self.id else ""
@@ -294,19 +298,23 @@ class InputModel:
         entries = {key: metadata_entry(entry.get("value"), entry.get("type")) for key, entry in metadata.items()}
         return self._set_metadata(entries, replace)
 
+    @store_errors()
     def publish(self) -> None:
         """Make a draft published; a published model stays as it is."""
         publish_model(self._client, self._registered())
 
+    @store_errors()
     def archive(self) -> None:
         """Hide the model from searches; an archived model stays as it is."""
         archive_model(self._client, self._registered())
 
+    @store_errors()
     def unarchive(self) -> None:
         """Let searches find the model again; a model that is not archived stays as it is."""
         unarchive_model(self._client, self._registered())
 
     @property
+    @store_errors()
     def url(self) -> str:
         """Where the weights were imported from; of a model that was trained here, where MLflow has its files."""
         if not self.id:
@@ -327,7 +335,7 @@ class InputModel:
             force_download: also if they are here already.
         """
         try:
-            with _store_errors():
+            with store_errors():
                 return str(fetch_model(self._client, self._registered().id, extract_archive, force_download))
         except EarshotError as error:
             if raise_on_error:
@@ -374,6 +382,7 @@ class InputModel:
         """Id of the run that made the model; empty if none did."""
         return self._known().task
 
+    @store_errors()
     def connect(self, task: "Run | str", name: str | None = None, ignore_remote_overrides: bool = False) -> None:
         """Make the model an input of a run, where MLflow's page shows it.
 
@@ -404,6 +413,7 @@ class InputModel:
     report_table = _reporting(ModelReports.report_table)
 
     @property
+    @store_errors()
     def history(self) -> list[HistoryEntry]:
         """Who did what with the model and when, oldest first, also after it was removed."""
         return history_at(self._client, str(self._version)) if self.id else []
@@ -432,7 +442,7 @@ class InputModel:
         """
         client = model._client if isinstance(model, InputModel) else None
         try:
-            with _store_errors():
+            with store_errors():
                 client = client or _open(tracking)[0]
                 version = model._registered() if isinstance(model, InputModel) else model_at(client, model)
                 others = remove_model(client, version, delete_weights_file, force)
@@ -453,16 +463,19 @@ class InputModel:
             raise ModelError("InputModel.empty()", "is not registered", "import weights with InputModel.import_model")
         return self._version
 
+    @store_errors()
     def _known(self) -> RegisteredModel:
         """What the registry says about the model now."""
         return current_version(self._client, self._version) if self.id else UNREGISTERED
 
+    @store_errors()
     def _designed(self) -> ModelDesign:
         """Configuration and labels, which never change."""
         if self._design is None:
             self._design = read_design(self._client, self._registered().id)
         return self._design
 
+    @store_errors()
     def _set_metadata(self, entries: Mapping[str, MetadataEntry], replace: bool) -> bool:
         try:
             set_metadata_entries(self._client, self._registered(), entries, replace)
@@ -476,14 +489,3 @@ def _open(tracking: TrackingSettings | None, project: str | None = None) -> tupl
     """A client of the store, and the id of an experiment, by default that of the settings."""
     settings = tracking or get_config().tracking
     return open_registry(settings.model_copy(update={"experiment": project}) if project else settings)
-
-
-@contextmanager
-def _store_errors() -> Iterator[None]:
-    """What a store or a disk that fails makes MLflow raise becomes an EarshotError."""
-    from mlflow.exceptions import MlflowException
-
-    try:
-        yield
-    except (MlflowException, OSError) as error:
-        raise store_error(error) from None

@@ -23,8 +23,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from lib.config.schema import Settings
 from lib.core.digests import digest_file, digest_of
-from lib.core.errors import Problem, SettingsError
-from lib.core.files import without_password
+from lib.core.errors import Problem, SettingsError, store_fault
 from lib.evaluation.figures import read_figures
 from lib.models.model_files import all_files
 from lib.tracking import run_contents as contents
@@ -266,8 +265,7 @@ def passing_over(problems: list[Problem]) -> Iterator[None]:
     try:
         yield
     except Exception as error:
-        text = without_password(str(error).strip().partition("\n")[0])[:200]
-        fault = f"this run is not fully tracked ({type(error).__name__}: {text})"
+        fault = f"this run is not fully tracked ({type(error).__name__}: {store_fault(error)[:200]})"
         problems.append(Problem("MLflow store", fault, "check that tracking.uri can be reached and has room to write"))
 
 

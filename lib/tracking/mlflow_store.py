@@ -6,8 +6,8 @@ none.
 
 import os
 import sqlite3
-from collections.abc import Mapping
-from contextlib import closing, suppress
+from collections.abc import Iterator, Mapping
+from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -21,6 +21,7 @@ from lib.tracking.runs_view import runs_address, view_tags
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
+    from mlflow.exceptions import MlflowException
 
 PLACE = "earshot.artifacts"
 """Tag of experiments that were made here: where their artifacts lie, so that a moved store is noticed."""
@@ -32,12 +33,14 @@ QUIET = {
     "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
     "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",
     "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1",  # a server that is away must not hold up a training for minutes
-    "MLFLOW_HTTP_REQUEST_TIMEOUT": "10",
+    "MLFLOW_HTTP_REQUEST_TIMEOUT": "30",  # a server is silent while it hands a large model on to its own storage
     "GIT_PYTHON_REFRESH": "quiet",
 }
 
 ANSWER_SECONDS = 5.0
 """How long a server may take to say that it is there."""
+REFUSALS = ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE", "BAD_REQUEST")
+"""Codes of MLflow's errors about what it was asked for; others are about the store."""
 ARTIFACTS = "mlartifacts"
 """Folder of the artifacts, beside the file of a local store."""
 ARTIFACT_COLUMNS = (
@@ -128,6 +131,25 @@ def open_registry(tracking: TrackingSettings) -> tuple["MlflowClient", str]:
     try:
         return open_experiment(tracking)
     except MlflowException as error:
+        raise store_error(error) from None
+
+
+@contextmanager
+def store_errors() -> Iterator[None]:
+    """What a store or a disk that fails makes MLflow raise becomes an EarshotError."""
+    try:
+        yield
+    except Exception as error:
+        from mlflow.exceptions import MlflowException  # not before: what needs no store need not wait for it
+
+        if isinstance(error, MlflowException | OSError):
+            raise store_error(error) from None
+        raise
+
+
+def raise_unless_refused(error: "MlflowException") -> None:
+    """Raise EarshotError if the store failed, and did not only refuse what it was asked for or know no such thing."""
+    if error.error_code not in REFUSALS:
         raise store_error(error) from None
 
 

@@ -8,6 +8,8 @@ import json
 from collections.abc import Collection, Mapping
 from typing import TYPE_CHECKING
 
+from lib.core.errors import store_fault
+from lib.tracking.mlflow_store import raise_unless_refused
 from lib.tracking.model_history import note
 from lib.tracking.model_queries import current_version
 from lib.tracking.registered_models import (
@@ -23,7 +25,6 @@ from lib.tracking.registered_models import (
     check_comment,
     check_tags,
     now,
-    reason_of,
 )
 
 if TYPE_CHECKING:
@@ -88,7 +89,8 @@ def set_alias(client: "MlflowClient", model: RegisteredModel | str, alias: str) 
     try:
         client.set_registered_model_alias(model.name, alias, str(model.version))
     except MlflowException as error:
-        raise ModelError(f"alias {alias!r}", reason_of(error), "use letters, digits, _ and -") from None
+        raise_unless_refused(error)
+        raise ModelError(f"alias {alias!r}", store_fault(error), "use letters, digits, _ and -") from None
     note(client, model, f"given the alias {alias}")
 
 

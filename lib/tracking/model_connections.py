@@ -4,6 +4,7 @@ import re
 from typing import TYPE_CHECKING
 
 from lib.tracking.imported_models import file_name_in
+from lib.tracking.mlflow_store import raise_unless_refused
 from lib.tracking.model_changes import note_connection
 from lib.tracking.model_queries import current_version, find_model
 from lib.tracking.registered_models import ModelError, RegisteredModel
@@ -43,7 +44,8 @@ def connect_model(
         raise ModelError(f"name = {name!r}", "is no name of an input", "use letters, digits, spaces and _ - .")
     try:
         run = client.get_run(run_id)
-    except MlflowException:
+    except MlflowException as error:
+        raise_unless_refused(error)
         raise ModelError(run_id, "is no run of the store") from None
     chosen = run.data.tags.get(INPUT + name, model.id)
     if chosen != model.id and not ignore_overrides:

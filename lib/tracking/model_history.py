@@ -6,6 +6,7 @@ import uuid
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
+from lib.tracking.mlflow_store import raise_unless_refused
 from lib.tracking.model_queries import latest_version, model_at
 from lib.tracking.registered_models import (
     HISTORY,
@@ -84,7 +85,8 @@ def _history_of_removed_version(client: "MlflowClient", reference: str) -> list[
     name, _, version = reference.replace("@", "/").rpartition("/")
     try:
         tags = client.get_registered_model(name).tags
-    except MlflowException:
+    except MlflowException as error:
+        raise_unless_refused(error)
         return []
     removed = (key for key, value in tags.items() if key.startswith(REMOVED) and value == version)
     return next((_removed_history(tags, key.removeprefix(REMOVED)) for key in removed), [])

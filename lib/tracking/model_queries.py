@@ -4,6 +4,7 @@ import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from lib.tracking.mlflow_store import raise_unless_refused
 from lib.tracking.registered_models import LOGGED_MODEL, URL, ModelError, RegisteredModel, read_version
 from lib.tracking.tag_filter import tag_filter
 
@@ -102,13 +103,16 @@ def model_at(client: "MlflowClient", reference: str) -> RegisteredModel:
         return sole_version(client, reference)
     try:
         parts = re.fullmatch(r"(.+)([@/])(.+)", reference)
-        if parts and (parts[2] == "/" or parts[3].isdecimal()):
+        if parts and parts[3].isdecimal() and len(parts[3]) > 9:  # more than a column of numbers holds
+            model = None
+        elif parts and (parts[2] == "/" or parts[3].isdecimal()):
             model = read_version(client.get_model_version(parts[1], parts[3]))
         elif parts:
             model = read_version(client.get_model_version_by_alias(parts[1], parts[3]))
         else:
             model = next(iter(find_models(client, name=reference, max_results=1)), None)
-    except MlflowException:
+    except MlflowException as error:
+        raise_unless_refused(error)
         model = None
     if model is None:
         remedy = "give NAME, NAME/VERSION, NAME@ALIAS or an id; `python -m stages.registry list` shows what there is"

@@ -17,6 +17,7 @@ from lib.core.digests import digest_of
 from lib.core.files import fitting_name
 from lib.tracking import model_figures as figures
 from lib.tracking.logged_models import artifacts_of
+from lib.tracking.mlflow_store import store_errors
 from lib.tracking.model_figures import Layout
 from lib.tracking.registered_models import ModelError, RegisteredModel
 from lib.tracking.run_contents import log_batch
@@ -308,6 +309,7 @@ class ModelReports:
         file = fitting_name(_file_name(series), f"-{_step(iteration)}.html")
         self._store(figures.figure_page(figure), f"{REPORTS}/{_file_name(title)}", file)
 
+    @store_errors()
     def _store(self, text: str, folder: str, name: str) -> None:
         """Store a text as an artifact of the model."""
         with TemporaryDirectory() as scratch:
@@ -315,12 +317,14 @@ class ModelReports:
             file.write_text(text, encoding="utf-8")
             self._client.log_model_artifact(self._model.id, str(file), folder)
 
+    @store_errors()
     def _stored(self, folder: str) -> list[str]:
         """The texts of the artifacts in a folder."""
         with TemporaryDirectory() as scratch:
             copy = Path(artifacts_of(self._client, self._model.id).download_artifacts(folder, scratch))
             return [file.read_text(encoding="utf-8") for file in sorted(copy.glob("*.json"))]
 
+    @store_errors()
     def _log(self, metrics: Mapping[str, float], step: int) -> None:
         """Log metrics of the model and of the run that belongs to it."""
         log_batch(self._client, _reports_run(self._client, self._model), metrics, step, model_id=self._model.id)

@@ -7,6 +7,7 @@ from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING
 
+from lib.core.errors import store_fault
 from lib.tracking.logged_models import delete_model, finish_model, remove_abandoned_models, unfinished_tag
 from lib.tracking.model_history import entry_text, history_tag, new_entry
 from lib.tracking.model_queries import current_version, model_at, users_of, versions_of
@@ -22,7 +23,6 @@ from lib.tracking.registered_models import (
     check_comment,
     check_name,
     check_tags,
-    reason_of,
 )
 
 if TYPE_CHECKING:
@@ -72,7 +72,7 @@ def create_version(
         client.create_registered_model(name)
     except MlflowException as error:
         if error.error_code != ErrorCode.Name(RESOURCE_ALREADY_EXISTS):
-            raise ModelError(name, f"could not be registered: {reason_of(error)}") from None
+            raise ModelError(name, f"could not be registered: {store_fault(error)}") from None
     source, run = f"models:/{model_id}", (facts or {}).get(TASK)
     try:
         with _default_store(client.tracking_uri):
@@ -80,7 +80,7 @@ def create_version(
                 name, source, run, content, description=description, await_creation_for=0, model_id=model_id
             )
     except MlflowException as error:
-        raise ModelError(name, f"could not be registered: {reason_of(error)}") from None
+        raise ModelError(name, f"could not be registered: {store_fault(error)}") from None
     links = json.loads(client.get_logged_model(model_id).tags.get("mlflow.modelVersions", "[]"))
     link = {"name": name, "version": str(version.version)}
     if not any(str(each["version"]) == link["version"] and each["name"] == name for each in links):

@@ -20,8 +20,8 @@ from filelock import FileLock
 from lib.core.archives import is_archive, unpack
 from lib.core.digests import digest_known_file, digest_of
 from lib.core.downloads import fetch, is_url, sha256_of
-from lib.core.errors import EarshotError, SettingsError
-from lib.core.files import new_folder, project_root, without_password, write_json
+from lib.core.errors import EarshotError, SettingsError, store_fault
+from lib.core.files import new_folder, project_root, write_json
 from lib.core.unpacking_budget import UnpackingBudget
 from lib.core.urls import url_without_query
 from lib.models.description import description_file
@@ -127,8 +127,12 @@ def store_model(
         client.log_model_artifacts(model.model_id, str(folder))
         with scratch_folder() as scratch:
             stored = stored_file(client, model.model_id, WEIGHTS, scratch)
-            if sha256_of_files(stored) != digests:
-                raise EarshotError(name, "the store does not give back what was put into it", "check its disk")
+            given = sha256_of_files(stored)
+            if given != digests:
+                lost = next((place for place, digest in digests.items() if given.get(place) != digest), WEIGHTS)
+                misread = re.search("[#%?]", lost)  # MLflow puts names into URLs as they are
+                remedy = f"rename it without {misread[0]}" if misread else "check its disk"
+                raise EarshotError(name, f"the store does not give back {lost} as it was put into it", remedy)
         client.finalize_logged_model(model.model_id, "READY")
         if run_id is not None:
             client.log_outputs(run_id, [LoggedModelOutput(model.model_id, 0)])
@@ -247,15 +251,12 @@ def stored_file(client: "MlflowClient", model_id: str, path: str, scratch: Path)
         target.mkdir()
         return Path(artifacts.download_artifacts(path, str(target)))
     except (MlflowException, OSError) as error:
-        raise EarshotError(model_id, f"its files cannot be read ({_line(error)})", "check the MLflow store") from None
+        fault = f"its files cannot be read ({store_fault(error)})"
+        raise EarshotError(model_id, fault, "check the MLflow store") from None
 
 
 def _not_stored(name: str, error: Exception) -> EarshotError:
-    return EarshotError(name, f"cannot be stored ({_line(error)})", "check the MLflow store")
-
-
-def _line(error: Exception) -> str:
-    return without_password(next(iter(str(error).strip().splitlines()), type(error).__name__))[:300]
+    return EarshotError(name, f"cannot be stored ({store_fault(error)})", "check the MLflow store")
 
 
 def sha256_of_files(folder: Path) -> dict[str, str]:

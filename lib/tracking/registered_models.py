@@ -20,7 +20,7 @@ from collections.abc import Collection, Mapping
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from lib.core.errors import EarshotError
+from lib.core.errors import EarshotError, store_fault
 
 if TYPE_CHECKING:
     from mlflow.entities.model_registry import ModelVersion
@@ -44,8 +44,9 @@ STATUS, ARCHIVED, COMMENT, URL, FRAMEWORK, TASK, CONNECTED, SYSTEM_TAGS, METADAT
     )
 )
 DRAFT, PUBLISHED = "draft", "published"
-LONGEST_TEXT = 5000
-"""Characters of a description, and of a tag of a registered model, that MLflow's databases hold, SQLite apart."""
+LONGEST_NAME, LONGEST_TEXT = 256, 5000
+"""Characters of a registered model's name, and of a description or a registered model's tag: what MLflow's tables hold
+in a database that keeps to their widths, such as PostgreSQL."""
 LOGGED_MODEL = re.compile(r"models:/(m-[0-9a-f]+)")
 """The source of a version that was made from a logged model."""
 
@@ -143,7 +144,9 @@ def check_name(name: str) -> None:
     try:
         _validate_model_name(name)
     except MlflowException as error:
-        raise ModelError(f"name = {name!r}", reason_of(error), "give another name") from None
+        raise ModelError(f"name = {name!r}", store_fault(error), "give another name") from None
+    if len(name) > LONGEST_NAME:
+        raise ModelError(f"name = {name!r}", f"has {len(name)} characters", f"give one of up to {LONGEST_NAME}")
 
 
 def check_tags(tags: Collection[str]) -> None:
@@ -179,10 +182,6 @@ def read_entries(tags: Mapping[str, str]) -> list[HistoryEntry]:
 
 def now() -> str:
     return datetime.now(UTC).isoformat(timespec="microseconds")
-
-
-def reason_of(error: Exception) -> str:
-    return str(error).partition("\n")[0][:300].rstrip(". ")
 
 
 def _texts(tag: str, keys: Collection[str]) -> dict[str, str] | None:

@@ -1,8 +1,10 @@
+import re
 import shutil
 import socket
 import sqlite3
 import subprocess
 import sys
+import threading
 import time
 from contextlib import closing
 from pathlib import Path
@@ -15,7 +17,7 @@ from lib.core.databases import SQLITE
 from lib.core.errors import EarshotError
 from lib.core.files import without_password
 from lib.tracking import mlflow_store
-from lib.tracking.mlflow_store import ensure_store, mlflow_client, runs_page, store_uri
+from lib.tracking.mlflow_store import ensure_store, mlflow_client, runs_page, store_errors, store_uri
 from lib.tracking.runs_view import view_tags
 
 PROJECT = Path(__file__).parents[2]
@@ -144,6 +146,23 @@ def test_a_server_that_accepts_and_never_answers_is_given_up_soon(monkeypatch):
         with pytest.raises(MlflowException, match="timed out"):
             ensure_store(f"http://user:secret@127.0.0.1:{server.getsockname()[1]}", "e")
         assert time.monotonic() - begin < 8
+
+
+def test_what_no_server_answers_is_a_line_with_the_cause():
+    said = []
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        address = f"127.0.0.1:{server.getsockname()[1]}"
+        threading.Thread(target=lambda: [server.accept()[0].close() for _ in range(2)], daemon=True).start()
+        for uri in (f"http://{address}", "http://nowhere.invalid", "http://127.0.0.1:9"):
+            with pytest.raises(EarshotError) as error, store_errors():
+                mlflow_client(uri).search_experiments()
+            said.append(str(error.value))
+    assert re.fullmatch(
+        rf"MLflow store: a request to http://{address} failed \((Remote end closed .*|Connection reset by peer)\); .*",
+        said[0],
+    )
+    assert said[1].startswith("MLflow store: a request to http://nowhere.invalid failed ([Errno -")
+    assert "127.0.0.1:9 failed ([Errno 111] Connection refused); check that tracking.uri can be reached" in said[2]
 
 
 @pytest.mark.parametrize(("name", "fault"), [("", "is a folder"), ("caf\udce9/mlflow.db", "a name that MLflow cannot")])

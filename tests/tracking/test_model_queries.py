@@ -3,7 +3,9 @@ from contextlib import closing
 
 import pytest
 
+from lib.core.errors import EarshotError
 from lib.tracking import model_queries
+from lib.tracking.mlflow_store import mlflow_client, store_errors
 from lib.tracking.model_changes import archive_model, publish_model, set_alias, set_metadata_entries
 from lib.tracking.model_queries import aliases_of, find_models, model_at
 from lib.tracking.registered_models import MetadataEntry, ModelError
@@ -46,9 +48,19 @@ def test_a_model_is_named_by_id_version_alias_or_name(store):
         assert model_at(store.client, reference).version == version
     assert model_at(store.client, first.name).version == 1  # which got the alias last
     assert aliases_of(store.client, first.name) == {1: ["champion"]}
-    for unknown in ("m-0123", "no such name", f"{first.name}/9", f"{first.name}@none", f"{first.name}/x"):
+    versions = (f"{first.name}/9", f"{first.name}/{10**20}", f"{first.name}@none", f"{first.name}/x")
+    for unknown in ("m-0123", "no such name", *versions):
         with pytest.raises(ModelError, match="is no registered model"):
             model_at(store.client, unknown)
+
+
+@pytest.mark.parametrize("reference", ["frogs@champion", "frogs/3", "frogs", "m-0123"])
+def test_a_server_that_is_away_is_not_taken_for_one_without_the_model(reference):
+    client = mlflow_client("http://me:secret@127.0.0.1:9")
+    with pytest.raises(EarshotError) as error, store_errors():
+        model_at(client, reference)
+    line = "MLflow store: a request to http://me:***@127.0.0.1:9 failed ([Errno 111] Connection refused)"
+    assert str(error.value) == f"{line}; check that tracking.uri can be reached"
 
 
 def test_an_empty_reference_names_no_model(store):
