@@ -4,9 +4,12 @@ from typing import Any
 
 from lib.config.command_line import run_stage, stage
 from lib.config.schema import Settings
+from lib.core.console import show_problems
 from lib.core.errors import SettingsError
 
 ACTIONS = ("list", "show", "history", "publish", "archive", "unarchive", "tag", "alias", "fetch", "import", "remove")
+READING = ("list", "show", "history", "fetch")
+"""Actions that change nothing in the registry."""
 
 
 @stage("tracking")
@@ -35,7 +38,8 @@ def registry(
 ) -> None:
     """Work with the registered models of the MLflow store.
 
-    A model is named by NAME/VERSION, NAME@ALIAS, its id (m-...), or NAME: the version that was changed last.
+    A model is named by NAME/VERSION, NAME@ALIAS, its id (m-...), or NAME: the version that was changed last. What
+    changes the meaning of a name in the settings brings the copy in data/registry up to date, and says so.
 
     Examples:
         python -m stages.registry list --tags pond,-draft --published
@@ -79,6 +83,7 @@ def registry(
     from lib.tracking import registered_models as models
     from lib.tracking.input_model import InputModel
     from lib.tracking.mlflow_store import open_registry
+    from lib.tracking.registered_inputs import refresh_copies
 
     tracking = settings.tracking
     client, _ = open_registry(tracking)
@@ -134,6 +139,8 @@ def registry(
             card = model_tables.card_of(client, model_id)
             content = facts | ({"card": card.model_dump(mode="json")} if card else {})
             _tell(content, model_tables.facts_text(facts, card), json)
+    if action not in READING:
+        show_problems(refresh_copies(tracking))
 
 
 def _check(action: str, model: str, value: str) -> None:
