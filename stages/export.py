@@ -20,7 +20,8 @@ def export(
         python -m stages.export --model model.pt --output phone --recordings dawn.wav
 
     Args:
-        model: checkpoint, or folder of checkpoints, each of which becomes a file.
+        model: checkpoint, folder of checkpoints, each of which becomes a file, or registry:NAME@ALIAS or
+            registry:NAME/VERSION.
         output: folder to write <checkpoint>.onnx to.
         recordings: a recording, folder or list (.txt, .csv), of which the first recording is compared; default: the
             first recording of data.test that can be read.
@@ -34,7 +35,9 @@ def export(
     from lib.sound.recordings import recordings_of
     from lib.tracking.data_versions import VERSIONED, data_set_versions, is_dirty, read_commit, read_data_versions
     from lib.tracking.model_card import card_metadata, make_card, read_card_inputs
+    from lib.tracking.registered_inputs import chosen_model
 
+    model = str(chosen_model(model, settings.tracking).path)
     people, figures = read_card_inputs(), _figures_of(model)
     data = dict(data_set_versions(settings, read_data_versions()).values())
     files, problems = recordings_of(recordings) if recordings else (_test_recordings(settings.data.test), [])

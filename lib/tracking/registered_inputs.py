@@ -104,7 +104,8 @@ def with_start_model(settings: Settings) -> tuple[Settings, str]:
     if len(files) > 1:
         fault = f"is {len(files)} checkpoints ({files[0].name}, {files[1].name}, ...)"
         raise ModelError(f"{name} = {reference!r}", fault, "register one alone, or give a file")
-    return with_changes(settings, {name: str(files[0])}), source.model_id
+    file = os.path.relpath(files[0])  # in the project's folder the same on each machine that shares a study
+    return with_changes(settings, {name: file}), source.model_id
 
 
 def update_copies(settings: Settings) -> list[str]:
