@@ -8,7 +8,6 @@ data/registry, which DVC watches. A stage that finds none makes it. Once there, 
 import json
 import os
 import shutil
-import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -224,8 +223,9 @@ def _copy(client: "MlflowClient", model: "RegisteredModel", place: Path) -> None
 
 def _remove(place: Path) -> None:
     """Remove a copy. It goes all at once, or a killed process would leave half of it, which would be used."""
+    part = place.with_name(f".{place.name}.old.part")
+    shutil.rmtree(part, ignore_errors=True)  # what a killed process left
     if place.exists():
-        part = place.with_name(f".{place.name}.{uuid.uuid4().hex}.part")
         place.rename(part)
         shutil.rmtree(part, ignore_errors=True)
 
