@@ -9,7 +9,7 @@ import sys
 
 import yaml
 
-EXACT = ("lib/", "stages/", "data/sample", "data/occurrence", "data/inputs")
+EXACT = ("lib/", "stages/", "data/sample", "data/occurrence", "data/inputs", "data/registry")
 """Paths whose content is the same on any processor."""
 
 

@@ -1,6 +1,9 @@
 """Make scores probabilities, and choose from which score on to trust each class."""
 
+import shlex
+
 from lib.config.command_line import run_stage, stage
+from lib.config.inputs import REGISTRY
 from lib.config.schema import Settings
 from lib.core.console import show_problems, table_text
 from lib.core.errors import EarshotError, SettingsError
@@ -35,7 +38,8 @@ def calibrate(
         recordings: folder of the recordings, only with --annotations; default: where that file is.
         output: folder to write to.
         model: checkpoint, or folder of checkpoints, to store the calibration with; infer uses it from then on. Give a
-            copy of data/models: `dvc repro` restores an output that something else changed.
+            copy of data/models, since `dvc repro` restores an output that something else changed, or of a registered
+            model (python -m stages.registry fetch).
         precision: that each class shall have, 0..1.
         cutoff: only scores from here on are used to fit the scaling, 0..1.
     """
@@ -44,6 +48,10 @@ def calibrate(
             raise SettingsError(f"--{name} {value}", "must be a number in 0..1")
     if recordings and not annotations:
         raise SettingsError("--recordings", "goes with --annotations", "without it, data.test is used")
+    if model and model.startswith(REGISTRY):
+        copying = f"python -m stages.registry fetch {shlex.quote(model.removeprefix(REGISTRY))} --output data/copy"
+        remedy = f"give a copy of it, as `{copying}` makes"
+        raise SettingsError(f"--model {model}", "cannot be changed, since registered models stay as they are", remedy)
     from lib.models.description import read_description
     from lib.models.model_files import model_files
 

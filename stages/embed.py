@@ -31,7 +31,8 @@ def embed(
         recordings: a recording, a folder of them, or a list of these: a text file (.txt), or
             a table (.csv) with the column file.
         output: store to write (SQLite); what it holds of other recordings stays in it.
-        model: checkpoint, or folder of checkpoints whose embeddings are averaged.
+        model: checkpoint, folder of checkpoints whose embeddings are averaged, or registry:NAME@ALIAS or
+            registry:NAME/VERSION.
         database: instead of recordings, a training database, whose spectrograms get their embeddings; give it a copy
             of a database of the pipeline, or `dvc repro` would find that file changed.
         class_name: only spectrograms of that class of the database (any of its names or codes).
@@ -46,7 +47,9 @@ def embed(
     from lib.curation.embedding_store import EmbeddingStore
     from lib.curation.recording_embeddings import embed_recordings, write_parquet
     from lib.sound.recordings import recordings_of
+    from lib.tracking.registered_inputs import chosen_model
 
+    model = str(chosen_model(model, settings.tracking).path)
     if recordings is None:
         n = embed_database(str(database), model, settings, spec_group, class_name)
         print(f"{counted(n, 'spectrogram')} -> {database}")

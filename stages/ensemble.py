@@ -32,7 +32,8 @@ def ensemble(
         python -m stages.ensemble --size 2 --smaller --recordings held-out --annotations held-out.csv --output data/best
 
     Args:
-        models: folder of checkpoints, or several, separated by commas.
+        models: checkpoint, folder of checkpoints, or registry:NAME@ALIAS or registry:NAME/VERSION; or several of these,
+            separated by commas.
         size: how many checkpoints the ensemble has.
         smaller: also try all smaller sizes.
         metric: what is compared, for example macro_pr or best_f1; the message about an unknown name lists all.
@@ -54,14 +55,18 @@ def ensemble(
     from lib.core.csv_files import write_table
     from lib.formats.data_sets import evaluation_data_set
     from lib.models.model_files import model_files
+    from lib.tracking.registered_inputs import chosen_model
     from lib.tuning import ensembles
     from lib.tuning.model_scores import read_scores, score_models
 
     metric = ensembles.metric_name(metric)
     if output:
         ensembles.check_output(Path(output))
-    sources = [Path(part) for part in (scores or models).split(",")]
-    files = sources if scores else [file for source in sources for file in model_files(source)]
+    if scores:
+        files = [Path(part) for part in scores.split(",")]
+    else:
+        sources = [chosen_model(part, settings.tracking).path for part in models.split(",")]
+        files = [file for source in sources for file in model_files(source)]
     if len(files) < size:
         fault = f"there are only {counted(len(files), 'model')}"
         raise SettingsError(f"size = {size}", fault, "give more, or a smaller size")

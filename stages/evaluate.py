@@ -56,18 +56,19 @@ def evaluate(
     from lib.formats.data_sets import read_data_set
     from lib.results.results_store import ResultsStore
     from lib.tracking.mlflow_runs import complete_run
-    from lib.tracking.registered_inputs import chosen_model
+    from lib.tracking.registered_inputs import inference_model
 
     path, model_id = Path(), ""
     if track or "DVC_STAGE" in os.environ:
-        path, model_id = chosen_model(model or settings.infer.model or "data/models", settings.tracking)
+        path, model_id = inference_model(settings, model)
     chosen, matches = settings.evaluate, matches_folder(labels)
     roots = {"report": Path(output), "metrics": Path(metrics), "matches": matches}
     data_set = read_data_set(settings.data.test)
     known_problems = [*find_leakage(data_set, database), *data_set.problems]
     with sole_writer(output), ResultsStore(labels) as store:
-        if track and not store.manifest.is_of(path):
-            raise SettingsError(f"--model {path}", f"did not make {labels}", "give the folder of the model that did")
+        if (track or model_id) and not store.manifest.is_of(path):
+            remedy = "run infer again, or give --model the one that did"
+            raise SettingsError(f"model {path}", f"did not make {labels}", remedy)
         code = digest_code("stages.evaluate:evaluate")
         key = digest_of([settings.evaluate.model_dump(), data_set.digest, known_problems, store.digest(), code])
         if restored := restore_outputs("evaluate", key, roots):

@@ -20,7 +20,8 @@ def export(
         python -m stages.export --model model.pt --output phone --recordings dawn.wav
 
     Args:
-        model: checkpoint, or folder of checkpoints, each of which becomes a file.
+        model: checkpoint, folder of checkpoints, each of which becomes a file, or registry:NAME@ALIAS or
+            registry:NAME/VERSION.
         output: folder to write <checkpoint>.onnx to.
         recordings: a recording, folder or list (.txt, .csv), of which the first recording is compared; default: the
             first recording of data.test that can be read.
@@ -32,7 +33,9 @@ def export(
     from lib.sound.recordings import recordings_of
     from lib.tracking.model_card import card_metadata
     from lib.tracking.model_provenance import card_for_export
+    from lib.tracking.registered_inputs import chosen_model
 
+    model = str(chosen_model(model, settings.tracking).path)
     files, problems = recordings_of(recordings) if recordings else (_test_recordings(settings.data.test), [])
     show_problems(problems)
     for checkpoint in model_files(model):

@@ -22,9 +22,11 @@ def find_lr(
     import pandas as pd
 
     from lib.core.files import atomic, write_text
+    from lib.tracking.registered_inputs import with_start_model
     from lib.training.learning_rate_finder import find_learning_rate, plot_range
     from lib.training_data.stored_windows import StoredWindows
 
+    settings, _ = with_start_model(settings)
     windows = StoredWindows(database, settings.train.spec_group)
     tested = find_learning_rate(windows, settings.train, num_batches)
     table = pd.DataFrame({"learning_rate": tested.rates, "loss": tested.losses, "smoothed_loss": tested.smoothed})

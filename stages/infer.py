@@ -47,7 +47,7 @@ def infer(
     from lib.inference.analyzer import analyze
     from lib.occurrence.occurrence_filter import occurrence_filter
     from lib.sound.recordings import recordings_of
-    from lib.tracking.registered_inputs import chosen_model
+    from lib.tracking.registered_inputs import inference_model
 
     # Problems of the data set's annotations are reported by the evaluation.
     files, problems = recordings_of(recordings) if recordings else (read_data_set(settings.data.test).recordings, [])
@@ -56,7 +56,7 @@ def infer(
         raise EarshotError("", "stopped because infer.strict is set", "see the lines above")
     place = occurrence_filter(settings.infer, occurrences)
     is_in_pipeline = "DVC_STAGE" in os.environ  # DVC reads and copies the whole store anyway
-    path = chosen_model(model or settings.infer.model or "data/models", settings.tracking).path
+    path = inference_model(settings, model).path
     analysis = analyze(files, path, settings, Path(output), place, keep_others=bool(recordings), pack=is_in_pipeline)
     show_problems(analysis.problems)
     results = analysis.results

@@ -4,6 +4,7 @@ from typing import TYPE_CHECKING, Any
 
 from lib.config.command_line import run_stage, stage
 from lib.config.schema import Settings
+from lib.core.console import show_problems
 from lib.core.errors import SettingsError
 
 if TYPE_CHECKING:
@@ -25,6 +26,8 @@ ACTIONS = (
     "connect",
     "remove",
 )
+READING = ("list", "show", "history", "fetch")
+"""Actions that change nothing in the registry."""
 
 
 @stage("tracking")
@@ -57,7 +60,8 @@ def registry(
 ) -> None:
     """Work with the registered models of the MLflow store.
 
-    A model is named by NAME/VERSION, NAME@ALIAS, its id (m-...), or NAME: the version that was changed last.
+    A model is named by NAME/VERSION, NAME@ALIAS, its id (m-...), or NAME: the version that was changed last. What
+    changes the meaning of a name in the settings brings the copy in data/registry up to date, and says so.
 
     Examples:
         python -m stages.registry list --tags pond,-draft --published
@@ -117,6 +121,7 @@ def registry(
     from lib.tracking.model_history import history_at
     from lib.tracking.model_queries import current_version, find_model, find_models, model_at
     from lib.tracking.model_versions import remove_model
+    from lib.tracking.registered_inputs import refresh_copies
 
     tracking = settings.tracking
     client, _ = open_registry(tracking)
@@ -184,6 +189,8 @@ def registry(
         changes[action]()
         facts = model_tables.all_facts(client, current_version(client, version))
         _tell(facts, table_text(model_tables.models_table([facts])), json)
+    if action not in READING:
+        show_problems(refresh_copies(tracking))
 
 
 def _check(action: str, model: str, value: str) -> None:

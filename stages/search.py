@@ -44,7 +44,8 @@ def search(
         class_name: only spectrograms of that class of the database (any of its names or codes).
         spec_group: only spectrograms of that group of the database.
         output: folder to write to.
-        model: the checkpoint, or folder of checkpoints, that the embeddings were made by.
+        model: what the embeddings were made by: checkpoint, folder of checkpoints, or registry:NAME@ALIAS or
+            registry:NAME/VERSION.
         max: number of windows to list, at most.
         distinct: list one window of each recording.
         plot: write a picture of each window, <recording>-<start>.png, which Extractor.extract_by_image reads.
@@ -63,7 +64,9 @@ def search(
     from lib.curation.search_results import show_matches, write_matches
     from lib.curation.similarity_search import search_sound
     from lib.sound.recordings import recordings_of
+    from lib.tracking.registered_inputs import chosen_model
 
+    model = str(chosen_model(model, settings.tracking).path)
     embeddings: Embeddings
     if database is not None:
         embeddings = DatabaseEmbeddings(database, spec_group, class_name)

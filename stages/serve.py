@@ -1,6 +1,7 @@
 """Serve models: recordings in, the classes that sound in them out, through a REST API and a page."""
 
 from lib.config.command_line import run_stage, stage
+from lib.config.load import with_changes
 from lib.config.schema import Settings
 from lib.core.console import show_problems
 
@@ -15,12 +16,17 @@ def serve(settings: Settings) -> None:
     Examples:
         python -m stages.serve
         python -m stages.serve --model_dir data/models --port 8090 --workers 4 --add_instrument_metrics
+        python -m stages.serve --model_dir registry:frogs@champion
         python -m stages.serve --host 0.0.0.0 --allowed_hosts sounds.example.org --token_file token
     """
     from lib.server.serving import exposure, read_token, serve_until_stopped
+    from lib.tracking.registered_inputs import chosen_model
 
     token = read_token(settings.serve)
     show_problems(exposure(settings.serve, token))
+    models, model_id = chosen_model(settings.serve.model_dir, settings.tracking)
+    folder = models.parent if model_id and models.is_file() else models
+    settings = with_changes(settings, {"serve.model_dir": str(folder)})
     serve_until_stopped(settings, token)
 
 

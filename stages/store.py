@@ -8,8 +8,8 @@ from lib.config.schema import Settings
 def store(settings: Settings) -> None:
     """Make the MLflow store and its experiment, unless they exist, and look up the registered models in the settings.
 
-    Where infer.model or train.load_checkpoint names a registered model, its files are copied to data/inputs/registry,
-    where DVC notices when the name stands for another model.
+    Where infer.model or train.load_checkpoint names a registered model, its files are copied to data/registry, where
+    DVC notices when the name stands for another model.
 
     Examples:
         python -m stages.store

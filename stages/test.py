@@ -35,7 +35,8 @@ def test(
     Args:
         dataset_paths: TYPE:PATH of each data set, with commas between. TYPE says how labels are stored, as
             data.test.format does; inference, or no type: there are none, and no figures. Default: data.test.
-        model: checkpoint (also --ckpt), or folder of checkpoints whose scores are averaged.
+        model: checkpoint (also --ckpt), folder of checkpoints whose scores are averaged, or registry:NAME@ALIAS or
+            registry:NAME/VERSION.
         out_dir: folder to write to: predictions.json and scores.json (clip, class, 0/1 or score), metrics.yaml,
             pictures, and scores of windows in labels/.
         save_roc: draw the ROC of each class.
@@ -53,6 +54,7 @@ def test(
     from lib.formats.data_sets import read_data_set
     from lib.inference.analyzer import analyze
     from lib.results.results_store import ResultsStore
+    from lib.tracking.registered_inputs import chosen_model
     from lib.tuning.model_scores import ALL_SCORES, NO_LABELS
 
     folder, threshold, test_set = Path(out_dir), settings.evaluate.threshold, settings.data.test
@@ -71,8 +73,9 @@ def test(
     recordings = {name: file for data_set in data_sets for name, file in data_set.recordings.items()}
     # What is tested are whole clips: there are no labels, and means are over the scores of all windows.
     scoring = with_changes(settings, ALL_SCORES | NO_LABELS)
+    path = chosen_model(model, settings.tracking).path
     with sole_writer(folder):
-        analysis = analyze(recordings, model, scoring, folder / "labels")
+        analysis = analyze(recordings, path, scoring, folder / "labels")
         show_problems(analysis.problems)
         with ResultsStore(folder / "labels") as store:
             clips, problems = read_clips(data_sets, store)

@@ -37,7 +37,8 @@ def tune(
         recordings: folder of recordings to compare models by, with --annotations; default: data.test.
         annotations: CSV file that says what is in them (recording, class, start_time, end_time).
         space: YAML file with a list of parameters, used instead of tune.space.
-        model: checkpoint, or folder of them, to use as it is; only settings of inference can vary then.
+        model: checkpoint, folder of checkpoints, or registry:NAME@ALIAS or registry:NAME/VERSION, to use as it is; only
+            settings of inference can vary then.
         classes: CSV file (column name) of the classes to train with, whose windows are extracted for the search.
         extract: extract windows for the search instead of using the database; implied where settings of audio vary.
         output: folder for metrics-summary.csv, metrics-details.csv and tuning.png; its folder work holds models, and
@@ -49,6 +50,7 @@ def tune(
 
     from lib.core.files import without_password
     from lib.formats.data_sets import evaluation_data_set
+    from lib.tracking.registered_inputs import chosen_model, with_start_model
     from lib.tuning.search_space import read_space, read_space_file
     from lib.tuning.trials import choose_source
     from lib.tuning.tuner import tune_settings
@@ -56,7 +58,9 @@ def tune(
 
     metric, parameters = settings.tune.metric, read_space(read_space_file(space) if space else settings.tune.space)
     test = evaluation_data_set(settings.data.test, recordings, annotations)
-    model_path, class_path = (Path(path) if path else None for path in (model, classes))
+    settings, _ = with_start_model(settings)
+    model_path = chosen_model(model, settings.tracking).path if model else None
+    class_path = Path(classes) if classes else None
     source = choose_source(parameters, settings, model_path, Path(database), extract, class_path)
     tuning = tune_settings(
         *(settings, test, source, Path(output), Path(output) / "work", parameters),

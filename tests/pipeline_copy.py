@@ -9,7 +9,7 @@ from pathlib import Path
 import yaml
 
 from lib.config.documentation import params_text
-from lib.config.inputs import INPUTS
+from lib.config.inputs import INPUTS, REGISTERED
 from lib.config.load import load_settings
 from tests.tracking.tiny import PLAIN, QUICK
 from tests.training_data.builders import write_data_set, write_params
@@ -19,23 +19,27 @@ COMMAND = ("dvc", "repro", "evaluate")
 
 
 class PipelineCopy:
-    """A project in `folder`, whose data are six recordings. environment: of its processes."""
+    """A project in `folder`, whose data are six recordings.
 
-    def __init__(self, folder: Path, mlflow_uri: str) -> None:
+    with_git: it is a repository of git, as experiments need it. environment: of its processes.
+    """
+
+    def __init__(self, folder: Path, mlflow_uri: str, with_git: bool = False) -> None:
         self.folder = folder
         inherited = {key: value for key, value in os.environ.items() if not key.startswith(("DVC_", "MLFLOW_", "GIT_"))}
         self.environment = inherited | {
             "MLFLOW_TRACKING_URI": mlflow_uri,
             "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
             "DVC_SITE_CACHE_DIR": str(folder / "site"),
+            **{f"GIT_{who}_{what}": "a@b" for who in ("AUTHOR", "COMMITTER") for what in ("NAME", "EMAIL")},
         }
         for name in ("lib", "stages"):
             shutil.copytree(PROJECT / name, folder / name, ignore=shutil.ignore_patterns("__pycache__"))
         shutil.copy(PROJECT / "dvc.yaml", folder)
         write_data_set(folder / "set", 6)
-        for place in (folder / "occurrences", folder / INPUTS):
-            place.mkdir(parents=True)
-            (place / ".keep").touch()  # DVC takes an empty folder for none
+        for place in ("occurrences", INPUTS, REGISTERED / "train", REGISTERED / "infer"):
+            (folder / place).mkdir(parents=True)
+            (folder / place / ".gitkeep").touch()  # DVC takes an empty folder for none
         params = write_params(
             folder / "params.yaml",
             Path("set"),
@@ -46,7 +50,13 @@ class PipelineCopy:
             tracking={"log_model": False},
         )
         params.write_text(params_text(load_settings(params)))  # DVC wants the keys that dvc.yaml names
-        self.call("dvc", "init", "-q", "--no-scm")
+        if with_git:
+            (folder / ".git/info").mkdir(parents=True)
+            (folder / ".git/info/exclude").write_text("/site\n/mlartifacts\n")
+            for name in (".gitignore", ".dvcignore", "data/.gitignore"):
+                shutil.copy(PROJECT / name, folder / name)
+            self.call("git", "init", "-q")
+        self.call("dvc", "init", "-q", *([] if with_git else ["--no-scm"]))
         self.call("dvc", "config", "core.analytics", "false")
 
     def call(self, *command: str) -> str:
@@ -57,5 +67,8 @@ class PipelineCopy:
     def repro(self) -> tuple[str, dict[str, str]]:
         """Run `dvc repro`; returns what it prints, and the md5 of each output."""
         printed = self.call(*COMMAND)
-        locked = yaml.safe_load((self.folder / "dvc.lock").read_text())["stages"]
-        return printed, {out["path"]: out["md5"] for stage in locked.values() for out in stage["outs"]}
+        return printed, {out["path"]: out["md5"] for stage in self.locked().values() for out in stage["outs"]}
+
+    def locked(self) -> dict[str, dict]:
+        """What DVC recorded of each stage."""
+        return yaml.safe_load((self.folder / "dvc.lock").read_text())["stages"]

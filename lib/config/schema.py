@@ -573,7 +573,9 @@ class TrackingSettings(Section):
 class ServeSettings(Section):
     host: Text = Field("localhost", description="address to listen on; 0.0.0.0: all of the machine's")
     port: Annotated[int, Field(ge=0, le=65535)] = Field(8090, description="port; 0: any that is free")
-    model_dir: Text = Field("data/models", description="folder of the models (.pt) that requests may name")
+    model_dir: Text = Field(
+        "data/models", description="folder of the models (.pt) that requests may name, or registry:NAME@ALIAS"
+    )
     data_dir: Text = Field("data", description="folder of the recordings that requests may name")
     allowed_hosts: Listed[Text] = Field(
         [], description='names by which clients may call the server, besides host and localhost; "*": any'

@@ -33,6 +33,8 @@ from lib.tracking.model_card import CardInputs, Provenance, read_card_inputs
 from lib.tracking.model_connections import connect_model
 from lib.tracking.model_history import user_name
 from lib.tracking.model_provenance import is_trained_here, own_provenance
+from lib.tracking.registered_inputs import outdated_copies
+from lib.tracking.registered_models import ModelError
 from lib.tracking.registration import register_run_model, store_run_model
 from lib.tracking.run_description import description
 
@@ -108,8 +110,7 @@ def training_run(
             Path(models).mkdir(parents=True, exist_ok=True)  # a run whose folder is gone counts as killed
             run = _begin(settings, _place(models), is_resumed, params, {KEY: key})
             present = contents.logged_epochs(run.client, run.run_id)
-            if input_model:
-                connect_model(run.client, input_model, run.run_id, "train.load_checkpoint", ignore_overrides=True)
+            _connect(run, input_model, "train.load_checkpoint")
     with ended_by_errors(run.client, run.run_id) if run else nullcontext(), _system_metrics(settings, run, problems):
         log = EpochLog(run, present, problems)
         yield log
@@ -157,7 +158,7 @@ def complete_run(
         track: also where DVC did not start this.
         input_model: its id if it is a registered one: then it is an input of the run, not its result; "": it is none.
 
-    Returns what could not be tracked.
+    Returns what could not be tracked, and in the pipeline, of which registered models the copies are out of date.
     """
     problems: list[Problem] = []
     if track or _in_pipeline():
@@ -172,6 +173,9 @@ def complete_run(
         if run and settings.tracking.register_as and not input_model:
             with passing_over(problems):
                 register_run_model(run.client, run.run_id, settings.tracking.register_as)
+        if run and _in_pipeline():
+            with passing_over(problems):
+                problems += outdated_copies(run.client, settings)
     return problems
 
 
@@ -187,13 +191,11 @@ def _completed(
     done = digest_of(made_of)
     if finished := _finished_run(settings, place, model, done):  # evaluate was killed when all was logged
         return finished
-    client, experiment_id, run_id = _begin(
-        settings, place, lambda run: run.data.tags.get(MODEL) == model, params, {MODEL: model}
-    )
+    begun = _begin(settings, place, lambda run: run.data.tags.get(MODEL) == model, params, {MODEL: model})
+    client, experiment_id, run_id = begun
     data_sets = data_set_versions(settings, versions)
     contents.log_origin(client, run_id, data_sets)
-    if input_model:
-        connect_model(client, input_model, run_id, "infer.model", ignore_overrides=True)
+    _connect(begun, input_model, "infer.model")
     if _in_pipeline():
         if is_trained := not input_model and is_trained_here(models):
             contents.log_missing_epochs(client, run_id)
@@ -211,7 +213,14 @@ def _completed(
     client.set_tag(run_id, "mlflow.note.content", _description(client, experiment_id, run_id, figures))
     client.set_tag(run_id, COMPLETE, done)
     client.set_terminated(run_id, "FINISHED")
-    return _OpenRun(client, experiment_id, run_id)
+    return begun
+
+
+def _connect(run: _OpenRun, input_model: str, name: str) -> None:
+    """Make a registered model an input of a run, unless it was removed since it was copied."""
+    if input_model:
+        with suppress(ModelError):
+            connect_model(run.client, input_model, run.run_id, name, ignore_overrides=True)
 
 
 def _description(client: "MlflowClient", experiment_id: str, run_id: str, figures: Mapping[str, float]) -> str:

@@ -76,9 +76,7 @@ def ensure_store(uri: str, experiment: str) -> str:
         _check_that_it_answers(uri)
         return _experiment_id(client, experiment, artifacts=None)
     _check_path(database)
-    artifacts = (database.parent / ARTIFACTS).as_uri()
-    if any(place != artifacts for place in _artifact_places(database)):
-        _move_artifacts(database, artifacts)
+    artifacts = _follow_artifacts(database)
     if experiment_id := _read_experiment_id(database, experiment):
         return experiment_id
     database.parent.mkdir(parents=True, exist_ok=True)
@@ -153,6 +151,25 @@ def raise_unless_refused(error: "MlflowException") -> None:
         raise store_error(error) from None
 
 
+def existing_store(tracking: TrackingSettings) -> "MlflowClient":
+    """A client of the store of the settings that looks things up and makes nothing.
+
+    Raises EarshotError if there is no such store, or it cannot be reached.
+    """
+    uri = store_uri(tracking)
+    database = database_of(uri)
+    if database is not None:
+        if not database.is_file():
+            remedy = "set tracking.uri or MLFLOW_TRACKING_URI to the store that has the model"
+            raise EarshotError(database, "is the MLflow store of the settings, and does not exist", remedy)
+        _follow_artifacts(database)
+        return mlflow_client(uri)
+    client = mlflow_client(uri)
+    with store_errors():
+        _check_that_it_answers(uri)
+    return client
+
+
 def mlflow_client(uri: str) -> "MlflowClient":
     """A client that prints nothing but warnings."""
     for name, value in QUIET.items():
@@ -170,6 +187,14 @@ def _check_that_it_answers(uri: str) -> None:
     if uri.startswith(("http://", "https://")):
         options = {"timeout": ANSWER_SECONDS, "max_retries": 0, "raise_on_status": False}
         http_request(get_default_host_creds(uri), "/health", "GET", **options)
+
+
+def _follow_artifacts(database: Path) -> str:
+    """URI of the folder of a local store's artifacts, to which the store refers from now on, also if it was moved."""
+    artifacts = (database.parent / ARTIFACTS).as_uri()
+    if any(place != artifacts for place in _artifact_places(database)):
+        _move_artifacts(database, artifacts)
+    return artifacts
 
 
 def _artifact_places(database: Path) -> list[str]:

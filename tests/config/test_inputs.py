@@ -3,7 +3,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from lib.config.inputs import INPUTS, input_file, registered_place, unwatched_inputs
+from lib.config.inputs import INPUTS, REGISTERED, input_file, registered_place, unwatched_inputs
 from lib.config.schema import InferSettings, Settings
 from lib.core.errors import SettingsError
 
@@ -25,6 +25,11 @@ def test_the_stages_that_read_such_files_depend_on_their_folder():
     stages = yaml.safe_load((PROJECT / "dvc.yaml").read_text())["stages"]
     assert {name for name, stage in stages.items() if str(INPUTS) in stage["deps"]} == {"train", "infer", "evaluate"}
     assert (PROJECT / INPUTS).is_dir()
+    users = {"train": {"train"}, "infer": {"infer", "evaluate"}}
+    for section, names in users.items():
+        copies = str(REGISTERED / section)
+        assert {name for name, stage in stages.items() if copies in stage["deps"]} == names
+        assert (PROJECT / copies).is_dir()
 
 
 def test_a_folder_of_noise_recordings_is_such_a_file(tmp_path, monkeypatch):
@@ -36,14 +41,15 @@ def test_a_folder_of_noise_recordings_is_such_a_file(tmp_path, monkeypatch):
     assert [problem.subject for problem in unwatched_inputs(settings, folder)] == [f"{folder} = {str(tmp_path)!r}"]
 
 
-def test_a_registered_model_lies_among_the_inputs(monkeypatch):
+def test_a_registered_model_lies_where_dvc_watches_it_for_the_stages_that_use_it(monkeypatch):
     monkeypatch.setenv("DVC_STAGE", "infer")
     settings = Settings(infer={"model": "registry:frogs/3"}, train={"load_checkpoint": "registry:../frogs@champion"})
-    assert input_file(settings, "infer.model") == INPUTS / "registry/frogs@3"
+    assert input_file(settings, "infer.model") == REGISTERED / "infer/frogs@3"
+    assert input_file(settings, "train.load_checkpoint").parent == REGISTERED / "train"
     assert unwatched_inputs(settings, "infer.model", "train.load_checkpoint") == []
 
 
 @pytest.mark.parametrize("name", ["", "  ", ".", "..", "/", "../..", ". ."])
 def test_a_reference_without_a_name_is_an_error_and_not_the_folder_of_all_copies(name):
     with pytest.raises(SettingsError, match="names no registered model; write registry:NAME@ALIAS"):
-        registered_place(f"registry:{name}")
+        registered_place("infer.model", f"registry:{name}")

@@ -92,5 +92,5 @@ def test_trainings_side_by_side_in_one_project_have_their_own_runs(project):
     assert (first.data.params["train.seed"], second.data.params["train.seed"]) == ("1", "2")
     assert all("test/f1" in run.data.metrics and run.info.status == "FINISHED" for run in (first, second))
     assert first.info.run_name != second.info.run_name
-    with pytest.raises(SettingsError, match="--model a/models: did not make b/labels; give the folder of the model"):
+    with pytest.raises(SettingsError, match="model a/models: did not make b/labels; run infer again"):
         evaluate(labels="b/labels", output="b/report", metrics="b/evaluation.json", model="a/models", track=True)

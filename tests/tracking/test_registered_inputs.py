@@ -18,7 +18,7 @@ from lib.tracking.model_changes import set_alias
 from lib.tracking.model_queries import model_at
 from lib.tracking.model_versions import create_version
 from lib.tracking.model_weights import store_model, taken_weights
-from lib.tracking.registered_inputs import chosen_model, update_copies, with_start_model
+from lib.tracking.registered_inputs import inference_model, update_copies, with_start_model
 from stages.evaluate import evaluate
 from stages.infer import infer
 from stages.registry import registry as registry_stage
@@ -93,29 +93,27 @@ def test_the_pipeline_uses_a_copy_that_dvc_watches(project, monkeypatch):
     reference = f"registry:{project}@champion"
     settings = with_changes(load_settings(), {"infer.model": reference})
     monkeypatch.setenv("DVC_STAGE", "infer")
-    source = chosen_model(reference, settings.tracking)
-    place = Path("data/inputs/registry") / f"{project}@champion"
-    assert (
-        source.path == registered_place(reference) == place
-        and (place / "model.pt").read_bytes() == Path("a/model.pt").read_bytes()
-    )
+    source = inference_model(settings)
+    place = Path("data/registry/infer") / f"{project}@champion"
+    assert source.path == registered_place("infer.model", reference) == place
+    assert (place / "model.pt").read_bytes() == Path("a/model.pt").read_bytes()
     assert unwatched_inputs(settings, "infer.model") == []
     before = (place / "model.pt").stat().st_ino
 
     client, _ = open_experiment(settings.tracking)
     set_alias(client, model_at(client, f"{project}/2").id, "champion")
-    assert chosen_model(reference, settings.tracking) == source  # what DVC recorded
+    assert inference_model(settings) == source  # what DVC recorded
     assert (place / "model.pt").stat().st_ino == before
     assert update_copies(settings) == [f"infer.model = {reference} is {project}/2 -> {place}"]
     assert (place / "model.pt").read_bytes() == Path("b/model.pt").read_bytes()
-    assert chosen_model(reference, settings.tracking).model_id != source.model_id
+    assert inference_model(settings).model_id != source.model_id
     assert json.loads((place / ".registry.json").read_text())["model"] == f"{project}/2"
     assert update_copies(load_settings()) == [] and not place.exists()
 
 
 def test_the_store_stage_brings_copies_up_to_date(project, capsys):
     store_stage(**{"train.load_checkpoint": f"registry:{project}@champion"})
-    place = f"data/inputs/registry/{project}@champion"
+    place = f"data/registry/train/{project}@champion"
     assert f"registry:{project}@champion is {project}/1 -> {place}" in capsys.readouterr().out
     assert {path.name for path in Path(place).iterdir()} >= {"model.pt", ".registry.json"}
 
@@ -177,10 +175,10 @@ def test_training_cannot_start_from_several_checkpoints(project):
 
 def test_removing_copies_leaves_alone_what_another_process_is_copying(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    part, place = REGISTERED / ".toads@champion.part", REGISTERED / "frogs@champion"
+    part, place = REGISTERED / "infer/.toads@champion.part", REGISTERED / "infer/frogs@champion"
     for folder in (part, place):
         folder.mkdir(parents=True)
-    with FileLock(REGISTERED / ".frogs@champion.lock"):
+    with FileLock(REGISTERED / "infer/.frogs@champion.lock"):
         update = threading.Thread(target=update_copies, args=(Settings(),))
         update.start()
         update.join(0.3)
@@ -203,5 +201,5 @@ def test_an_imported_checkpoint_is_copied_with_its_description(project, monkeypa
 
     monkeypatch.setenv("DVC_STAGE", "infer")
     infer(recordings="set/recordings", output="labels", **{"infer.model": reference})
-    assert (registered_place(reference) / f"{stem}.json").read_bytes() == description
+    assert (registered_place("infer.model", reference) / f"{stem}.json").read_bytes() == description
     assert list(labels_of("labels")) == [f"{stem}.pt"]

@@ -18,7 +18,7 @@ from lib.tracking.logged_models import artifacts_of
 from lib.tracking.mlflow_runs import complete_run
 from lib.tracking.mlflow_store import ensure_store, mlflow_client
 from lib.tracking.model_changes import set_alias
-from lib.tracking.model_history import history_at, model_history
+from lib.tracking.model_history import LONGEST_DID, history_at, model_history
 from lib.tracking.model_queries import aliases_of, model_at
 from lib.tracking.model_run import ModelRun
 from lib.tracking.model_versions import create_version, remove_model
