@@ -18,14 +18,14 @@ _given = func.json_each(bindparam("given")).table_valued("value")
 _given_recording, _given_id = (func.json_extract(_given.c.value, f"$[{index}]") for index in range(2))
 
 
-class Written(NamedTuple):
+class WriteCounts(NamedTuple):
     """How many predictions were stored, and how many were ignored because their ids existed."""
 
     processed: int
     ignored: int
 
 
-class _State:
+class _RecordingState:
     """What is known of a recording while predictions are written.
 
     Args:
@@ -45,9 +45,9 @@ class PredictionWriter:
     def __init__(self, store: ResultsStore) -> None:
         self._store, self._connection = store, store.connection
         self._index = {name: index for index, name in enumerate(store.manifest.class_list.names)}
-        self._states: dict[str, _State] = {}
+        self._states: dict[str, _RecordingState] = {}
 
-    def write(self, predictions: Sequence[Prediction], overwrite: bool) -> Written:
+    def write(self, predictions: Sequence[Prediction], overwrite: bool) -> WriteCounts:
         """Write and commit a batch.
 
         Args:
@@ -60,7 +60,7 @@ class PredictionWriter:
         self._store.commit()
         return written
 
-    def _write(self, predictions: Sequence[Prediction], overwrite: bool) -> Written:
+    def _write(self, predictions: Sequence[Prediction], overwrite: bool) -> WriteCounts:
         self._read_states({each.reference_id for each in predictions})
         self._read_taken({each.reference_id for each in predictions if each.annotation_id is None})
         numbers = self._numbers(predictions)
@@ -77,7 +77,7 @@ class PredictionWriter:
             rows.append((recording, number, *self._values(prediction)))
         insert_rows(self._connection, LABEL, rows, replace=True)
         self._note(rows, n_added)
-        return Written(len(rows), len(predictions) - len(rows))
+        return WriteCounts(len(rows), len(predictions) - len(rows))
 
     def _values(self, prediction: Prediction) -> tuple[Any, ...]:
         """What the table of labels holds of a prediction besides the recording and number, in its order."""
@@ -123,7 +123,7 @@ class PredictionWriter:
         highest = select(func.max(LABEL.c.Number)).where(LABEL.c.Recording == RECORDING.c.Name).scalar_subquery()
         query = select(RECORDING.c.Name, highest, RECORDING.c.Key).where(RECORDING.c.Name.in_(select(_given.c.value)))
         for name, number, key in self._connection.execute(query, {"given": _json(new)}):
-            self._states[name] = _State(0 if number is None else number + 1, key)
+            self._states[name] = _RecordingState(0 if number is None else number + 1, key)
 
     def _read_taken(self, recordings: Collection[str]) -> None:
         for name, state in ((name, self._states[name]) for name in recordings):

@@ -268,7 +268,7 @@ class ResultsStore:
 
     def check_scores(self) -> None:
         """Raise DataSetError if the store holds predictions from elsewhere, which have no scores of windows."""
-        if self.manifest.brought is not None:
+        if self.manifest.external_run is not None:
             remedy = "compare them by stages.compare, or give a folder that the infer stage wrote"
             raise DataSetError(self.path, "holds predictions from elsewhere, without scores of windows", remedy)
 

@@ -28,8 +28,8 @@ from lib.evaluation.matches_store import (
 )
 from lib.evaluation.run_matching import rules_of
 from lib.formats.data_sets import DataSet, read_data_set
-from lib.results.manifest import Brought, manifest_of_predictions
-from lib.results.prediction_writer import PredictionWriter, Written
+from lib.results.manifest import ExternalRun, manifest_of_predictions
+from lib.results.prediction_writer import PredictionWriter, WriteCounts
 from lib.results.predictions import Prediction, as_json, fault_of
 from lib.results.results_store import ResultsStore, earlier_results
 from lib.sound.classes import LABEL_FIELDS, class_label
@@ -41,8 +41,8 @@ if TYPE_CHECKING:
 
 SHOWN_FAULTS = 20
 """Of predictions, in an error."""
-GROUND_TRUTH = ["ground_truth_label", "ground_truth_start", "ground_truth_end"]
-FOUND = ["annotation_id", "label", "start_time", "end_time", "confidence"]
+GROUND_TRUTH_COLUMNS = ["ground_truth_label", "ground_truth_start", "ground_truth_end"]
+SHOWN_FIELDS = ["annotation_id", "label", "start_time", "end_time", "confidence"]
 COMMITTED, UNCOMMITTED = "committed", "uncommitted"
 
 
@@ -101,11 +101,11 @@ class ModelRun:
         if as_json(metadata or {}) is None:
             raise SettingsError("metadata", "must be a mapping that JSON can hold")
         name = name or Path(folder).name
-        brought = Brought(model_id=model_id or name, name=name, metadata=dict(metadata or {}))
+        external_run = ExternalRun(model_id=model_id or name, name=name, metadata=dict(metadata or {}))
         with sole_writer(Path(folder) / RESULTS_FILE):
             if earlier_results(Path(folder)).manifests:
                 raise EarshotError(folder, "holds results already", "give another folder, or remove it")
-            manifest = manifest_of_predictions(entries, brought)  # type: ignore[arg-type]
+            manifest = manifest_of_predictions(entries, external_run)  # type: ignore[arg-type]
             with ResultsStore(folder, manifest) as store:
                 _note_recordings(store, data_set)
         return cls(folder, dataset_id)
@@ -161,7 +161,7 @@ class ModelRun:
         """
         if batch_size < 1:
             raise SettingsError(f"batch_size = {batch_size}", "must be 1 or more")
-        if self._store.manifest.brought is None:
+        if self._store.manifest.external_run is None:
             remedy = "make a model run of your own by ModelRun.create"
             raise EarshotError(self._folder, "was written by infer and cannot be changed", remedy)
         predictions = list(annotations)
@@ -171,7 +171,7 @@ class ModelRun:
         return work(lambda done: None)
 
     def _predict(self, predictions: Sequence[Prediction], update: bool, batch_size: int, report: Report) -> dict:
-        written, manifest = Written(0, 0), self._store.manifest
+        written, manifest = WriteCounts(0, 0), self._store.manifest
         with (
             self._writing,
             sole_writer(self._folder / RESULTS_FILE),
@@ -184,7 +184,7 @@ class ModelRun:
             writer = PredictionWriter(store)
             for done, start in enumerate(range(0, len(predictions), batch_size), 1):
                 batch = writer.write(predictions[start : start + batch_size], update)
-                written = Written(written.processed + batch.processed, written.ignored + batch.ignored)
+                written = WriteCounts(written.processed + batch.processed, written.ignored + batch.ignored)
                 report(done)
         counts = {"predictions_processed": written.processed, "predictions_ignored": written.ignored}
         return {"model_run_id": self.model_run_id} | counts
@@ -204,14 +204,16 @@ class ModelRun:
         status: `committed` if all predictions are as they were at the last commit into the usual folder, else
         `uncommitted`. Of what infer wrote, model_id is a digest of the checkpoints, and metadata is how it was made.
         """
-        manifest, brought = self._store.manifest, self._store.manifest.brought
-        made = manifest.model_dump(mode="json", exclude={"classes", "brought"})
-        identity = brought or Brought(model_id=digest_of(manifest.models), name=self._folder.name, metadata=made)
+        manifest = self._store.manifest
+        made = manifest.model_dump(mode="json", exclude={"classes", "external_run"})
+        run = manifest.external_run or ExternalRun(
+            model_id=digest_of(manifest.models), name=self._folder.name, metadata=made
+        )
         return {
-            "model_id": identity.model_id,
-            "name": identity.name,
+            "model_id": run.model_id,
+            "name": run.name,
             "status": COMMITTED if self._is_committed() else UNCOMMITTED,
-            "metadata": identity.metadata,
+            "metadata": run.metadata,
         }
 
     def _is_committed(self) -> bool:
@@ -296,7 +298,7 @@ class ModelRun:
     def _matches_folder(self, folder: str | Path | None) -> Path:
         if folder is not None:
             return Path(folder)
-        return matches_folder(self._folder) if self._store.manifest.brought is None else self._folder
+        return matches_folder(self._folder) if self._store.manifest.external_run is None else self._folder
 
     def matches(self, reference_id: str, folder: str | Path | None = None) -> "pd.DataFrame":
         """What became of the predictions and annotations of a recording at the last commit.
@@ -324,12 +326,12 @@ class ModelRun:
             raise EarshotError(place / MATCHES_FILE, fault, "commit the model run again")
         annotations = self._data_set.annotations
         annotated = annotations[annotations["recording"] == reference_id].reset_index(drop=True)
-        annotated = annotated[["class", "start_time", "end_time"]].set_axis(GROUND_TRUTH, axis=1)
+        annotated = annotated[["class", "start_time", "end_time"]].set_axis(GROUND_TRUTH_COLUMNS, axis=1)
         found = pd.DataFrame([each for _, each in predictions], columns=list(Prediction._fields))
-        found = found[FOUND].set_axis([number for number, _ in predictions], axis=0)
+        found = found[SHOWN_FIELDS].set_axis([number for number, _ in predictions], axis=0)
         numbers = item.table.rename(columns={"label": "number"})
         table = numbers.join(annotated, on="annotation").join(found, on="number")
-        return table[["iou", "annotation", *GROUND_TRUTH, *FOUND]]
+        return table[["iou", "annotation", *GROUND_TRUTH_COLUMNS, *SHOWN_FIELDS]]
 
 
 def _class_entry(given: str | Mapping[str, str]) -> dict[str, str]:

@@ -12,6 +12,7 @@ import pandas as pd
 import pytest
 import soundfile
 
+from lib import ModelRun, UnknownItem
 from lib.core.digests import digest_file
 from lib.core.errors import DataSetError, EarshotError, SettingsError
 from lib.evaluation.matches_store import MATCHES_FILE
@@ -19,7 +20,6 @@ from lib.results.predictions import Prediction
 from lib.results.results_store import ResultsStore
 from lib.sound.labels import RESULTS_FILE
 from lib.tracking.async_job import AsyncJob
-from lib.tracking.model_run import ModelRun, UnknownItem
 from tests.evaluation.example import write_results
 
 ROOT = Path(__file__).parents[2]
