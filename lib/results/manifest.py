@@ -27,6 +27,8 @@ class ExternalRun(BaseModel):
     Args:
         model_id, name: of its model.
         metadata: whatever else is to be kept, as JSON can hold it.
+        all_recordings: whether all recordings of the data set count as analyzed, else those that were named, or that
+            predictions are about.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -34,6 +36,7 @@ class ExternalRun(BaseModel):
     model_id: str
     name: str
     metadata: dict[str, Any] = {}
+    all_recordings: bool = True
 
 
 class Manifest(BaseModel):
@@ -82,7 +85,8 @@ class Manifest(BaseModel):
     @cached_property
     def key(self) -> str:
         """Digest of all that results depend on, besides the recordings."""
-        content = self.model_dump(exclude={"infer"} if self.external_run else {"infer", "external_run"})
+        run = {"all_recordings"} if self.external_run else True  # of which to exclude what labels do not depend on
+        content = self.model_dump(exclude={"infer": True, "external_run": run})
         return digest_of(content | {"infer": self._of_results()})
 
     def difference(self, other: "Manifest") -> str:

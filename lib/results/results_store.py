@@ -7,7 +7,7 @@ ones are read.
 
 import json
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from itertools import chain, islice
 from pathlib import Path
 from typing import Any, NamedTuple, Self
@@ -34,7 +34,7 @@ from lib.core.files import atomic
 from lib.core.incremental import key_to_keep
 from lib.results.manifest import Manifest
 from lib.results.predictions import Prediction, number_of
-from lib.results.results_tables import FILE, LABEL, LABEL_FILE, MANIFEST, RECORDING, SCORES
+from lib.results.results_tables import FILE, LABEL, LABEL_FILE, MANIFEST, RECORDING, SCORES, json_values
 from lib.sound.labels import RESULTS_FILE, Label, RecordingLabels
 
 WINDOWS_A_BLOCK = 256
@@ -161,10 +161,12 @@ class ResultsStore:
 
     # Reading
 
-    def recordings(self) -> dict[str, RecordingResult]:
-        """What became of each recording, by name, sorted."""
+    def recordings(self, names: Collection[str] | None = None) -> dict[str, RecordingResult]:
+        """What became of each recording, by name, sorted; names: only of these."""
         columns = ("Name", "Path", "Seconds", "Problems", "Windows", "Labels", "Key", "LabelFiles")
         query = select(*(RECORDING.c[name] for name in columns)).order_by(RECORDING.c.Name)
+        if names is not None:
+            query = query.where(RECORDING.c.Name.in_(select(json_values(names).c.value)))
         results: dict[str, RecordingResult] = {}
         with readable(self.path, FILE):
             for name, path, seconds, content, *others in self._rows(query.where(self._is_current)):
@@ -298,26 +300,23 @@ class ResultsStore:
         parts, names, least = iter(parts), self.manifest.class_list.names, self.manifest.infer["csv_min_score"]
         first = list(islice(parts, 1))  # where this raises, the file is not touched
         with usable(self.path, FILE), whole_or_nothing(self._connection):
-            self._replace(self._new_row(name, path, []) | {"Key": key, "Occurrences": json.dumps(occurrences)})
+            self._replace(self.new_row(name, path, []) | {"Key": key, "Occurrences": json.dumps(occurrences)})
             n_windows, n_labels, seconds = insert_parts(self._connection, name, chain(first, parts), names, least)
             key, noted = key_to_keep(key, problems), json.dumps(problems)
             self._change(name, Seconds=seconds, Windows=n_windows, Labels=n_labels, Problems=noted, Key=key)
         return RecordingResult(name, path, seconds, problems, n_windows, n_labels, key, "")
 
-    def note_recording(self, name: str, path: str, seconds: float) -> None:
-        """Note a recording whose labels come from elsewhere; it has none yet."""
-        self._replace(self._new_row(name, path, []) | {"Seconds": seconds, "Key": digest_of([name, seconds])})
-
     def write_failure(self, name: str, path: str, problem: Problem) -> None:
         """Note that a recording could not be analyzed, in place of what is there of it."""
-        row = self._new_row(name, path, [problem])
+        row = self.new_row(name, path, [problem])
         before = next(self._rows(select(RECORDING).filter_by(Name=name)), None)
         if before is not None and (before.Key or before.LabelFiles):
             row["LabelFiles"] = "to be removed"
         if before is None or row != before._asdict():
             self._replace(row)
 
-    def _new_row(self, name: str, path: str, problems: list[Problem]) -> dict[str, Any]:
+    def new_row(self, name: str, path: str, problems: list[Problem]) -> dict[str, Any]:
+        """The row of a recording of which nothing is known but its problems."""
         row = {"Name": name, "Path": path, "Problems": json.dumps(problems), "Settings": self.manifest.key}
         return row | {"Seconds": None, "Windows": 0, "Labels": 0, "Occurrences": "[]", "Key": "", "LabelFiles": ""}
 

@@ -8,6 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from lib.core.errors import EarshotError
+from lib.results.external_recordings import ExternalRecordings
 from lib.results.manifest import ExternalRun, manifest_of_predictions
 from lib.results.prediction_writer import PredictionWriter, WriteCounts
 from lib.results.predictions import Prediction
@@ -23,7 +24,7 @@ def external_store(folder):
     store = ResultsStore(folder, manifest_of_predictions(CLASSES, ExternalRun(model_id="m", name="batdetect")))
     for name, seconds in SECONDS.items():
         if name not in store.recordings():
-            store.note_recording(name, f"{name}.wav", seconds)
+            ExternalRecordings(store).note(name, f"{name}.wav", seconds, f"content of {name}")
     store.commit()
     return store
 
@@ -186,3 +187,21 @@ def test_a_label_of_infer_takes_a_few_bytes_more_than_its_values(tmp_path):
     assert (tmp_path / RESULTS_FILE).stat().st_size / n < 50
     with ResultsStore(tmp_path) as store:
         assert json.loads(store.manifest.model_dump_json())["brought"] is None
+
+
+def test_a_batch_costs_by_its_own_size_whatever_is_there(tmp_path):
+    batch = [prediction(annotation_id=f"7{number}" if number % 2 else None) for number in range(10)]
+    steps, n_steps = {}, 0
+
+    def count() -> None:
+        nonlocal n_steps
+        n_steps += 1
+
+    with external_store(tmp_path) as store:
+        store.connection.connection.dbapi_connection.set_progress_handler(count, 10)
+        for n_before in (100, 20_000):
+            PredictionWriter(store).write([prediction(annotation_id=f"{i}") for i in range(n_before)], False)
+            n_steps = 0
+            PredictionWriter(store).write(batch, True)
+            steps[n_before] = n_steps
+    assert steps[20_000] < 1.5 * steps[100]
