@@ -1,5 +1,7 @@
 """ModelRun as its document describes it."""
 
+import hashlib
+import json
 import os
 import shutil
 import signal
@@ -15,7 +17,7 @@ import pytest
 import soundfile
 
 from lib import ModelRun, UnknownItem
-from lib.config.schema import DataSetSettings
+from lib.config.schema import DataSetSettings, TrackingSettings
 from lib.core.digests import digest_file
 from lib.core.errors import DataSetError, EarshotError, SettingsError
 from lib.evaluation.matches_store import MATCHES_FILE
@@ -24,6 +26,7 @@ from lib.results.results_store import ResultsStore
 from lib.sound.labels import RESULTS_FILE
 from lib.tracking.async_job import AsyncJob
 from tests.evaluation.example import write_results
+from tests.tracking.registry_store import RegistryStore
 
 ROOT = Path(__file__).parents[2]
 RATE = 8000
@@ -255,9 +258,31 @@ def test_info_tells_what_the_run_was_made_with_and_whether_it_is_committed(run, 
 def test_info_of_what_infer_wrote_tells_how_it_was_made(data_set, tmp_path):
     with write_results(tmp_path / "labels", {"dawn": 30}):
         pass
-    with ModelRun(tmp_path / "labels", data_set) as run:
+    tracking = TrackingSettings(uri=f"sqlite:///{tmp_path}/mlflow.db")
+    with ModelRun(tmp_path / "labels", data_set, tracking=tracking) as run:
         info = run.info()
     assert (info["name"], info["status"], info["metadata"]["models"]) == ("labels", "uncommitted", {"model.pt": "1"})
+    assert info["model_id"] is None and not (tmp_path / "mlflow.db").exists()
+
+
+def test_info_of_what_infer_wrote_tells_the_registered_model_with_its_weights(data_set, tmp_path, mlflow_uri, request):
+    store = RegistryStore(mlflow_uri, request.node.name, tmp_path)
+    weights = {"a.pt": request.node.name.encode(), "b.pt": b"b"}
+    digests = {name: hashlib.sha256(content).hexdigest() for name, content in weights.items()}
+    files = {f"weights/{name}": content for name, content in weights.items()}
+    kept = store.add(files=files | {"earshot/files.json": json.dumps(digests).encode()})
+    alone = {"weights/a.pt": weights["a.pt"], "earshot/files.json": json.dumps({"a.pt": digests["a.pt"]}).encode()}
+    store.add(files=alone)
+    store.add(files={"weights/other.bin": b"of other software"})
+    for name in weights:
+        (tmp_path / name).write_bytes(weights[name])
+    used = {f"renamed {name}": digest_file(tmp_path / name) for name in weights}
+    models = {"both": (used, kept.id), "one": ({"b.pt": used["renamed b.pt"]}, None)}
+    for name, (digests_of_run, model_id) in models.items():
+        with write_results(tmp_path / name, {"dawn": 30}, models=digests_of_run):
+            pass
+        with ModelRun(tmp_path / name, data_set, tracking=store.tracking) as run:
+            assert run.info()["model_id"] == model_id
 
 
 def test_classes_of_a_run_may_be_others_than_those_of_the_data_set(data_set, tmp_path):
