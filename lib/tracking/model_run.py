@@ -6,17 +6,14 @@ a model that is not ours. The names and meanings are those of Nucleus's ModelRun
 
 import os
 import threading
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
 from functools import cached_property, partial
-from operator import attrgetter
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
 from lib.config.load import get_config
 from lib.config.schema import DataSetSettings, TrackingSettings
-from lib.core.console import show_problems
 from lib.core.errors import EarshotError, SettingsError
 from lib.core.locks import sole_writer
 from lib.core.wording import counted, shortened
@@ -29,25 +26,20 @@ from lib.evaluation.matches_store import (
 )
 from lib.evaluation.run_matching import rules_of
 from lib.formats.data_sets import DataSet, read_data_set
-from lib.results.external_recordings import note_recordings
 from lib.results.manifest import ExternalRun
-from lib.results.prediction_writer import PredictionWriter
-from lib.results.predictions import Prediction, fault_of
+from lib.results.predictions import Prediction
 from lib.results.results_store import ResultsStore
 from lib.sound.labels import RESULTS_FILE
 from lib.tracking.async_job import AsyncJob, Report
 from lib.tracking.created_runs import create_run, external_manifest
 from lib.tracking.match_tables import match_table
 from lib.tracking.models_by_weights import id_by_weights
+from lib.tracking.run_writer import WAIT_SECONDS, RunWriter
 
 if TYPE_CHECKING:
     import pandas as pd
 
-SHOWN_FAULTS = 20
-"""Of predictions, in an error."""
 COMMITTED, UNCOMMITTED = "committed", "uncommitted"
-WAIT_SECONDS = 120.0
-"""How long to wait for another process that writes to the same run; a million predictions take less."""
 
 
 class UnknownItem(EarshotError):
@@ -81,9 +73,8 @@ class ModelRun:
         if not (self._folder / RESULTS_FILE).is_file():
             raise UnknownItem(model_run_id, "is no model run", "give a folder that infer or ModelRun.create wrote")
         self._store = ResultsStore(self._folder)
-        self._reading, self._writing = threading.Lock(), threading.Lock()
+        self._reading = threading.Lock()
         self._executor = ThreadPoolExecutor(1, "model run")
-        self._has_noted_recordings = False
 
     @classmethod
     def create(
@@ -129,18 +120,17 @@ class ModelRun:
     def close(self) -> None:
         """Wait for jobs, and close the files."""
         self._executor.shutdown()
-        if "_writing_store" in self.__dict__:
-            self._writing_store.close()
+        if "_writer" in self.__dict__:
+            self._writer.close()
         self._store.close()
-
-    @cached_property
-    def _writing_store(self) -> ResultsStore:
-        """Kept open, since a new connection compiles all statements anew, which takes longer than a small batch."""
-        return ResultsStore(self._folder, self._store.manifest)
 
     @cached_property
     def _data_set(self) -> DataSet:
         return read_data_set(self._settings)
+
+    @cached_property
+    def _writer(self) -> RunWriter:
+        return RunWriter(self._folder, self._store.manifest, self._data_set.recordings)
 
     @cached_property
     def _annotation_digests(self) -> dict[str, str]:
@@ -191,46 +181,9 @@ class ModelRun:
         return work(lambda done: None)
 
     def _predict(self, predictions: Sequence[Prediction], update: bool, batch_size: int, report: Report) -> dict:
-        n_processed, given = 0, (each.reference_id for each in predictions if isinstance(each, Prediction))
-        names = {name for name in given if isinstance(name, str) and name in self._data_set.recordings}
-        with self._writable_store(names) as store:
-            self._check(predictions, store, names)
-            # A batch of few recordings touches few pages of the file; those of one recording keep their order.
-            predictions = sorted(predictions, key=attrgetter("reference_id"))
-            writer = PredictionWriter(store)
-            for done, start in enumerate(range(0, len(predictions), batch_size), 1):
-                n_processed += writer.write(predictions[start : start + batch_size], update).processed
-                report(done)
-        counts = {"predictions_processed": n_processed, "predictions_ignored": len(predictions) - n_processed}
+        written = self._writer.write(predictions, update, batch_size, report)
+        counts = {"predictions_processed": written.processed, "predictions_ignored": written.ignored}
         return {"model_run_id": self.model_run_id} | counts
-
-    @contextmanager
-    def _writable_store(self, names: Collection[str] = ()) -> Iterator[ResultsStore]:
-        """The store of a run that was created, for one writer at a time, with its recordings as they are now.
-
-        names: of recordings of the data set that are to be noted, too.
-        """
-        with self._writing, sole_writer(self._folder / RESULTS_FILE, WAIT_SECONDS):
-            store = self._writing_store
-            missing = {*names} - _usable(store, names)
-            if not self._has_noted_recordings:
-                takes_all = self._external_run is not None and self._external_run.all_recordings
-                missing |= self._data_set.recordings.keys() if takes_all else store.recordings().keys()
-            try:
-                if missing:
-                    known = {name: path for name, path in self._data_set.recordings.items() if name in missing}
-                    show_problems(note_recordings(store, known))
-                self._has_noted_recordings = True
-                yield store
-            finally:
-                store.connection.rollback()  # what an error left half done
-
-    def _check(self, predictions: Sequence[Prediction], store: ResultsStore, names: Collection[str]) -> None:
-        classes, recordings = store.manifest.class_list, _usable(store, names)
-        faults = ((number, fault_of(each, classes, recordings)) for number, each in enumerate(predictions))
-        if lines := [f"prediction {number}: {fault}" for number, fault in faults if fault]:
-            fault = f"{len(lines):,} of {counted(len(predictions), 'prediction')} cannot be stored, so none was"
-            raise EarshotError(self._folder, fault, "correct them", causes=lines[:SHOWN_FAULTS])
 
     def info(self) -> dict[str, Any]:
         """model_id, name, status and metadata of the model run.
@@ -296,7 +249,8 @@ class ModelRun:
         """The prediction of a recording with that id; one without has its number as text. Raises UnknownItem."""
         self._check_recording(reference_id)
         with self._reading:
-            prediction = self._store.prediction(reference_id, annotation_id)
+            is_id = isinstance(annotation_id, str)
+            prediction = self._store.prediction(reference_id, annotation_id) if is_id else None
         if prediction is None:
             raise self._unknown(f"has no prediction {annotation_id!r} of {reference_id}", "see refloc")
         return prediction
@@ -324,8 +278,7 @@ class ModelRun:
         """
         rules, place = rules_of(payload), self._matches_folder(folder)
         if self._external_run is not None and os.access(self._folder, os.W_OK):
-            with self._writable_store():  # recordings may have been replaced
-                pass
+            self._writer.note_recordings()
         with sole_writer(place / MATCHES_FILE, WAIT_SECONDS), self._reading:
             store_matches(self._data_set, self._store, place, rules)
         return {"model_run_id": self.model_run_id}
@@ -363,8 +316,3 @@ class ModelRun:
 
 def _settings_of(dataset_id: str | Path | DataSetSettings) -> DataSetSettings:
     return dataset_id if isinstance(dataset_id, DataSetSettings) else DataSetSettings(path=str(dataset_id))
-
-
-def _usable(store: ResultsStore, names: Collection[str]) -> set[str]:
-    """Those of some recordings that could be read."""
-    return {name for name, result in store.recordings(names).items() if result.is_ok}
