@@ -40,5 +40,5 @@ def _joined(content: str, labels: int) -> str:
 
 
 def _sum(rows: Iterable[Sequence]) -> int:
-    texts = (json.dumps(row, ensure_ascii=False).encode() for row in rows)
+    texts = (json.dumps(row).encode() for row in rows)
     return sum(int.from_bytes(hashlib.blake2b(text, digest_size=DIGEST_BYTES).digest()) for text in texts)
