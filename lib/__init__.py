@@ -21,6 +21,7 @@ _PLACES = {
     "TrainingDataProvider": "lib.training_data.training_data_provider",
     "TrainingDatabase": "lib.training_data.training_database",
     "Tuner": "lib.tuning.tuner",
+    "UnknownItem": "lib.tracking.model_run",
     "extract": "lib.training_data.extraction",
     "get_config": "lib.config.load",
     "load_from_checkpoint": "lib.models.model_loading",

@@ -10,16 +10,17 @@ from lib.core.errors import EarshotError
 
 
 @contextmanager
-def sole_writer(path: str | Path) -> Iterator[None]:
-    """Keep other processes from writing to a file, or to a folder of outputs, while the block lasts.
+def sole_writer(path: str | Path, seconds: float = 0.0) -> Iterator[None]:
+    """Keep other processes and threads from writing to a file, or to a folder of outputs, while the block lasts.
 
-    The lock is a file beside it or, where only the folder itself may be written to, in it. Raises EarshotError if
-    another process is writing to it.
+    The lock is a file beside it or, where only the folder itself may be written to, in it.
+
+    seconds: how long to wait for another writer. Raises EarshotError if it is writing to it even then.
     """
     path = Path(path).resolve()
     path.parent.mkdir(parents=True, exist_ok=True)
     try:
-        lock = _acquired(path)
+        lock = _acquired(path, seconds)
     except Timeout:
         raise EarshotError(path, "another process is writing to it", "wait for it, or give another output") from None
     try:
@@ -29,13 +30,13 @@ def sole_writer(path: str | Path) -> Iterator[None]:
         lock.release()
 
 
-def _acquired(path: Path) -> FileLock:
-    lock = FileLock(path.with_name(f".{path.name}.lock"), timeout=0)
+def _acquired(path: Path, seconds: float) -> FileLock:
+    lock = FileLock(path.with_name(f".{path.name}.lock"), timeout=seconds)
     try:
         lock.acquire()
     except PermissionError:
         if not path.is_dir():
             raise
-        lock = FileLock(path / ".lock", timeout=0)
+        lock = FileLock(path / ".lock", timeout=seconds)
         lock.acquire()
     return lock

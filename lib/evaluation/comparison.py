@@ -129,14 +129,31 @@ def compare_runs(
 
 
 def _common_recordings(data_set: "DataSet", stores: Sequence[ResultsStore]) -> tuple[list[str], list[Problem]]:
+    """Names of the recordings that all runs have analyzed, and Problems of the others, which name the run."""
     names, problems = set(data_set.recordings), list[Problem]()
     for store in stores:
-        results, run_problems = analyzed_recordings(data_set, store)
+        folder, remedy = store.path.parent, _remedy(store)
+        try:
+            results, run_problems = analyzed_recordings(data_set, store)
+        except DataSetError:
+            remedy = f"check data.test, and {remedy}"
+            raise DataSetError(folder, "has analyzed none of the test recordings", remedy) from None
         names &= {result.name for result in results}
-        problems += run_problems
+        problems += [
+            one._replace(subject=f"{one.subject} in {folder}", remedy=remedy) if one.lost else one
+            for one in run_problems
+        ]
     if not names:
-        raise DataSetError("test set", "has no recording that both runs have analyzed", f"check data.test and {AGAIN}")
+        both = " and ".join(str(store.path.parent) for store in stores)
+        fault, remedy = f"has no recording that both {both} have analyzed", "check data.test, and that both are of it"
+        raise DataSetError("test set", fault, remedy)
     return sorted(names), list(dict.fromkeys(problems))
+
+
+def _remedy(store: ResultsStore) -> str:
+    """What to do about a recording that a run has not analyzed."""
+    is_external = store.manifest.external_run is not None
+    return f"check the file, and {'predict it by ModelRun.predict' if is_external else AGAIN}"
 
 
 def _run(matching: RunMatching) -> _Run:

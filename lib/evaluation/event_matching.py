@@ -13,7 +13,9 @@ Two events can be a pair if they are of the same group (a recording and class) a
 and of all such choices the one with the most affinity (assignment problem: Kuhn, The Hungarian Method, 1955; Jonker and
 Volgenant, 1987). So the number of pairs does not depend on the order of the events, and never rises with the threshold.
 
-Only events that could be a pair are looked at, so that time and memory grow with their number.
+Only events that could be a pair are looked at, so that time and memory grow with their number. soundevent's own
+matching is not used: it compares all pairs of a recording one by one, 200 million for a million labels and 200,000
+annotations in 1,000 recordings.
 """
 
 from dataclasses import dataclass

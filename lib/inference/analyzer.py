@@ -88,8 +88,8 @@ def analyze(
     items = [Item(name, path, occurrences and occurrences.key(name, path)) for name, path in recordings.items()]
     with sole_writer(output / RESULTS_FILE):
         earlier = with_csv_results(output, earlier_results(output))
-        if any(one.brought for one in earlier.manifests):
-            raise EarshotError(output, "holds predictions that were not made here", "give another --output")
+        if any(one.external_run for one in earlier.manifests):
+            raise EarshotError(output, "holds predictions that were made elsewhere", "give another --output")
         formats_before = {name for one in earlier.manifests for name in one.infer["formats"]} & set(WRITERS)
         if keep_others:  # formats that were asked for before stay, too
             formats = [*infer.formats, *sorted(formats_before - set(infer.formats))]

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import yaml
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, Field
 
 from lib.config.schema import Settings
 from lib.core.digests import digest_file, digest_of
@@ -21,14 +21,22 @@ FOR_LABEL_FILES = {"formats", "label_field", "escape_formulas"}
 """Settings of infer that change label files only, which can be written again from the results."""
 
 
-class Brought(BaseModel):
-    """Where predictions come from that were not made here: the model's id and name, and whatever is noted of it."""
+class ExternalRun(BaseModel):
+    """A model run whose predictions were made elsewhere.
+
+    Args:
+        model_id, name: of its model.
+        metadata: whatever else is to be kept, as JSON can hold it.
+        all_recordings: whether all recordings of the data set count as analyzed, else those that were named, or that
+            predictions are about.
+    """
 
     model_config = ConfigDict(frozen=True)
 
     model_id: str
     name: str
     metadata: dict[str, Any] = {}
+    all_recordings: bool = True
 
 
 class Manifest(BaseModel):
@@ -46,11 +54,10 @@ class Manifest(BaseModel):
         occurrences: digest of the occurrence filter; None: no place was set.
         excluded: names of classes that are left out, sorted.
         code: digest of the code that computes results.
-        brought: where predictions come from that were not made here; they have no windows, and so no scores of them.
-            None: infer made the results.
+        external_run: where the predictions were made, if not by infer: they come without windows and scores.
     """
 
-    model_config = ConfigDict(frozen=True)
+    model_config = ConfigDict(frozen=True, validate_by_name=True, serialize_by_alias=True)
 
     segment_len: float
     overlap: float
@@ -64,7 +71,7 @@ class Manifest(BaseModel):
     occurrences: str | None = None
     excluded: list[str] = []
     code: str = ""
-    brought: Brought | None = None
+    external_run: ExternalRun | None = Field(None, alias="brought")  # its name in files
 
     @property
     def hop(self) -> float:
@@ -78,7 +85,8 @@ class Manifest(BaseModel):
     @cached_property
     def key(self) -> str:
         """Digest of all that results depend on, besides the recordings."""
-        content = self.model_dump(exclude={"infer"} if self.brought else {"infer", "brought"})
+        run = {"all_recordings"} if self.external_run else True  # of which to exclude what labels do not depend on
+        content = self.model_dump(exclude={"infer": True, "external_run": run})
         return digest_of(content | {"infer": self._of_results()})
 
     def difference(self, other: "Manifest") -> str:
@@ -100,7 +108,7 @@ class Manifest(BaseModel):
 
     def text(self) -> str:
         """The manifest as YAML."""
-        content = self.model_dump(mode="json", exclude=None if self.brought else {"brought"})
+        content = self.model_dump(mode="json", exclude=None if self.external_run else {"external_run"})
         return yaml.safe_dump(content, sort_keys=False, allow_unicode=True)
 
 
@@ -122,10 +130,12 @@ def manifest_of(files: list[Path], descriptions: list[Description], settings: Se
     )
 
 
-def manifest_of_predictions(classes: Iterable[Mapping[str, str]], brought: Brought) -> Manifest:
-    """The manifest of predictions that were not made here: their classes, and where they come from."""
+def manifest_of_predictions(classes: Iterable[Mapping[str, str]], external_run: ExternalRun) -> Manifest:
+    """The manifest of predictions that were made elsewhere, of these classes."""
     nothing: dict[str, Any] = {"models": {}, "scaling": {}, "infer": {}, "audio": {}}
-    return Manifest(segment_len=0.0, overlap=0.0, classes=ClassList(classes).entries, brought=brought, **nothing)
+    return Manifest(
+        segment_len=0.0, overlap=0.0, classes=ClassList(classes).entries, external_run=external_run, **nothing
+    )
 
 
 def frame_rate(descriptions: list[Description], settings: Settings) -> float:

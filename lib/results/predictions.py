@@ -68,7 +68,7 @@ def fault_of(prediction: Prediction, classes: ClassList, recordings: Collection[
     if not isinstance(label, str) or classes.resolve(label) is None:
         return f"label {label!r} is no class of the model run"
     if not isinstance(recording, str) or recording not in recordings:
-        return f"reference_id {recording!r} is no recording of the data set"
+        return f"reference_id {recording!r} is no recording of the data set, or cannot be read"
     if not (_is_number(start) and _is_number(end) and 0 <= start < end):
         return f"times {start!r} to {end!r} must be seconds, 0 <= start_time < end_time"
     if not (_is_number(confidence) and 0 <= confidence <= 1):
@@ -89,12 +89,20 @@ def fault_of(prediction: Prediction, classes: ClassList, recordings: Collection[
 
 
 def as_json(content: Mapping[str, Any]) -> str | None:
-    """A mapping as JSON; None if JSON cannot hold it."""
+    """A mapping as JSON; None if JSON cannot hold it, all of whose keys are texts."""
     try:
+        if not _has_text_keys(content):
+            return None
         text = json.dumps(dict(content), ensure_ascii=False, allow_nan=False)
     except (TypeError, ValueError, RecursionError):
         return None
     return text if _is_valid(text) else None
+
+
+def _has_text_keys(value: Any) -> bool:
+    if isinstance(value, Mapping):
+        return all(isinstance(key, str) and _has_text_keys(each) for key, each in value.items())
+    return not isinstance(value, list | tuple) or all(map(_has_text_keys, value))
 
 
 def _is_distribution(pdf: Any) -> bool:

@@ -1,6 +1,21 @@
 """The tables of a results store."""
 
-from sqlalchemy import Column, Float, ForeignKey, Index, Integer, LargeBinary, MetaData, Table, Text
+import json
+from collections.abc import Collection
+
+from sqlalchemy import (
+    Column,
+    Float,
+    ForeignKey,
+    Index,
+    Integer,
+    LargeBinary,
+    MetaData,
+    Table,
+    TableValuedAlias,
+    Text,
+    func,
+)
 
 from lib.core.databases import Kind
 
@@ -68,3 +83,8 @@ LABEL_FILE = Table(
     sqlite_with_rowid=False,
 )
 FILE = Kind("results store", _metadata, 0x45415253, 2, "run the infer stage")
+
+
+def json_values(values: Collection) -> TableValuedAlias:
+    """A table of one column, `value`, that a statement takes as one parameter, however many values there are."""
+    return func.json_each(json.dumps(list(values), ensure_ascii=False)).table_valued("value")

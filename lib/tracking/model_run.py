@@ -4,19 +4,17 @@ A model run is a folder with a results store: one that infer wrote, or one that 
 a model that is not ours. The names and meanings are those of Nucleus's ModelRun; nothing talks to a server.
 """
 
+import os
 import threading
 from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import cached_property, partial
-from operator import attrgetter
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
-from lib.audio.reader import probe, stream
-from lib.config.schema import DataSetSettings
-from lib.core.digests import digest_of
-from lib.core.errors import AudioError, EarshotError, SettingsError
-from lib.core.files import printable
+from lib.config.load import get_config
+from lib.config.schema import DataSetSettings, TrackingSettings
+from lib.core.errors import EarshotError, SettingsError
 from lib.core.locks import sole_writer
 from lib.core.wording import counted, shortened
 from lib.evaluation.matches_store import (
@@ -28,21 +26,19 @@ from lib.evaluation.matches_store import (
 )
 from lib.evaluation.run_matching import rules_of
 from lib.formats.data_sets import DataSet, read_data_set
-from lib.results.manifest import Brought, manifest_of_predictions
-from lib.results.prediction_writer import PredictionWriter, Written
-from lib.results.predictions import Prediction, as_json, fault_of
-from lib.results.results_store import ResultsStore, earlier_results
-from lib.sound.classes import LABEL_FIELDS, class_label
+from lib.results.manifest import ExternalRun
+from lib.results.predictions import Prediction
+from lib.results.results_store import ResultsStore
 from lib.sound.labels import RESULTS_FILE
 from lib.tracking.async_job import AsyncJob, Report
+from lib.tracking.created_runs import create_run, external_manifest
+from lib.tracking.match_tables import match_table
+from lib.tracking.models_by_weights import id_by_weights
+from lib.tracking.run_writer import WAIT_SECONDS, RunWriter
 
 if TYPE_CHECKING:
     import pandas as pd
 
-SHOWN_FAULTS = 20
-"""Of predictions, in an error."""
-GROUND_TRUTH = ["ground_truth_label", "ground_truth_start", "ground_truth_end"]
-FOUND = ["annotation_id", "label", "start_time", "end_time", "confidence"]
 COMMITTED, UNCOMMITTED = "committed", "uncommitted"
 
 
@@ -51,34 +47,45 @@ class UnknownItem(EarshotError):
 
 
 class ModelRun:
-    """A model's predictions on a data set; it can be used in a `with` block.
+    """A model's predictions on a data set; it can be used in a `with` block, and by several threads.
 
     Args:
         model_run_id: folder of the model run: what infer wrote, or `create` made.
-        dataset_id: folder, or table, of the data set, as data.test.path names it.
+        dataset_id: the data set: its folder or table, as data.test.path names it, or settings with a format and an
+            `include`, such as get_config().data.test.
         client: not used; where code for Nucleus has its client.
+        tracking: where the registry is, for `info`; default: as in params.yaml of the current folder.
 
     The data set is read once, when it is first needed. Raises UnknownItem if the folder holds no model run, and
     DataSetError if it cannot be read.
     """
 
-    def __init__(self, model_run_id: str | Path, dataset_id: str | Path, client: object = None) -> None:
-        self.model_run_id, self.dataset_id, self.client = str(model_run_id), str(dataset_id), client
+    def __init__(
+        self,
+        model_run_id: str | Path,
+        dataset_id: str | Path | DataSetSettings,
+        client: object = None,
+        tracking: TrackingSettings | None = None,
+    ) -> None:
+        self._settings, self._tracking = _settings_of(dataset_id), tracking
+        self.model_run_id, self.dataset_id, self.client = str(model_run_id), self._settings.path, client
         self._folder = Path(model_run_id)
         if not (self._folder / RESULTS_FILE).is_file():
             raise UnknownItem(model_run_id, "is no model run", "give a folder that infer or ModelRun.create wrote")
         self._store = ResultsStore(self._folder)
-        self._reading, self._writing = threading.Lock(), threading.Lock()
+        self._reading = threading.Lock()
+        self._executor = ThreadPoolExecutor(1, "model run")
 
     @classmethod
     def create(
         cls,
         folder: str | Path,
-        dataset_id: str | Path,
+        dataset_id: str | Path | DataSetSettings,
         classes: Iterable[str | Mapping[str, str]] | None = None,
         name: str = "",
         model_id: str = "",
         metadata: Mapping[str, Any] | None = None,
+        recordings: Iterable[str] | None = None,
     ) -> Self:
         """Make a model run without predictions.
 
@@ -89,25 +96,19 @@ class ModelRun:
                 the data set.
             name: of the model, for people; "": that of the folder.
             model_id: "": the name.
-            metadata: whatever else is to be kept, as JSON can hold it.
+            metadata: whatever else is to be kept, as JSON can hold it, with texts as keys.
+            recordings: names of those that the model has analyzed, also where it found nothing: all annotated sounds
+                in them that no prediction matches count as missed. Others count once predictions are about them. None:
+                all recordings of the data set, also those that are added to it later.
 
-        Raises SettingsError if an argument cannot be used, and EarshotError if the folder holds results.
+        A recording that cannot be read is shown and left out, until it can be. Raises SettingsError if an argument
+        cannot be used, and EarshotError if the folder holds results.
         """
-        data_set = read_data_set(DataSetSettings(path=str(dataset_id)))
-        entries = data_set.classes.to_dict("records") if classes is None else [_class_entry(each) for each in classes]
-        names = [entry["name"] for entry in entries]
-        if not names or len(set(names)) < len(names) or not all(names):
-            raise SettingsError("classes", "need names, each once", "correct them")
-        if as_json(metadata or {}) is None:
-            raise SettingsError("metadata", "must be a mapping that JSON can hold")
+        data_set = read_data_set(_settings_of(dataset_id))
+        chosen = data_set.classes.to_dict("records") if classes is None else classes
         name = name or Path(folder).name
-        brought = Brought(model_id=model_id or name, name=name, metadata=dict(metadata or {}))
-        with sole_writer(Path(folder) / RESULTS_FILE):
-            if earlier_results(Path(folder)).manifests:
-                raise EarshotError(folder, "holds results already", "give another folder, or remove it")
-            manifest = manifest_of_predictions(entries, brought)  # type: ignore[arg-type]
-            with ResultsStore(folder, manifest) as store:
-                _note_recordings(store, data_set)
+        manifest = external_manifest(chosen, name, model_id or name, metadata, recordings is None)  # type: ignore[arg-type]
+        create_run(folder, data_set, manifest, recordings)
         return cls(folder, dataset_id)
 
     def __enter__(self) -> Self:
@@ -118,21 +119,27 @@ class ModelRun:
 
     def close(self) -> None:
         """Wait for jobs, and close the files."""
-        if "_executor" in self.__dict__:
-            self._executor.shutdown()
+        self._executor.shutdown()
+        if "_writer" in self.__dict__:
+            self._writer.close()
         self._store.close()
 
     @cached_property
-    def _executor(self) -> ThreadPoolExecutor:
-        return ThreadPoolExecutor(1, "model run")
+    def _data_set(self) -> DataSet:
+        return read_data_set(self._settings)
 
     @cached_property
-    def _data_set(self) -> DataSet:
-        return read_data_set(DataSetSettings(path=self.dataset_id))
+    def _writer(self) -> RunWriter:
+        return RunWriter(self._folder, self._store.manifest, self._data_set.recordings)
 
     @cached_property
     def _annotation_digests(self) -> dict[str, str]:
         return annotation_digests(self._data_set.annotations)
+
+    @property
+    def _external_run(self) -> ExternalRun | None:
+        """None: infer wrote the run."""
+        return self._store.manifest.external_run
 
     # Predictions
 
@@ -146,6 +153,9 @@ class ModelRun:
         local_files_per_upload_request: int = 10,
     ) -> dict[str, Any] | AsyncJob:
         """Store predictions, by recording and batch by batch; a process that is killed leaves whole batches.
+
+        Several processes may predict into a run, one after another. The first call notes which recordings are new or
+        were replaced; predictions of a replaced one stay. Apart from that, a call costs time by its own predictions.
 
         Args:
             annotations: the predictions.
@@ -161,7 +171,7 @@ class ModelRun:
         """
         if batch_size < 1:
             raise SettingsError(f"batch_size = {batch_size}", "must be 1 or more")
-        if self._store.manifest.brought is None:
+        if self._external_run is None:
             remedy = "make a model run of your own by ModelRun.create"
             raise EarshotError(self._folder, "was written by infer and cannot be changed", remedy)
         predictions = list(annotations)
@@ -171,48 +181,25 @@ class ModelRun:
         return work(lambda done: None)
 
     def _predict(self, predictions: Sequence[Prediction], update: bool, batch_size: int, report: Report) -> dict:
-        written, manifest = Written(0, 0), self._store.manifest
-        with (
-            self._writing,
-            sole_writer(self._folder / RESULTS_FILE),
-            ResultsStore(self._folder, manifest) as store,
-        ):
-            _note_recordings(store, self._data_set)
-            self._check(predictions, store)
-            # A batch of few recordings touches few pages of the file; those of one recording keep their order.
-            predictions = sorted(predictions, key=attrgetter("reference_id"))
-            writer = PredictionWriter(store)
-            for done, start in enumerate(range(0, len(predictions), batch_size), 1):
-                batch = writer.write(predictions[start : start + batch_size], update)
-                written = Written(written.processed + batch.processed, written.ignored + batch.ignored)
-                report(done)
+        written = self._writer.write(predictions, update, batch_size, report)
         counts = {"predictions_processed": written.processed, "predictions_ignored": written.ignored}
         return {"model_run_id": self.model_run_id} | counts
-
-    def _check(self, predictions: Sequence[Prediction], store: ResultsStore) -> None:
-        classes = store.manifest.class_list
-        usable = {name for name, result in store.recordings().items() if result.is_ok}
-        recordings = usable & self._data_set.recordings.keys()
-        faults = ((number, fault_of(each, classes, recordings)) for number, each in enumerate(predictions))
-        if lines := [f"prediction {number}: {fault}" for number, fault in faults if fault]:
-            fault = f"{len(lines):,} of {counted(len(predictions), 'prediction')} cannot be stored, so none was"
-            raise EarshotError(self._folder, fault, "correct them", causes=lines[:SHOWN_FAULTS])
 
     def info(self) -> dict[str, Any]:
         """model_id, name, status and metadata of the model run.
 
         status: `committed` if all predictions are as they were at the last commit into the usual folder, else
-        `uncommitted`. Of what infer wrote, model_id is a digest of the checkpoints, and metadata is how it was made.
+        `uncommitted`. Of what infer wrote, model_id is the id of the registered model that has the same weights (see
+        InputModel), None if there is none, and metadata is how it was made. Raises EarshotError if the registry cannot
+        be reached.
         """
-        manifest, brought = self._store.manifest, self._store.manifest.brought
-        made = manifest.model_dump(mode="json", exclude={"classes", "brought"})
-        identity = brought or Brought(model_id=digest_of(manifest.models), name=self._folder.name, metadata=made)
-        return {
-            "model_id": identity.model_id,
-            "name": identity.name,
-            "status": COMMITTED if self._is_committed() else UNCOMMITTED,
-            "metadata": identity.metadata,
-        }
+        run, status = self._external_run, COMMITTED if self._is_committed() else UNCOMMITTED
+        if run is not None:
+            return {"model_id": run.model_id, "name": run.name, "status": status, "metadata": run.metadata}
+        manifest = self._store.manifest
+        model_id = id_by_weights(self._tracking or get_config().tracking, manifest.models)
+        metadata = manifest.model_dump(mode="json", exclude={"classes", "external_run"})
+        return {"model_id": model_id, "name": self._folder.name, "status": status, "metadata": metadata}
 
     def _is_committed(self) -> bool:
         folder, recordings = self._matches_folder(None), self._data_set.recordings
@@ -262,7 +249,8 @@ class ModelRun:
         """The prediction of a recording with that id; one without has its number as text. Raises UnknownItem."""
         self._check_recording(reference_id)
         with self._reading:
-            prediction = self._store.prediction(reference_id, annotation_id)
+            is_id = isinstance(annotation_id, str)
+            prediction = self._store.prediction(reference_id, annotation_id) if is_id else None
         if prediction is None:
             raise self._unknown(f"has no prediction {annotation_id!r} of {reference_id}", "see refloc")
         return prediction
@@ -289,14 +277,16 @@ class ModelRun:
         Returns model_run_id. Raises SettingsError if the payload cannot be used.
         """
         rules, place = rules_of(payload), self._matches_folder(folder)
-        with sole_writer(place / MATCHES_FILE), self._reading:
+        if self._external_run is not None and os.access(self._folder, os.W_OK):
+            self._writer.note_recordings()
+        with sole_writer(place / MATCHES_FILE, WAIT_SECONDS), self._reading:
             store_matches(self._data_set, self._store, place, rules)
         return {"model_run_id": self.model_run_id}
 
     def _matches_folder(self, folder: str | Path | None) -> Path:
         if folder is not None:
             return Path(folder)
-        return matches_folder(self._folder) if self._store.manifest.brought is None else self._folder
+        return matches_folder(self._folder) if self._external_run is None else self._folder
 
     def matches(self, reference_id: str, folder: str | Path | None = None) -> "pd.DataFrame":
         """What became of the predictions and annotations of a recording at the last commit.
@@ -311,8 +301,6 @@ class ModelRun:
         take no part (see lib.evaluation.event_tables) have no row. Raises UnknownItem, and EarshotError if nothing was
         committed or predictions or annotations have changed since.
         """
-        import pandas as pd
-
         self._check_recording(reference_id)
         place = self._matches_folder(folder)
         with MatchesStore(place) as matches:
@@ -323,36 +311,8 @@ class ModelRun:
             fault = f"is out of date for {reference_id}"
             raise EarshotError(place / MATCHES_FILE, fault, "commit the model run again")
         annotations = self._data_set.annotations
-        annotated = annotations[annotations["recording"] == reference_id].reset_index(drop=True)
-        annotated = annotated[["class", "start_time", "end_time"]].set_axis(GROUND_TRUTH, axis=1)
-        found = pd.DataFrame([each for _, each in predictions], columns=list(Prediction._fields))
-        found = found[FOUND].set_axis([number for number, _ in predictions], axis=0)
-        numbers = item.table.rename(columns={"label": "number"})
-        table = numbers.join(annotated, on="annotation").join(found, on="number")
-        return table[["iou", "annotation", *GROUND_TRUTH, *FOUND]]
+        return match_table(item.table, annotations[annotations["recording"] == reference_id], predictions)
 
 
-def _class_entry(given: str | Mapping[str, str]) -> dict[str, str]:
-    entry = {"name": given} if isinstance(given, str) else given
-    if not isinstance(entry, Mapping) or not all(isinstance(text, str) for text in entry.values()):
-        raise SettingsError(f"class {given!r}", "must be a name, or a mapping of name, code, alt_name, alt_code")
-    return {field: class_label(entry.get(field, "")) for field in LABEL_FIELDS.values()}
-
-
-def _note_recordings(store: ResultsStore, data_set: DataSet) -> None:
-    """Note the recordings of the data set that a store does not know or could not read; of one that cannot be, why."""
-    known = store.recordings()
-    for name, path in data_set.recordings.items():
-        if name not in known or not known[name].is_ok:
-            shown = printable(str(path))
-            try:
-                store.note_recording(name, shown, _seconds(path))
-            except AudioError as error:
-                store.write_failure(name, shown, error.problem())
-    store.commit()
-
-
-def _seconds(path: Path) -> float:
-    """Duration of a recording, which is decoded where its header does not tell it."""
-    info = probe(path)
-    return info.seconds or sum(map(len, stream(path, info.sampling_rate))) / info.sampling_rate
+def _settings_of(dataset_id: str | Path | DataSetSettings) -> DataSetSettings:
+    return dataset_id if isinstance(dataset_id, DataSetSettings) else DataSetSettings(path=str(dataset_id))

@@ -220,8 +220,13 @@ def valid_name(name: str) -> str:
 
 def holds_file(client: "MlflowClient", model_id: str, sha256: str) -> bool:
     """Whether a file of a model has that digest. Raises EarshotError if the store does not say."""
+    return sha256.lower() in stored_digests(client, model_id).values()
+
+
+def stored_digests(client: "MlflowClient", model_id: str) -> dict[str, str]:
+    """SHA-256 of a model's files by path, as they were when it was stored. Raises EarshotError if it has none."""
     with scratch_folder() as scratch:
-        return sha256.lower() in _stored_digests(client, model_id, scratch).values()
+        return _stored_digests(client, model_id, scratch)
 
 
 def _stored_digests(client: "MlflowClient", model_id: str, scratch: Path) -> dict[str, str]:

@@ -13,21 +13,21 @@ pytestmark = pytest.mark.benchmark
 
 ROOT = Path(__file__).parents[2]
 RECORDINGS, CLASSES, SECONDS = 1000, 50, 600
-PREDICTIONS, ANNOTATIONS = 1_000_000, 200_000
+PREDICTIONS, ANNOTATIONS, LOOKUPS = 1_000_000, 200_000, 1000
 WORK = """
-import resource, sys, time
+import resource, statistics, sys, time
 import numpy as np
 from lib import ModelRun, Prediction
 
 step, folder, data_set = sys.argv[1:4]
 rng = np.random.default_rng(2)
-if step == "predict":
-    n, with_ids = {n}, sys.argv[4] == "ids"
+if step in ("predict", "calls"):
+    n = {n} if step == "predict" else 10 * {lookups}
     start = rng.uniform(0, {seconds} - 5, n)
     columns = start, start + rng.uniform(0.5, 5, n), rng.integers(0, {recordings}, n), rng.integers(0, {classes}, n)
     rows = zip(*(column.tolist() for column in columns))
     given = [
-        Prediction(f"class {{c:02}}", f"r{{r:04}}", a, b, 0.5, f"call {{i}}" if with_ids else None)
+        Prediction(f"class {{c:02}}", f"r{{r:04}}", a, b, 0.5, f"call {{i}}" if sys.argv[4] == "ids" else None)
         for i, (a, b, r, c) in enumerate(rows)
     ]
     ModelRun.create(folder, data_set).close()
@@ -35,23 +35,25 @@ begin, busy = time.perf_counter(), time.process_time()
 with ModelRun(folder, data_set) as run:
     if step == "predict":
         run.predict(given)
+    elif step == "calls":
+        for first in range(0, len(given), 10):
+            run.predict(given[first : first + 10])
     elif step == "commit":
         run.commit({{"class_agnostic": sys.argv[4] == "agnostic"}})
     else:
-        found = run.refloc("r0000")[:200]
+        names = [f"r{{i:04}}" for i in rng.integers(0, {recordings}, {lookups}).tolist()]
+        known = {{name: run.refloc(name) for name in dict.fromkeys(names[:100])}}
+        found = [known[name][i % len(known[name])] for i, name in enumerate(names[:100])]
         for name, calls in {{
-            f"refloc of about {{len(run.refloc('r0000')):,}} predictions": [
-                lambda i=i: run.refloc(f"r{{i:04}}") for i in range(200)
-            ],
+            f"refloc of about {{len(run.refloc(names[0])):,}} predictions": [lambda n=n: run.refloc(n) for n in names],
             "prediction_loc": [lambda p=p: run.prediction_loc(p.reference_id, p.annotation_id) for p in found],
         }}.items():
-            begin, busy = time.perf_counter(), time.process_time()
+            times = []
             for call in calls:
+                begin = time.perf_counter()
                 call()
-            wall, busy = ((now - then) / len(calls) * 1000 for now, then in (
-                (time.perf_counter(), begin), (time.process_time(), busy)
-            ))
-            print(f"{{name}}: {{wall:.2f}} ms ({{busy:.2f}} ms of processor time)")
+                times.append((time.perf_counter() - begin) * 1000)
+            print(f"{{name}}: median {{statistics.median(times):.2f}} ms, mean {{statistics.mean(times):.2f}} ms")
         raise SystemExit
 peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
 seconds = f"{{time.perf_counter() - begin:.1f}} s ({{time.process_time() - busy:.1f}} s of processor time)"
@@ -80,11 +82,14 @@ def data_set(tmp_path_factory) -> Path:
 
 
 def test_a_million_predictions(data_set, tmp_path):
-    code = WORK.format(n=PREDICTIONS, seconds=SECONDS, recordings=RECORDINGS, classes=CLASSES)
+    sizes = {"n": PREDICTIONS, "lookups": LOOKUPS, "recordings": RECORDINGS}
+    code = WORK.format(seconds=SECONDS, classes=CLASSES, **sizes)
     print(f"\n{PREDICTIONS:,} predictions, {ANNOTATIONS:,} annotations, {RECORDINGS:,} recordings")
-    steps = [("predict", "ids"), ("predict", "numbers"), ("refloc",), ("commit", "agnostic"), ("commit", "by class")]
-    for step, *arguments in steps:
-        folder = tmp_path / (arguments[0] if step == "predict" else "ids")
-        command = [sys.executable, "-c", code, step, str(folder), str(data_set), *arguments]
+    steps = [
+        *(("predict", "ids", "ids"), ("predict", "numbers", "numbers"), ("calls", "calls", "ids"), ("refloc", "ids")),
+        *(("commit", "ids", "agnostic"), ("commit", "ids", "by class")),
+    ]
+    for step, folder, *arguments in steps:
+        command = [sys.executable, "-c", code, step, str(tmp_path / folder), str(data_set), *arguments]
         print(subprocess.run(command, cwd=ROOT, stdout=subprocess.PIPE, text=True, check=True).stdout.rstrip())
     print(f"results.db: {(tmp_path / 'ids/results.db').stat().st_size / 1e6:.0f} MB")

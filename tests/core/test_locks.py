@@ -1,5 +1,6 @@
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -41,3 +42,15 @@ with sole_writer(Path({str(path)!r})):
         other.kill()
     with sole_writer(path):  # the lock ends with its process
         pass
+
+
+def test_a_writer_may_wait_for_another(tmp_path):
+    def append(number: int) -> None:
+        with sole_writer(tmp_path / "a.txt", seconds=60):
+            path = tmp_path / "a.txt"
+            before = path.read_text() if path.exists() else ""
+            path.write_text(f"{before}{number}\n")
+
+    with ThreadPoolExecutor(8) as pool:
+        list(pool.map(append, range(100)))
+    assert sorted(map(int, (tmp_path / "a.txt").read_text().split())) == list(range(100))

@@ -99,10 +99,15 @@ def test_runs_may_know_other_classes_by_other_names(tmp_path):
 def test_only_recordings_of_both_runs_take_part(tmp_path):
     result = compared(tmp_path, {"r": FIRST["r"]}, SECOND, seconds=({"r": 30}, SECONDS))
     assert set(result.sounds["recording"]) == {"r"} and result.figures["recordings"] == 1
-    assert "s: is in the test set but was not analyzed" in str(result.problems[0])
+    assert str(result.problems[0]) == (
+        f"s in {tmp_path / '1'}: is in the test set but was not analyzed; check the file, and "
+        "run the infer stage (`dvc repro infer`)"
+    )
     assert "recall_difference" in result.figures and "recall_difference_low" not in result.figures
-    with pytest.raises(DataSetError, match="no recording that both runs have analyzed"):
+    with pytest.raises(DataSetError, match=r"no recording that both .*none/1 and .*none/2 have analyzed"):
         compared(tmp_path / "none", {}, {}, seconds=({"r": 30}, {"s": 30}))
+    with pytest.raises(DataSetError, match=r"empty/2: has analyzed none of the test recordings; check"):
+        compared(tmp_path / "empty", {}, {}, seconds=({"r": 30}, {}))
 
 
 def test_a_data_set_without_sounds_is_compared_by_its_false_labels(tmp_path):

@@ -5,7 +5,8 @@ import pytest
 
 from lib.core.errors import DataSetError
 from lib.evaluation.units import segment_units
-from lib.results.manifest import Brought, manifest_of_predictions
+from lib.results.external_recordings import ExternalRecordings
+from lib.results.manifest import ExternalRun, manifest_of_predictions
 from lib.results.results_store import ResultsStore
 from tests.evaluation.example import make_data_set, write_results
 
@@ -75,9 +76,9 @@ def test_no_recording_to_evaluate_is_one_clear_error(tmp_path, analyzed, names):
 
 
 def test_predictions_from_elsewhere_have_no_segments(tmp_path):
-    manifest = manifest_of_predictions([{"name": "a"}], Brought(model_id="m", name="other"))
+    manifest = manifest_of_predictions([{"name": "a"}], ExternalRun(model_id="m", name="other"))
     with ResultsStore(tmp_path, manifest) as store:
-        store.note_recording("r", "r.wav", 6.0)
+        ExternalRecordings(store).note("r", "r.wav", 6.0, "content")
         with pytest.raises(
             DataSetError, match=r"results\.db: holds predictions from elsewhere, without scores of windows"
         ):

@@ -29,7 +29,7 @@ from lib.occurrence.occurrence_database import write_database
 from lib.occurrence.occurrence_filter import Reason, occurrence_filter
 from lib.occurrence.occurrence_pickler import OccurrencePickler
 from lib.occurrence.occurrence_table import COLUMNS, read_occurrences
-from lib.results.manifest import Brought, manifest_of_predictions
+from lib.results.manifest import ExternalRun, manifest_of_predictions
 from lib.results.results_store import ResultsStore
 from lib.sound.grid import window_starts
 from lib.sound.labels import RESULTS_FILE
@@ -512,7 +512,9 @@ def test_a_file_that_was_not_made_here_is_not_overwritten(folder, tmp_path, name
 
 
 def test_predictions_from_elsewhere_are_not_replaced(folder, tmp_path):
-    with ResultsStore(tmp_path, manifest_of_predictions([{"name": "a"}], Brought(model_id="m", name="other"))) as store:
+    with ResultsStore(
+        tmp_path, manifest_of_predictions([{"name": "a"}], ExternalRun(model_id="m", name="other"))
+    ) as store:
         store.note_recording("r00", "r00.wav", 3.0)
         store.commit()
     before = files_of(tmp_path)

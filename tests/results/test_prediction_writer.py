@@ -8,8 +8,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from lib.core.errors import EarshotError
-from lib.results.manifest import Brought, manifest_of_predictions
-from lib.results.prediction_writer import PredictionWriter, Written
+from lib.results.external_recordings import ExternalRecordings
+from lib.results.manifest import ExternalRun, manifest_of_predictions
+from lib.results.prediction_writer import PredictionWriter, WriteCounts
 from lib.results.predictions import Prediction
 from lib.results.results_store import PartialResult, ResultsStore, earlier_results
 from lib.sound.labels import RESULTS_FILE, Label
@@ -19,11 +20,11 @@ CLASSES = [{"name": "a", "code": "A"}, {"name": "b"}]
 SECONDS = {"r": 30.0, "s": 20.0}
 
 
-def brought_store(folder):
-    store = ResultsStore(folder, manifest_of_predictions(CLASSES, Brought(model_id="m", name="batdetect")))
+def external_store(folder):
+    store = ResultsStore(folder, manifest_of_predictions(CLASSES, ExternalRun(model_id="m", name="batdetect")))
     for name, seconds in SECONDS.items():
         if name not in store.recordings():
-            store.note_recording(name, f"{name}.wav", seconds)
+            ExternalRecordings(store).note(name, f"{name}.wav", seconds, f"content of {name}")
     store.commit()
     return store
 
@@ -34,9 +35,9 @@ def prediction(recording="r", annotation_id=None, confidence=0.5, **values):
 
 def test_predictions_come_back_whole(tmp_path):
     full = Prediction("b", "r", 0.5, 1.5, 0.25, "x", 300.0, 900.0, {"a": 0.25, "c": 0.75}, {"by": ["me", None]})
-    with brought_store(tmp_path) as store:
+    with external_store(tmp_path) as store:
         given = [full, prediction(), prediction("s", label="A", start_time=np.float32(0.5), low_freq=5)]
-        assert PredictionWriter(store).write(given, overwrite=False) == Written(3, 0)
+        assert PredictionWriter(store).write(given, overwrite=False) == WriteCounts(3, 0)
     with ResultsStore(tmp_path) as store:
         assert store.predictions("r") == [full, prediction(annotation_id="1")]
         assert store.predictions("s") == [prediction("s", annotation_id="0", start_time=0.5, low_freq=5.0)]
@@ -78,12 +79,12 @@ def stored(store):
 @settings(deadline=None, max_examples=60)
 @given(GIVEN, st.booleans())
 def test_an_id_is_new_or_exists_and_a_prediction_without_gets_a_new_one(tmp_path_factory, given, overwrite):
-    with brought_store(tmp_path_factory.mktemp("run")) as store:
+    with external_store(tmp_path_factory.mktemp("run")) as store:
         writer, expected = PredictionWriter(store), {}
         for number, (recording, annotation_id) in enumerate(given):
             exists = (recording, annotation_id) in expected
             written = writer.write([prediction(recording, annotation_id, number / 20)], overwrite)
-            assert written == (Written(0, 1) if exists and not overwrite else Written(1, 0))
+            assert written == (WriteCounts(0, 1) if exists and not overwrite else WriteCounts(1, 0))
             now = stored(store)
             if annotation_id is None:
                 ((_, annotation_id),) = now.keys() - expected.keys()
@@ -97,7 +98,10 @@ def test_an_id_is_new_or_exists_and_a_prediction_without_gets_a_new_one(tmp_path
 @given(GIVEN, st.booleans(), st.lists(st.integers(0, 12), max_size=3), st.booleans())
 def test_it_does_not_matter_how_predictions_are_batched(tmp_path_factory, given, overwrite, cuts, is_fresh):
     predictions = [prediction(*each, number / 20) for number, each in enumerate(given)]
-    with brought_store(tmp_path_factory.mktemp("whole")) as whole, brought_store(tmp_path_factory.mktemp("cut")) as cut:
+    with (
+        external_store(tmp_path_factory.mktemp("whole")) as whole,
+        external_store(tmp_path_factory.mktemp("cut")) as cut,
+    ):
         expected = PredictionWriter(whole).write(predictions, overwrite)
         writer, edges = PredictionWriter(cut), [0, *sorted(cuts), len(predictions)]
         written = []
@@ -109,7 +113,7 @@ def test_it_does_not_matter_how_predictions_are_batched(tmp_path_factory, given,
 
 
 def test_an_id_that_is_a_number_is_not_given_to_another_label(tmp_path):
-    with brought_store(tmp_path) as store:
+    with external_store(tmp_path) as store:
         writer = PredictionWriter(store)
         writer.write([prediction(annotation_id="1"), prediction(annotation_id="2")], False)
         writer.write([prediction(confidence=0.1), prediction(confidence=0.2), prediction(annotation_id="5")], False)
@@ -119,17 +123,17 @@ def test_an_id_that_is_a_number_is_not_given_to_another_label(tmp_path):
 
 
 def test_an_id_that_is_the_number_of_a_label_means_that_label(tmp_path):
-    with brought_store(tmp_path) as store:
+    with external_store(tmp_path) as store:
         writer = PredictionWriter(store)
         writer.write([prediction(confidence=0.1)], False)
         again = [prediction(annotation_id="0", confidence=0.9)]
-        assert writer.write(again, False) == Written(0, 1)
-        assert writer.write(again, True) == Written(1, 0)
+        assert writer.write(again, False) == WriteCounts(0, 1)
+        assert writer.write(again, True) == WriteCounts(1, 0)
         assert store.predictions("r") == again
 
 
 def test_ids_are_looked_up_by_indexes(tmp_path):
-    with brought_store(tmp_path) as store:
+    with external_store(tmp_path) as store:
         statements = []
         store.connection.connection.dbapi_connection.set_trace_callback(statements.append)
         PredictionWriter(store).write([prediction(annotation_id="7")], False)
@@ -141,7 +145,7 @@ def test_ids_are_looked_up_by_indexes(tmp_path):
 
 
 def test_a_batch_that_breaks_off_leaves_those_before_it(tmp_path):
-    with brought_store(tmp_path) as store:
+    with external_store(tmp_path) as store:
         writer = PredictionWriter(store)
         writer.write([prediction(), prediction("s")], False)
         with sqlite3.connect(store.path) as connection:  # as a full disk would end it
@@ -157,7 +161,7 @@ def test_a_batch_that_breaks_off_leaves_those_before_it(tmp_path):
 
 
 def test_each_batch_changes_the_digest_of_the_store(tmp_path):
-    with brought_store(tmp_path) as store:
+    with external_store(tmp_path) as store:
         digests = [store.digest()]
         for overwrite, each in ((False, prediction()), (True, prediction(annotation_id="0", confidence=0.6))):
             PredictionWriter(store).write([each], overwrite)
@@ -166,12 +170,12 @@ def test_each_batch_changes_the_digest_of_the_store(tmp_path):
 
 
 def test_a_store_of_predictions_has_no_scores_and_says_so(tmp_path):
-    with brought_store(tmp_path) as store:
+    with external_store(tmp_path) as store:
         assert store.scores("r").shape == (0, 2)
         with pytest.raises(EarshotError, match=r"results\.db: holds predictions from elsewhere, without scores"):
             store.check_scores()
-        assert store.manifest.brought == Brought(model_id="m", name="batdetect")
-    assert earlier_results(tmp_path).manifests[0].brought
+        assert store.manifest.external_run == ExternalRun(model_id="m", name="batdetect")
+    assert earlier_results(tmp_path).manifests[0].external_run
 
 
 def test_a_label_of_infer_takes_a_few_bytes_more_than_its_values(tmp_path):
@@ -183,3 +187,21 @@ def test_a_label_of_infer_takes_a_few_bytes_more_than_its_values(tmp_path):
     assert (tmp_path / RESULTS_FILE).stat().st_size / n < 50
     with ResultsStore(tmp_path) as store:
         assert json.loads(store.manifest.model_dump_json())["brought"] is None
+
+
+def test_a_batch_costs_by_its_own_size_whatever_is_there(tmp_path):
+    batch = [prediction(annotation_id=f"7{number}" if number % 2 else None) for number in range(10)]
+    steps, n_steps = {}, 0
+
+    def count() -> None:
+        nonlocal n_steps
+        n_steps += 1
+
+    with external_store(tmp_path) as store:
+        store.connection.connection.dbapi_connection.set_progress_handler(count, 10)
+        for n_before in (100, 20_000):
+            PredictionWriter(store).write([prediction(annotation_id=f"{i}") for i in range(n_before)], False)
+            n_steps = 0
+            PredictionWriter(store).write(batch, True)
+            steps[n_before] = n_steps
+    assert steps[20_000] < 1.5 * steps[100]

@@ -11,18 +11,18 @@ from tests.evaluation.example import write_project
 
 @pytest.fixture
 def project(tmp_path, monkeypatch):
-    """A test set, what infer found in `labels`, and a run of predictions from elsewhere in `brought`."""
+    """A test set, what infer found in `labels`, and a run of predictions from elsewhere in `external`."""
     write_project(tmp_path, n_classes=3)
     (tmp_path / "params.yaml").write_text(f"data:\n  test: {{path: {tmp_path}/test}}\nevaluate: {{bootstrap: 50}}\n")
     monkeypatch.chdir(tmp_path)
     table = pd.read_csv("test/annotations.csv", dtype={"recording": str})
-    with ModelRun.create("brought", "test") as run:
+    with ModelRun.create("external", "test") as run:
         run.predict([Prediction(row[2], row[1], row[3], row[4], 0.9) for row in table[:5].itertuples()])
     return tmp_path
 
 
 def test_compare_writes_tables_a_picture_and_json_and_prints_them(project, run_stage):
-    runs = [project / "labels", project / "brought"]
+    runs = [project / "labels", project / "external"]
     code, shown, errors = run_stage(
         "compare", *runs, "--output", project / "out", "--iou", 0.3, "--params", project / "params.yaml"
     )

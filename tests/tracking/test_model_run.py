@@ -1,10 +1,14 @@
 """ModelRun as its document describes it."""
 
+import hashlib
+import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +16,8 @@ import pandas as pd
 import pytest
 import soundfile
 
+from lib import ModelRun, UnknownItem
+from lib.config.schema import DataSetSettings, TrackingSettings
 from lib.core.digests import digest_file
 from lib.core.errors import DataSetError, EarshotError, SettingsError
 from lib.evaluation.matches_store import MATCHES_FILE
@@ -19,8 +25,8 @@ from lib.results.predictions import Prediction
 from lib.results.results_store import ResultsStore
 from lib.sound.labels import RESULTS_FILE
 from lib.tracking.async_job import AsyncJob
-from lib.tracking.model_run import ModelRun, UnknownItem
 from tests.evaluation.example import write_results
+from tests.tracking.registry_store import RegistryStore
 
 ROOT = Path(__file__).parents[2]
 RATE = 8000
@@ -89,7 +95,7 @@ def test_none_is_stored_if_one_has_a_fault_and_each_fault_is_a_line(run):
         run.predict(faulty, batch_size=1)
     assert str(error.value).splitlines() == [
         "prediction 1: label 'Wren' is no class of the model run",
-        "prediction 2: reference_id 'midnight' is no recording of the data set",
+        "prediction 2: reference_id 'midnight' is no recording of the data set, or cannot be read",
         "prediction 3: confidence 2 must be within 0..1",
         f"{run.model_run_id}: 3 of 4 predictions cannot be stored, so none was; correct them",
     ]
@@ -104,6 +110,58 @@ def test_a_batch_size_below_1_is_refused(run):
 def test_a_label_may_be_a_code_and_is_given_back_as_the_name(run):
     run.predict([prediction(label="COTO")])
     assert [each.label for each in run.refloc("dawn")] == ["Common Toad"]
+
+
+def keys(run) -> dict[str, str]:
+    with ResultsStore(run.model_run_id) as store:
+        return {name: result.key for name, result in store.recordings().items()}
+
+
+def test_keys_depend_on_what_is_stored_not_on_batches_or_calls(run, data_set, tmp_path):
+    given = [prediction("dawn", f"call {i}", start_time=i / 2, end_time=9.0) for i in range(9)]
+    given += [prediction("dusk", "a", start_time=-0.0, class_pdf={"Moor Frog": 0.5}, metadata={"by": "me"})]
+    run.predict(given)
+    with ModelRun.create(tmp_path / "other", data_set) as other:
+        other.predict([each._replace(confidence=0.1) for each in given[:5]], batch_size=2)
+        assert keys(other) != keys(run)
+        for each in given:
+            other.predict([each], update=True)
+        other.predict(given, update=True, batch_size=3)
+        assert keys(other) == keys(run)
+
+
+def test_a_replaced_recording_has_another_duration_and_key_and_keeps_its_predictions(run, data_set):
+    run.predict([FULL, prediction("dusk")])
+    run.commit()
+    before = keys(run)
+    soundfile.write(data_set / "recordings/dawn.wav", np.zeros(3 * RATE), RATE)
+    with ModelRun(run.model_run_id, data_set) as again:
+        again.predict([])
+        after = keys(again)
+        assert {name for name in after if after[name] != before[name]} == {"dawn"}
+        assert again.refloc("dawn") == [FULL] and again.info()["status"] == "uncommitted"
+        with pytest.raises(EarshotError, match="is out of date for dawn; commit the model run again"):
+            again.matches("dawn")
+    with ResultsStore(run.model_run_id) as store:
+        assert store.recordings()["dawn"].seconds == 3.0
+
+
+def test_commit_sees_that_a_recording_was_replaced(run, data_set):
+    run.predict([FULL])
+    soundfile.write(data_set / "recordings/dawn.wav", np.zeros(2 * RATE), RATE)
+    with ModelRun(run.model_run_id, data_set) as again:
+        again.commit()
+        assert again.matches("dawn")["iou"].tolist() == pytest.approx([0.75])  # both are cut at its end
+
+
+def test_a_recording_that_can_no_longer_be_read_is_told_in_a_line_and_keeps_its_predictions(run, data_set, capsys):
+    run.predict([FULL])
+    (data_set / "recordings/dawn.wav").write_bytes(b"nothing")
+    with ModelRun(run.model_run_id, data_set) as again:
+        again.predict([prediction("dusk")])
+        assert again.refloc("dawn") == [FULL] and len(again.refloc("dusk")) == 1
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith("warning: ") and "dawn.wav" in line
 
 
 def test_asynchronous_returns_a_job_with_status_and_errors(run, capsys):
@@ -200,9 +258,31 @@ def test_info_tells_what_the_run_was_made_with_and_whether_it_is_committed(run, 
 def test_info_of_what_infer_wrote_tells_how_it_was_made(data_set, tmp_path):
     with write_results(tmp_path / "labels", {"dawn": 30}):
         pass
-    with ModelRun(tmp_path / "labels", data_set) as run:
+    tracking = TrackingSettings(uri=f"sqlite:///{tmp_path}/mlflow.db")
+    with ModelRun(tmp_path / "labels", data_set, tracking=tracking) as run:
         info = run.info()
     assert (info["name"], info["status"], info["metadata"]["models"]) == ("labels", "uncommitted", {"model.pt": "1"})
+    assert info["model_id"] is None and not (tmp_path / "mlflow.db").exists()
+
+
+def test_info_of_what_infer_wrote_tells_the_registered_model_with_its_weights(data_set, tmp_path, mlflow_uri, request):
+    store = RegistryStore(mlflow_uri, request.node.name, tmp_path)
+    weights = {"a.pt": request.node.name.encode(), "b.pt": b"b"}
+    digests = {name: hashlib.sha256(content).hexdigest() for name, content in weights.items()}
+    files = {f"weights/{name}": content for name, content in weights.items()}
+    kept = store.add(files=files | {"earshot/files.json": json.dumps(digests).encode()})
+    alone = {"weights/a.pt": weights["a.pt"], "earshot/files.json": json.dumps({"a.pt": digests["a.pt"]}).encode()}
+    store.add(files=alone)
+    store.add(files={"weights/other.bin": b"of other software"})
+    for name in weights:
+        (tmp_path / name).write_bytes(weights[name])
+    used = {f"renamed {name}": digest_file(tmp_path / name) for name in weights}
+    models = {"both": (used, kept.id), "one": ({"b.pt": used["renamed b.pt"]}, None)}
+    for name, (digests_of_run, model_id) in models.items():
+        with write_results(tmp_path / name, {"dawn": 30}, models=digests_of_run):
+            pass
+        with ModelRun(tmp_path / name, data_set, tracking=store.tracking) as run:
+            assert run.info()["model_id"] == model_id
 
 
 def test_classes_of_a_run_may_be_others_than_those_of_the_data_set(data_set, tmp_path):
@@ -235,6 +315,116 @@ def test_recordings_that_come_later_are_part_of_the_run_and_those_that_cannot_be
         assert len(later.refloc("night")) == 1 and later.refloc("broken") == []
         soundfile.write(data_set / "recordings/broken.wav", np.zeros(RATE), RATE)  # it is repaired
         assert later.predict([prediction("broken", start_time=0, end_time=0.5)])["predictions_processed"] == 1
+
+
+def test_only_recordings_that_were_named_or_predicted_count_as_analyzed(data_set, tmp_path):
+    with ModelRun.create(tmp_path / "run", data_set, recordings=["dawn"]) as run:
+        run.commit()
+        assert len(run.matches("dawn")) == 2
+        with pytest.raises(EarshotError, match="is out of date for dusk"):
+            run.matches("dusk")
+        run.predict([prediction("noon")])
+    with ModelRun(tmp_path / "run", data_set) as again:
+        again.predict([])
+    assert keys(again).keys() == {"dawn", "noon"}
+
+
+def test_recordings_that_are_not_in_the_data_set_are_refused(data_set, tmp_path):
+    with pytest.raises(SettingsError, match="recordings: are not in the data set: midnight; correct them"):
+        ModelRun.create(tmp_path / "run", data_set, recordings=["dawn", "midnight"])
+    assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "fault"),
+    [
+        ({"metadata": {1: 2}}, "metadata: must be a mapping that JSON can hold, with texts as keys"),
+        ({"metadata": {"a": [{None: 1}]}}, "metadata: must be a mapping"),
+        ({"metadata": "text"}, "metadata: must be a mapping"),
+        ({"name": 3}, "name = 3: must be a text"),
+        ({"model_id": "a\nb"}, r"model_id = 'a\\nb': must be a text"),
+    ],
+)
+def test_what_cannot_be_kept_of_a_model_is_one_line(data_set, tmp_path, arguments, fault):
+    with pytest.raises(SettingsError, match=fault) as error:
+        ModelRun.create(tmp_path / "run", data_set, **arguments)
+    assert len(str(error.value).splitlines()) == 1 and not (tmp_path / "run").exists()
+
+
+def test_a_data_set_may_be_given_with_a_format_and_an_include(data_set, tmp_path):
+    chosen = DataSetSettings(path=str(data_set), format="segments", include="d*")
+    with ModelRun.create(tmp_path / "run", chosen) as run:
+        assert run.dataset_id == str(data_set) and run.dataset_item_ids().keys() == {"dawn", "dusk"}
+        with pytest.raises(UnknownItem, match=f"has no recording 'noon'; {data_set} has no file"):
+            run.refloc("noon")
+
+
+def test_a_recording_that_cannot_be_read_is_told_in_a_line_and_the_others_are_used(data_set, tmp_path, capsys):
+    (data_set / "recordings/broken.wav").write_bytes(b"nothing")
+    with ModelRun.create(tmp_path / "run", data_set) as run:
+        assert {name for name, key in keys(run).items() if key} == {"dawn", "dusk", "noon"}
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith("warning: ") and "broken.wav" in line
+
+
+# Several at once
+
+
+PREDICTS = """
+import sys
+from lib import ModelRun, Prediction
+run = ModelRun(*sys.argv[1:3])
+print("ready", flush=True)
+input()
+for i in range(40):
+    run.predict([Prediction("Moor Frog", name, i, i + 1, 0.5, f"{sys.argv[3]} {i}") for name in ("dawn", "dusk")])
+run.close()
+"""
+
+
+def test_processes_that_predict_into_a_run_at_the_same_time_wait_for_each_other(run, data_set):
+    commands = [[sys.executable, "-c", PREDICTS, run.model_run_id, str(data_set), name] for name in ("a", "b")]
+    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True}
+    processes = [subprocess.Popen(command, cwd=ROOT, **pipes) for command in commands]
+    for process in processes:
+        assert process.stdout.readline() == "ready\n"
+    for process in processes:
+        process.stdin.write("go\n")
+        process.stdin.flush()
+    for process in processes:
+        process.communicate()
+    assert [process.returncode for process in processes] == [0, 0]
+    with ModelRun(run.model_run_id, data_set) as again:
+        for name in ("dawn", "dusk"):
+            assert {each.annotation_id for each in again.refloc(name)} == {f"{a} {i}" for a in "ab" for i in range(40)}
+
+
+def test_a_run_can_be_used_by_threads(run):
+    def work(thread: int) -> None:
+        for i in range(10):
+            run.predict([prediction("dawn", f"{thread} {i}"), prediction("dusk")])
+            assert run.prediction_loc("dawn", f"{thread} {i}").annotation_id == f"{thread} {i}"
+            run.commit()
+            assert len(run.iloc(0)) > i
+
+    with ThreadPoolExecutor(4) as pool:
+        list(pool.map(work, range(4)))
+    assert len(run.refloc("dawn")) == len(run.refloc("dusk")) == 40
+    run.commit()
+    assert run.info()["status"] == "committed"
+
+
+def test_a_run_may_be_copied_to_another_folder(run, data_set, tmp_path):
+    run.predict([FULL])
+    run.commit()
+    run.close()
+    shutil.copytree(run.model_run_id, tmp_path / "elsewhere/copy")
+    with ModelRun(tmp_path / "elsewhere/copy", data_set) as copy:
+        assert copy.refloc("dawn") == [FULL] and len(copy.matches("dawn")) == 2
+        assert copy.info()["status"] == "committed"
+        copy.predict([prediction("dusk")])
+    with ModelRun(run.model_run_id, data_set) as again:
+        assert again.refloc("dusk") == []
 
 
 # Items
@@ -342,7 +532,9 @@ def test_matches_may_lie_in_another_folder_and_have_the_same_bytes_each_time(run
     run.commit(folder=tmp_path / "b")
     run.commit({"iou": 0.4}, folder=tmp_path / "c")
     content = {name: (tmp_path / name / MATCHES_FILE).read_bytes() for name in "abc"}
-    assert content["a"] == content["b"] and content["c"][24:28] != content["a"][24:28]
+    run.commit(folder=tmp_path / "a")
+    assert (tmp_path / "a" / MATCHES_FILE).read_bytes() == content["a"] == content["b"]
+    assert content["c"][24:28] != content["a"][24:28]
     assert len(run.matches("dawn", tmp_path / "a")) == 2
     with pytest.raises(EarshotError, match=r"matches\.db: no such file; commit the model run first"):
         run.matches("dawn")
