@@ -29,6 +29,7 @@ from lib.occurrence.occurrence_database import write_database
 from lib.occurrence.occurrence_filter import Reason, occurrence_filter
 from lib.occurrence.occurrence_pickler import OccurrencePickler
 from lib.occurrence.occurrence_table import COLUMNS, read_occurrences
+from lib.results.external_recordings import ExternalRecordings
 from lib.results.manifest import ExternalRun, manifest_of_predictions
 from lib.results.results_store import ResultsStore
 from lib.sound.grid import window_starts
@@ -515,10 +516,10 @@ def test_predictions_from_elsewhere_are_not_replaced(folder, tmp_path):
     with ResultsStore(
         tmp_path, manifest_of_predictions([{"name": "a"}], ExternalRun(model_id="m", name="other"))
     ) as store:
-        store.note_recording("r00", "r00.wav", 3.0)
+        ExternalRecordings(store).note("r00", "r00.wav", 3.0, "content")
         store.commit()
     before = files_of(tmp_path)
-    with pytest.raises(EarshotError, match="holds predictions that were not made here; give another --output"):
+    with pytest.raises(EarshotError, match="holds predictions that were made elsewhere; give another --output"):
         run(folder / "field", folder / "pool", tmp_path)
     assert files_of(tmp_path) == before
 
