@@ -59,7 +59,7 @@ class Project:
 
     def copied(self) -> str:
         """The version that the copy is of, which is whole."""
-        origin = json.loads((self.place / ".json").read_text())
+        origin = json.loads((self.place / ".registry.json").read_text())
         version = origin["model"].rpartition("/")[2]
         assert (self.place / "model.pt").read_bytes() == Path(version, "model.pt").read_bytes()
         return version

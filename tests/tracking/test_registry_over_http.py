@@ -87,7 +87,7 @@ def _life(pipeline: Pipeline, data_set: Path, monkeypatch) -> Iterator[tuple[str
     run_id = trained.original_task
     yield "params", client.get_logged_model(trained.id).params
 
-    weights, comment = write_tensors(pipeline.folder / "tree frogs é&+.safetensors"), "of the pond\n" + 9000 * "ö"
+    weights, comment = write_tensors(pipeline.folder / "tree frogs é&+.safetensors"), "of the pond\n" + 4900 * "ö"
     said = {"name": name, "tags": ["pond", "dawn chorus"], "config_dict": {"hop": 5}, "label_enumeration": {"frog": 0}}
     imported = InputModel.import_model(str(weights), **said, comment=comment, tracking=tracking)
     yield "imported", (imported.tags, imported.comment == comment, imported.config_dict, imported.labels)
