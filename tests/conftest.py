@@ -7,12 +7,16 @@ import subprocess
 import sys
 from pathlib import Path
 
+import hypothesis
 import pytest
 
 from lib.core.databases import SQLITE
 from lib.tracking.mlflow_store import ensure_store
 
 PROJECT = Path(__file__).parents[1]
+# A busy machine is no fault: neither an example that takes long nor examples that are slow to make fail a test.
+hypothesis.settings.register_profile("patient", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow])
+hypothesis.settings.load_profile("patient")
 gc.set_threshold(100_000, 20, 20)  # as stages do: imports leave a million objects, among which it looks for garbage
 
 
