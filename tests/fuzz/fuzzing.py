@@ -109,7 +109,7 @@ def fuzz(
         name: of the target, see tests.fuzz.targets.
         folder: for the files; the content of each failed case is kept there.
         seed: of the damage; `kept`: the cases are kept_inputs.
-        seconds: after which no further case begins.
+        seconds: after which no further case begins, but for the first.
     """
     failures: list[Failure] = []
     end, next_case = time.monotonic() + seconds, cases.start
@@ -143,9 +143,9 @@ def _run_until_it_dies(
                         failures.append(Failure(running[0], running[1], line["fault"]))  # type: ignore[index]
                     else:
                         running, since, patience = (line["case"], line["seed_file"]), time.monotonic(), HANG_SECONDS
-                if time.monotonic() > end:
+                if time.monotonic() > end and running and running[0] > cases.start:
                     process.kill()
-                    return cases.start if running is None else running[0]
+                    return running[0]
             elif chunk == b"" or time.monotonic() - since > patience:
                 is_hung = chunk is None
                 process.kill()
