@@ -41,6 +41,16 @@ def compared(figures: Mapping[str, float]) -> dict[str, float]:
     return {name: round(figures[name], 4) for name in COMPARED if name in figures}
 
 
+def title(name: str) -> str:
+    """What a figure is called in text.
+
+    >>> title("macro_pr"), title("event_f1")
+    ('macro PR-AUC', 'event F1')
+    """
+    words = name.replace("_pr", " PR-AUC").replace("_roc", " ROC-AUC") if name.startswith("m") else name
+    return words.replace("f1", "F1").replace("_", " ")
+
+
 def interval(name: str, figures: Mapping[str, float]) -> str:
     """The 95 % interval of a figure as text, "" if it has none.
 

@@ -16,7 +16,7 @@ from lib.core.files import write_json, write_text
 from lib.core.wording import counted
 from lib.evaluation import metrics_plots as plots
 from lib.evaluation.event_metrics import EventResults
-from lib.evaluation.figures import COMPARED, FILE, MEASURED, interval
+from lib.evaluation.figures import COMPARED, FILE, MEASURED, interval, title
 from lib.evaluation.segment_metrics import Curve, Results
 from lib.evaluation.segment_tallies import Confusion
 from lib.results.results_store import ResultsStore
@@ -88,7 +88,7 @@ def summary_text(figures: Mapping[str, float], threshold: float) -> str:
     ]
     for name in MEASURED:
         if name in figures:
-            lines.append(f"{_label(name):<16}{figures[name]:>7.3f}   {interval(name, figures)}".rstrip())
+            lines.append(f"{title(name):<16}{figures[name]:>7.3f}   {interval(name, figures)}".rstrip())
     lines.append("")
     lines.append(f"Precision, recall and F1 at threshold {threshold:g}.")
     if "best_threshold" in figures:
@@ -102,19 +102,13 @@ def summary_line(figures: Mapping[str, float]) -> str:
     """The main figure, and what it is about, in a line."""
     name, value = COMPARED[0], figures.get(COMPARED[0], float("nan"))
     shown = f"{value:.3f} ({interval(name, figures) or 'no interval'})" if value == value else "cannot be measured"
-    return f"{_size_text(figures)}: {_label(name)} {shown}"
+    return f"{_size_text(figures)}: {title(name)} {shown}"
 
 
 def _size_text(figures: Mapping[str, float]) -> str:
     recordings, segments = int(figures["n_recordings"]), int(figures["n_segments"])
     classes = f"{counted(int(figures['n_classes']), 'class', 'classes')} ({figures['n_classes_tested']} measured)"
     return f"{counted(recordings, 'recording')}, {counted(segments, 'segment')}, {classes}"
-
-
-def _label(name: str) -> str:
-    """What a figure is called in text."""
-    label = name.replace("_pr", " PR-AUC").replace("_roc", " ROC-AUC") if name.startswith("m") else name
-    return label.replace("f1", "F1").replace("_", " ")
 
 
 def _recording_table(results: Results, store: ResultsStore, tested: list[str]) -> pd.DataFrame:

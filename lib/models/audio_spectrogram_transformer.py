@@ -77,7 +77,7 @@ def make_ast(options: BackboneOptions) -> TokenBackbone:
     """An Audio Spectrogram Transformer of 12 layers with 12 heads, or scaled, for images of any size.
 
     Positions are interpolated where an image has other numbers of patches than 12 by 101. The distillation token of the
-    paper is the transformer's register token. Raises SettingsError if its weights cannot be had, or do not fit.
+    paper is the transformer's register token. Raises SettingsError if its weights cannot be fetched, or do not fit.
     """
     file = _weights_file(options)  # first, since drawing random weights takes a while
     heads = max(1, round(HEADS * options.width_factor))

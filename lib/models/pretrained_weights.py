@@ -105,7 +105,7 @@ def whole_model_alone(pretrained: bool | str, backbone: str) -> SettingsError:
 def published(load: Callable[[], Any], backbone: str) -> Any:
     """What a function loads from where it is published.
 
-    Raises SettingsError, with the first line of what the function raised, if that cannot be had.
+    Raises SettingsError, with the first line of what the function raised, if that cannot be fetched.
     """
     logger = logging.getLogger("huggingface_hub")
     level = logger.level

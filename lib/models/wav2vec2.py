@@ -30,7 +30,7 @@ CNN_WIDTHS = (16, 32, 64, 128)
 class Wav2Vec2(nn.Module):
     """Waveforms (n, samples) at 16 kHz into feature maps (n, num_features, 1, frames).
 
-    Raises SettingsError if its weights cannot be had, or do not fit.
+    Raises SettingsError if its weights cannot be fetched, or do not fit.
     """
 
     takes, sampling_rate = "waveforms", SAMPLING_RATE

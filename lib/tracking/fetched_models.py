@@ -13,7 +13,7 @@ from lib.core.errors import EarshotError
 from lib.core.files import read_text, write_json
 from lib.tracking.imported_models import PACKAGE, file_name_in
 from lib.tracking.model_queries import find_model
-from lib.tracking.model_weights import is_whole, local_weights
+from lib.tracking.model_weights import companions_of, is_whole, local_weights
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -22,30 +22,36 @@ if TYPE_CHECKING:
 def fetch_model(client: "MlflowClient", model_id: str, extract: bool | None = None, force: bool = False) -> Path:
     """The weights of a model on this machine: a file, or a folder if there are several or they were unpacked.
 
+    What belongs to a file of weights, such as a checkpoint's description, lies beside it and does not count.
+
     Args:
         client: of the store.
         model_id: of the model.
         extract: unpack an archive; None: only that of a package.
         force: fetch and unpack it again.
 
-    Raises EarshotError if the files cannot be had, are not those that were stored, or must not be unpacked.
+    Raises EarshotError if the files cannot be fetched, are not those that were stored, or must not be unpacked.
     """
     model, folder = find_model(client, model_id), local_weights(client, model_id, force)
-    files = sorted(path for path in folder.rglob("*") if path.is_file())
+    files = files_in(folder)
     named = [path for path in files if path.name == file_name_in(model.url)]
-    if len(named or files) != 1:
+    companions = {companion for path in files for companion in companions_of(path)}
+    weights = named or [path for path in files if path not in companions]
+    if len(weights) != 1:
         return folder
-    file = (named or files)[0]
+    file = weights[0]
     wants_files = PACKAGE in model.system_tags if extract is None else extract
     return _unpacked(file, folder, force) if wants_files and is_archive(file) else file
 
 
-def files_in(path: Path) -> list[Path]:
-    """The files of a folder, sorted; a file is its own."""
-    return sorted(each for each in path.rglob("*") if each.is_file()) if path.is_dir() else [path]
+def files_in(folder: Path) -> list[Path]:
+    """The files of a folder and of those in it, sorted."""
+    return sorted(path for path in folder.rglob("*") if path.is_file())
 
 
-def copy_model(client: "MlflowClient", model_id: str, folder: str | Path, extract: bool | None = None) -> Path:
+def copy_model(
+    client: "MlflowClient", model_id: str, folder: str | Path, extract: bool | None = None, force: bool = False
+) -> Path:
     """Copy the files of a model into a new folder; returns where its weights are, as fetch_model.
 
     What lies beside a single file, such as a checkpoint's description, is copied with it: the model needs it.
@@ -55,7 +61,7 @@ def copy_model(client: "MlflowClient", model_id: str, folder: str | Path, extrac
     target = Path(folder)
     if target.exists() and (not target.is_dir() or any(target.iterdir())):
         raise EarshotError(target, "exists", "give a new folder")
-    weights = fetch_model(client, model_id, extract)
+    weights = fetch_model(client, model_id, extract, force)
     source = weights if weights.is_dir() else local_weights(client, model_id)
     shutil.copytree(source, target, dirs_exist_ok=True)
     return target / weights.relative_to(source)

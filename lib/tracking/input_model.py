@@ -15,7 +15,7 @@ from lib.core.errors import EarshotError, Problem
 from lib.tracking.fetched_models import fetch_model, files_in
 from lib.tracking.imported_models import import_weights, model_of_url
 from lib.tracking.metadata_values import metadata_entry, metadata_value
-from lib.tracking.mlflow_store import open_registry, store_errors
+from lib.tracking.mlflow_store import existing_store, open_registry, store_errors
 from lib.tracking.model_changes import archive_model, publish_model, set_metadata_entries, unarchive_model
 from lib.tracking.model_connections import connect_model
 from lib.tracking.model_design import ModelDesign, read_design
@@ -23,15 +23,13 @@ from lib.tracking.model_history import history_at
 from lib.tracking.model_queries import current_version, find_models, model_at
 from lib.tracking.model_reports import ModelReports
 from lib.tracking.model_versions import remove_model
-from lib.tracking.registered_models import HistoryEntry, MetadataEntry, ModelError, RegisteredModel
+from lib.tracking.registered_models import HistoryEntry, ModelError, RegisteredModel
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
     from mlflow.entities import Run
 
 _P = ParamSpec("_P")
-UNREGISTERED = RegisteredModel("", "", 0, [], [], False, "", "", "", "", "", "", {}, [], "", 0.0)
-"""What an empty model says about itself."""
 
 
 def _reporting(
@@ -75,7 +73,7 @@ class InputModel:
     ) -> None:
         if not (model_id or name or project or tags):
             raise ModelError("InputModel", "needs something to find a model by", "give model_id, name, project or tags")
-        self._client, _ = _open(tracking)
+        self._client = _existing(tracking)
         if model_id:
             self._version = model_at(self._client, model_id)
         else:
@@ -83,7 +81,7 @@ class InputModel:
             if not found:
                 wanted = {"name": name, "project": project, "tags": tags, "only_published": only_published}
                 text = ", ".join(f"{key} = {value!r}" for key, value in wanted.items() if value)
-                raise ModelError(text, "no model of the registry is like that", "see InputModel.query_models")
+                raise ModelError(text, "no model of the registry matches", "see InputModel.query_models")
             self._version = found[0]
         self._design: ModelDesign | None = None
 
@@ -101,7 +99,7 @@ class InputModel:
         label_enumeration: Mapping[str, int] | None = None,
     ) -> Self:
         """A model that is not registered and has no weights: a configuration, as a text or a dict, and labels."""
-        return cls._of(None, UNREGISTERED, ModelDesign.of(config_text, config_dict, label_enumeration))
+        return cls._of(None, _unregistered(), ModelDesign.of(config_text, config_dict, label_enumeration))
 
     @classmethod
     @store_errors()
@@ -128,10 +126,10 @@ class InputModel:
             only_published: leave out drafts.
             include_archived: also archived models.
             max_results: how many to return, at most.
-            metadata: values of metadata entries by key, whatever their types.
+            metadata: values of metadata entries by key, or the texts by which they are stored.
             tracking: where the registry is; default: as in params.yaml of the current folder.
         """
-        client, _ = _open(tracking)
+        client = _existing(tracking)
         found = find_models(
             client, project_name, model_name, tags or (), only_published, include_archived, max_results, metadata
         )
@@ -171,7 +169,7 @@ class InputModel:
             label_enumeration: number of each label.
             name: of the registered model; default: that of the file, without suffix.
             project: MLflow experiment that the model will belong to; default: that of the settings.
-            tags: people's.
+            tags: user tags.
             comment: about the model.
             is_package: the weights are several files, perhaps in an archive; adds the system tag package.
             create_as_published: else it is a draft.
@@ -179,10 +177,13 @@ class InputModel:
             tracking: where the registry is; default: as in params.yaml of the current folder.
             sha256: hex digits of the file's digest; None: any file will do.
 
-        Raises EarshotError, and brings in nothing, if the weights cannot be had or used, or an argument is wrong.
+        Raises EarshotError, and brings in nothing, if the weights cannot be fetched or used, or an argument is wrong.
         """
         design = ModelDesign.of(config_text, config_dict, label_enumeration)
-        client, experiment_id = _open(tracking, project)
+        settings = tracking or get_config().tracking
+        client, experiment_id = open_registry(
+            settings.model_copy(update={"experiment": project or settings.experiment})
+        )
         options = (name, tags or (), comment, is_package, create_as_published, framework, sha256)
         model, is_new = import_weights(client, experiment_id, str(weights_url), design, *options)
         if not is_new:
@@ -200,12 +201,12 @@ class InputModel:
 
         load_archived: also if it is archived.
         """
-        client, _ = _open(tracking)
+        client = _existing(tracking)
         found = model_of_url(client, str(weights_url), load_archived)
         return cls._of(client, found) if found else None
 
     def __repr__(self) -> str:
-        return f"InputModel({self._known() if self.id else 'empty'})"
+        return f"InputModel({self._current() if self.id else 'empty'})"
 
     @property
     def id(self) -> str:
@@ -215,7 +216,7 @@ class InputModel:
     @property
     def name(self) -> str:
         """The name of the registered model, of which this is a version."""
-        return self._known().name
+        return self._current().name
 
     @property
     @store_errors()
@@ -225,62 +226,62 @@ class InputModel:
 
     @property
     def tags(self) -> list[str]:
-        """People's tags, sorted."""
-        return self._known().tags
+        """User tags, sorted."""
+        return self._current().tags
 
     @property
     def system_tags(self) -> list[str]:
         """Tags that the registry gives: package, archived."""
-        return self._known().system_tags
+        return self._current().system_tags
 
     @property
     def comment(self) -> str:
-        """What people say about the model."""
-        return self._known().comment
+        """A text about the model."""
+        return self._current().comment
 
     @property
     def framework(self) -> str:
         """The framework that the weights are for, such as PyTorch; empty if unknown."""
-        return self._known().framework
+        return self._current().framework
 
     @property
     def published(self) -> bool:
         """Whether the model is published; else it is a draft."""
-        return self._known().is_published
+        return self._current().is_published
 
     @property
     def config_text(self) -> str:
         """The configuration of the model as text; empty if it has none."""
-        return self._designed().config_text
+        return self._read_design().config_text
 
     @property
     def config_dict(self) -> dict[str, Any]:
         """The configuration as a dict. Raises ModelError if the text is no mapping in YAML or JSON."""
-        return self._designed().config_dict
+        return self._read_design().config_dict
 
     @property
     def labels(self) -> dict[str, int]:
         """Number of each label."""
-        return self._designed().labels
+        return self._read_design().labels
 
     def get_metadata(self, key: str) -> str | None:
         """The value of a metadata entry as text; None if there is none."""
-        entry = self._known().metadata.get(key)
+        entry = self._current().metadata.get(key)
         return entry.value if entry else None
 
     def get_metadata_casted(self, key: str) -> Any:
         """The value of a metadata entry as its type; as text if that is not possible; None if there is none."""
-        entry = self._known().metadata.get(key)
+        entry = self._current().metadata.get(key)
         return metadata_value(entry) if entry else None
 
     def get_all_metadata(self) -> dict[str, dict[str, str]]:
         """All metadata entries: key -> value and type, all texts."""
-        return {key: entry._asdict() for key, entry in self._known().metadata.items()}
+        return {key: entry._asdict() for key, entry in self._current().metadata.items()}
 
     def get_all_metadata_casted(self) -> dict[str, dict[str, Any]]:
         """All metadata entries: key -> value, cast to its type where possible, and type."""
         return {
-            key: {"value": metadata_value(entry), "type": entry.type} for key, entry in self._known().metadata.items()
+            key: {"value": metadata_value(entry), "type": entry.type} for key, entry in self._current().metadata.items()
         }
 
     def set_metadata(self, key: str, value: Any, v_type: str | None = None) -> bool:
@@ -288,15 +289,15 @@ class InputModel:
 
         v_type: name of the value's type: str, int, float, bool, list or dict; default: that of the value.
         """
-        return self._set_metadata({str(key): metadata_entry(value, v_type)}, replace=False)
+        return self._set_metadata({str(key): (value, v_type)}, replace=False)
 
     def set_all_metadata(self, metadata: Mapping[str, Mapping[str, Any]], replace: bool = True) -> bool:
         """Set metadata entries, key -> value and type; returns whether they could be set.
 
         replace: remove all others.
         """
-        entries = {key: metadata_entry(entry.get("value"), entry.get("type")) for key, entry in metadata.items()}
-        return self._set_metadata(entries, replace)
+        values = {key: (entry.get("value"), entry.get("type")) for key, entry in metadata.items()}
+        return self._set_metadata(values, replace)
 
     @store_errors()
     def publish(self) -> None:
@@ -319,7 +320,7 @@ class InputModel:
         """Where the weights were imported from; of a model that was trained here, where MLflow has its files."""
         if not self.id:
             return ""
-        return self._known().url or self._client.get_logged_model(self.id).artifact_location
+        return self._current().url or self._client.get_logged_model(self.id).artifact_location
 
     def get_local_copy(
         self, extract_archive: bool | None = None, raise_on_error: bool = False, force_download: bool = False
@@ -330,8 +331,8 @@ class InputModel:
 
         Args:
             extract_archive: unpack an archive; None: only that of a package.
-            raise_on_error: raise ModelError, which is a ValueError, if they cannot be had; else a warning is printed
-                and None returned.
+            raise_on_error: raise ModelError, which is a ValueError, if they cannot be fetched; else a warning is
+                printed and None returned.
             force_download: also if they are here already.
         """
         try:
@@ -360,27 +361,27 @@ class InputModel:
 
         Args:
             return_path: return the folder that they are in.
-            raise_on_error: raise ModelError, which is a ValueError, if they cannot be had; else a warning is printed
-                and None returned.
+            raise_on_error: raise ModelError, which is a ValueError, if they cannot be fetched; else a warning is
+                printed and None returned.
             force_download: also if they are here already.
             extract_archive: unpack an archive.
         """
         copy = self.get_local_copy(extract_archive, raise_on_error, force_download)
         if copy is None:
             return None
-        path = Path(copy)
-        return str(path if path.is_dir() else path.parent) if return_path else files_in(path)
+        folder = Path(copy) if Path(copy).is_dir() else Path(copy).parent
+        return str(folder) if return_path else files_in(folder)
 
     @property
     def task(self) -> str:
         """Id of the run that the model was connected to last, else of the run that made it; empty if there is none."""
-        known = self._known()
-        return known.connected or known.task
+        current = self._current()
+        return current.connected or current.task
 
     @property
     def original_task(self) -> str:
         """Id of the run that made the model; empty if none did."""
-        return self._known().task
+        return self._current().task
 
     @store_errors()
     def connect(self, task: "Run | str", name: str | None = None, ignore_remote_overrides: bool = False) -> None:
@@ -443,7 +444,7 @@ class InputModel:
         client = model._client if isinstance(model, InputModel) else None
         try:
             with store_errors():
-                client = client or _open(tracking)[0]
+                client = client or _existing(tracking)
                 version = model._registered() if isinstance(model, InputModel) else model_at(client, model)
                 others = remove_model(client, version, delete_weights_file, force)
         except EarshotError as error:
@@ -464,20 +465,21 @@ class InputModel:
         return self._version
 
     @store_errors()
-    def _known(self) -> RegisteredModel:
+    def _current(self) -> RegisteredModel:
         """What the registry says about the model now."""
-        return current_version(self._client, self._version) if self.id else UNREGISTERED
+        return current_version(self._client, self._version) if self.id else _unregistered()
 
     @store_errors()
-    def _designed(self) -> ModelDesign:
+    def _read_design(self) -> ModelDesign:
         """Configuration and labels, which never change."""
         if self._design is None:
             self._design = read_design(self._client, self._registered().id)
         return self._design
 
     @store_errors()
-    def _set_metadata(self, entries: Mapping[str, MetadataEntry], replace: bool) -> bool:
+    def _set_metadata(self, values: Mapping[str, tuple[Any, str | None]], replace: bool) -> bool:
         try:
+            entries = {key: metadata_entry(value, v_type) for key, (value, v_type) in values.items()}
             set_metadata_entries(self._client, self._registered(), entries, replace)
         except ModelError as error:
             show_problems([error.problem()])
@@ -485,7 +487,22 @@ class InputModel:
         return True
 
 
-def _open(tracking: TrackingSettings | None, project: str | None = None) -> tuple["MlflowClient", str]:
-    """A client of the store, and the id of an experiment, by default that of the settings."""
-    settings = tracking or get_config().tracking
-    return open_registry(settings.model_copy(update={"experiment": project}) if project else settings)
+def _unregistered() -> RegisteredModel:
+    """What an empty model says about itself."""
+    texts = dict.fromkeys(("id", "name", "archived", "comment", "url", "framework", "task", "connected"), "")
+    return RegisteredModel(
+        **texts,
+        version=0,
+        tags=[],
+        system_tags=[],
+        is_published=False,
+        metadata={},
+        history=[],
+        description="",
+        updated=0.0,
+    )
+
+
+def _existing(tracking: TrackingSettings | None) -> "MlflowClient":
+    """A client of the store of these settings, by default those of params.yaml. Raises EarshotError without one."""
+    return existing_store(tracking or get_config().tracking)

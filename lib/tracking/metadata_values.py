@@ -4,13 +4,30 @@ import ast
 import json
 from typing import Any
 
-from lib.tracking.registered_models import MetadataEntry
+import numpy as np
+
+from lib.tracking.registered_models import MetadataEntry, ModelError
 
 
 def metadata_entry(value: Any, v_type: str | None = None) -> MetadataEntry:
-    """A value as text, lists and dicts in JSON; v_type: name of its type, default: that of the value."""
-    text = json.dumps(value) if isinstance(value, list | tuple | dict) else str(value)
+    """A value as text, lists and dicts in JSON; v_type: name of its type, default: that of the value.
+
+    Numbers and arrays of NumPy are taken for Python's. Raises ModelError if a list or dict holds what JSON does not.
+    """
+    value = _plain(value) if isinstance(value, np.generic | np.ndarray) else value
+    if not isinstance(value, list | tuple | dict):
+        return MetadataEntry(str(value), str(v_type or type(value).__name__))
+    try:
+        text = json.dumps(value, default=_plain)
+    except (TypeError, ValueError, RecursionError) as error:  # ValueError: it holds itself
+        raise ModelError(f"metadata {str(value)[:100]}", f"cannot be stored ({error})", "give it as text") from None
     return MetadataEntry(text, str(v_type or type(value).__name__))
+
+
+def is_value(entry: MetadataEntry, value: Any) -> bool:
+    """Whether an entry has a value, or the text by which it is stored."""
+    wanted = metadata_entry(value)
+    return entry.value in (str(value), wanted.value) or metadata_value(entry) == metadata_value(wanted)
 
 
 def metadata_value(entry: MetadataEntry) -> Any:
@@ -26,6 +43,15 @@ def metadata_value(entry: MetadataEntry) -> Any:
     except (ValueError, KeyError, TypeError, SyntaxError):
         pass
     return entry.value
+
+
+def _plain(value: Any) -> Any:
+    """A number or array of NumPy as Python's. Raises TypeError if it is neither."""
+    if isinstance(value, np.generic):
+        return value.item()
+    if isinstance(value, np.ndarray):
+        return value.tolist()
+    raise TypeError(f"{type(value).__name__} is not a type of JSON")
 
 
 def _literal(text: str) -> Any:

@@ -18,6 +18,7 @@ import os
 import platform
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, nullcontext, suppress
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -163,13 +164,13 @@ def complete_run(
     problems: list[Problem] = []
     if track or _in_pipeline():
         try:
-            people = read_card_inputs()
+            details = read_card_inputs()
         except SettingsError as error:
-            people = CardInputs()
+            details = CardInputs()
             problems.append(error.problem(lost=False))
         run = None
         with passing_over(problems):
-            run = _completed(settings, report, models, people, input_model)
+            run = _completed(settings, report, models, details, input_model)
         if run and settings.tracking.register_as and not input_model:
             with passing_over(problems):
                 register_run_model(run.client, run.run_id, settings.tracking.register_as)
@@ -180,14 +181,14 @@ def complete_run(
 
 
 def _completed(
-    settings: Settings, report: str | Path, models: str | Path, people: CardInputs, input_model: str
+    settings: Settings, report: str | Path, models: str | Path, details: CardInputs, input_model: str
 ) -> _OpenRun:
     """The run of this pipeline run, completed and ended."""
     model, place = _digest_model(models), _place(models)
     params = contents.params_of(settings, () if _in_pipeline() else EVALUATION_SECTIONS)
     versions = read_data_versions(leave_out=os.environ["DVC_STAGE"]) if _in_pipeline() else {}
     figures = read_figures(report)
-    made_of = [model, params, figures, _run_name(), versions, settings.tracking.log_model, people.model_dump()]
+    made_of = [model, params, figures, _run_name(), versions, settings.tracking.log_model, details.model_dump()]
     done = digest_of(made_of)
     if finished := _finished_run(settings, place, model, done):  # evaluate was killed when all was logged
         return finished
@@ -206,7 +207,8 @@ def _completed(
     if settings.tracking.log_model and not logged and not input_model:
         name, origin = run.info.run_name or "", Provenance()
         if is_trained_here(models) or _was_trained(client, experiment_id, model):
-            origin = own_provenance(settings, people, versions, name)
+            date = datetime.now(UTC).date().isoformat()
+            origin = own_provenance(settings, details, versions, name)._replace(date=date)
         model_id = store_run_model(client, experiment_id, run_id, name, models, settings, figures, origin)
     contents.log_evaluation(client, run_id, report, model_id)
     client.log_artifacts(run_id, str(report), "report")

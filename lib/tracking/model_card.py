@@ -1,6 +1,7 @@
 """The card of a model: what those need to know who use a model that they did not train.
 
-It is made of what the pipeline knows, and of what only people know, which stands in `data/inputs/model_card.yaml`:
+It is made of what the pipeline knows, and of what it cannot know, which is written by hand in
+`data/inputs/model_card.yaml`:
 
     license: CC-BY-4.0
     contact: frogs@example.org
@@ -26,20 +27,20 @@ from lib.config.setting_values import YamlLoader
 from lib.core.errors import SettingsError
 from lib.core.files import read_text, write_json, write_text
 from lib.core.wording import counted
-from lib.evaluation.figures import MEASURED
+from lib.evaluation.figures import MEASURED, title
 from lib.models.description import Description
 from lib.models.platt_scaling import AS_IT_IS
 from lib.models.port_meanings import port_meanings
 from lib.models.score_scaling import SAME_SCORE, min_scores, scaling_of
 
 FILE = INPUTS / "model_card.yaml"
-"""People's part."""
+"""What is written by hand."""
 MARKDOWN, JSON = "model_card.md", "model_card.json"
 """Files of the card beside a model."""
 METADATA_KEY = "model_card"
 """Of a card in an ONNX file."""
 NOT_GIVEN = "not given"
-NOT_CALIBRATED = "none; scores are no calibrated probabilities"
+NOT_CALIBRATED = "none; scores are not calibrated probabilities"
 N_HEADINGS = 2
 """Lines of a table before its rows."""
 LONGEST = 4500
@@ -62,7 +63,7 @@ class DataOrigin(_Part):
 
 
 class CardInputs(_Part):
-    """People's part of a card.
+    """What is written by hand in a card.
 
     calibrated_on: the recordings on which the scores were calibrated. taxonomy: that the names and codes are from.
     """
@@ -81,11 +82,12 @@ class CardInputs(_Part):
 class Provenance(NamedTuple):
     """Who and what made a model, as far as that is known; see the fields of ModelCard."""
 
-    people: CardInputs = CardInputs()
+    details: CardInputs = CardInputs()
     experiment: str = ""
     data: Mapping[str, str] = {}
     commit: str = ""
     code_changed: bool = False
+    date: str = ""
 
 
 class ModelInput(_Part):
@@ -132,20 +134,21 @@ class ModelCard(_Part):
     Args:
         name: of the model.
         experiment: of DVC, or of the run.
-        people: people's part.
+        details: what is written by hand.
         backbone: name of the network.
         training: how it was trained, such as the number of windows.
         data: md5 that DVC recorded, by path, of what the model was made from and tested on.
         test: figures by name.
         commit: of the code; "": not known.
         code_changed: whether the code differed from the commit.
+        date: of the evaluation, YYYY-MM-DD in UTC; "": not known.
         weights: SHA-256 of the files, by path.
         outputs: names of the outputs in an exported ONNX file, and what they are.
     """
 
     name: str
     experiment: str
-    people: CardInputs
+    details: CardInputs
     backbone: str
     input: ModelInput
     scores: ScoreMeaning
@@ -155,6 +158,7 @@ class ModelCard(_Part):
     test: dict[str, CardFigure]
     commit: str
     code_changed: bool
+    date: str = ""
     weights: dict[str, str]
     outputs: dict[str, str]
 
@@ -170,24 +174,25 @@ class ModelCard(_Part):
         return text if longest is None else text[:longest]
 
     def _lines(self) -> Iterator[str]:
-        people, origin = self.people, self.people.training_data
+        details, origin = self.details, self.details.training_data
         yield f"# {self.name}"
         yield ""
         yield from _list(
             {
-                "license": people.license,
-                "contact": people.contact,
-                "authors": people.authors,
-                "intended use": people.intended_use,
-                "limitations": people.limitations,
-                "citation": people.citation,
-                "made by": self.experiment,
+                "license": details.license,
+                "contact": details.contact,
+                "authors": details.authors,
+                "intended use": details.intended_use,
+                "limitations": details.limitations,
+                "citation": details.citation,
             }
+            | ({"experiment": self.experiment} if self.experiment else {})
+            | ({"date": self.date} if self.date else {})
         )
         yield from ("", "## Test", "")
         if self.test:
             yield from ("| figure | value | 95 % interval |", "| --- | --- | --- |")
-            yield from (f"| {name} | {each.value:.3f} | {_interval(each)} |" for name, each in self.test.items())
+            yield from (f"| {title(name)} | {each.value:.3f} | {_interval(each)} |" for name, each in self.test.items())
         else:
             yield NOT_GIVEN
         yield from ("", "## Input", "")
@@ -207,7 +212,7 @@ class ModelCard(_Part):
             scaling = f"Platt scaling, coefficient {self.scores.coefficient:g}, intercept {self.scores.intercept:g}"
         yield from _list({"meaning": self.scores.meaning, "calibration": scaling})
         if self.scores.coefficient is not None:
-            yield from _list({"calibrated on": people.calibrated_on})
+            yield from _list({"calibrated on": details.calibrated_on})
         yield from _list({f"ONNX output `{name}`": meaning for name, meaning in self.outputs.items()})
         yield from ("", "## Training data", "")
         yield from _list({"source": origin.source, "license": origin.license, "region": origin.region})
@@ -218,15 +223,16 @@ class ModelCard(_Part):
         yield from _list({f"data `{path}`": f"md5 {md5}" for path, md5 in self.data.items()} or {"data": None})
         yield from _list({f"weights `{path}`": f"SHA-256 {digest}" for path, digest in self.weights.items()})
         yield from ("", f"## Classes ({len(self.classes)})", "")
-        yield from _list({"taxonomy": people.taxonomy})
+        yield from _list({"taxonomy": details.taxonomy})
         yield ""
 
     def tags(self) -> dict[str, str]:
         """What of the card can be searched for in the registry, as tags of a version."""
-        people = {key: value for key, value in self.people.model_dump().items() if isinstance(value, str)}
-        origin = {f"training_data.{key}": value for key, value in self.people.training_data.model_dump().items()}
-        content = people | origin | self.input.model_dump(exclude={"meaning"})
-        content |= {"n_classes": len(self.classes), "experiment": self.experiment, "commit": self.commit}
+        details = {key: value for key, value in self.details.model_dump().items() if isinstance(value, str)}
+        origin = {f"training_data.{key}": value for key, value in self.details.training_data.model_dump().items()}
+        content = details | origin | self.input.model_dump(exclude={"meaning"})
+        content |= {"n_classes": len(self.classes)}
+        content |= {"experiment": self.experiment, "commit": self.commit, "date": self.date}
         content |= {f"data.{_tag_name(path)}": md5 for path, md5 in self.data.items()}
         for name, figure in self.test.items():
             interval = _interval(figure)
@@ -239,7 +245,7 @@ class ModelCard(_Part):
 
 
 def read_card_inputs(path: Path = FILE) -> CardInputs:
-    """People's part of a card; without a file, one that says nothing. Raises SettingsError if it is not one."""
+    """What is written by hand in a card; without a file, nothing. Raises SettingsError if it cannot be that."""
     try:
         content = yaml.load(read_text(path), YamlLoader)
     except FileNotFoundError:
@@ -277,7 +283,7 @@ def make_card(
     return ModelCard(
         name=name,
         experiment=origin.experiment,
-        people=origin.people,
+        details=origin.details,
         backbone=first.backbone_name,
         input=ModelInput(
             sampling_rate=audio.sampling_rate,
@@ -309,6 +315,7 @@ def make_card(
         },
         commit=origin.commit,
         code_changed=origin.code_changed,
+        date=origin.date,
         weights=dict(weights),
         outputs=dict(outputs),
     )

@@ -11,17 +11,19 @@ from typing import TYPE_CHECKING
 from lib.core.errors import store_fault
 from lib.tracking.mlflow_store import raise_unless_refused
 from lib.tracking.model_history import note
-from lib.tracking.model_queries import current_version
+from lib.tracking.model_queries import aliases_of, current_version, model_at
 from lib.tracking.registered_models import (
     ARCHIVED,
     COMMENT,
     CONNECTED,
+    LONGEST_VERSION_TAG,
     METADATA,
     PUBLISHED,
     STATUS,
     MetadataEntry,
     ModelError,
     RegisteredModel,
+    can_be_version_tag,
     check_comment,
     check_tags,
     now,
@@ -34,7 +36,7 @@ if TYPE_CHECKING:
 def retag_model(
     client: "MlflowClient", model: RegisteredModel | str, added: Collection[str] = (), removed: Collection[str] = ()
 ) -> None:
-    """Add and remove people's tags of a model. Raises ModelError if one cannot be a tag."""
+    """Add and remove user tags of a model. Raises ModelError if one cannot be a tag."""
     check_tags([*added, *removed])
     model = current_version(client, model)
     new, old = sorted({*added} - {*model.tags}), sorted({*removed} & {*model.tags})
@@ -86,12 +88,29 @@ def set_alias(client: "MlflowClient", model: RegisteredModel | str, alias: str) 
     from mlflow.exceptions import MlflowException
 
     model = current_version(client, model)
+    holders = [version for version, aliases in aliases_of(client, model.name).items() if alias in aliases]
     try:
         client.set_registered_model_alias(model.name, alias, str(model.version))
     except MlflowException as error:
         raise_unless_refused(error)
         raise ModelError(f"alias {alias!r}", store_fault(error), "use letters, digits, _ and -") from None
+    if holders == [model.version]:
+        return
+    for version in holders:
+        holder = model_at(client, f"{model.name}/{version}")
+        note(client, holder, f"alias {alias} moved to version {model.version}")
     note(client, model, f"given the alias {alias}")
+
+
+def remove_alias(client: "MlflowClient", model: RegisteredModel | str, alias: str) -> None:
+    """Take an alias from a model. Raises ModelError if it does not have it."""
+    model = current_version(client, model)
+    aliases = aliases_of(client, model.name).get(model.version, [])
+    if alias not in aliases:
+        has = f"it has {' and '.join(aliases)}" if aliases else "it has none"
+        raise ModelError(f"alias {alias!r}", f"is not an alias of {model}", has)
+    client.delete_registered_model_alias(model.name, alias)
+    note(client, model, f"alias {alias} removed")
 
 
 def set_metadata_entries(
@@ -101,17 +120,15 @@ def set_metadata_entries(
 
     replace: remove all others. Raises ModelError, and sets nothing, if a key or a value cannot be stored.
     """
-    from mlflow.exceptions import MlflowException
-    from mlflow.utils.validation import _validate_model_version_tag
-
     model = current_version(client, model)
     content = {f"{METADATA}{key}": json.dumps(entry._asdict(), ensure_ascii=False) for key, entry in entries.items()}
     for key, text in content.items():
-        try:
-            _validate_model_version_tag(key, text)
-        except MlflowException:
-            remedy = "use up to 200 letters, digits, spaces and _ - . : / for the key, and shorter values than 100 kB"
-            raise ModelError(f"metadata {key.removeprefix(METADATA)!r}", "cannot be stored", remedy) from None
+        if not can_be_version_tag(key, text):
+            remedy = (
+                "use up to 200 letters, digits, spaces and _ - . : / for the key, "
+                f"and values of up to {LONGEST_VERSION_TAG:,} characters"
+            )
+            raise ModelError(f"metadata {key.removeprefix(METADATA)!r}", "cannot be stored", remedy)
     changed = {key for key, entry in entries.items() if model.metadata.get(key) != entry}
     superfluous = sorted(model.metadata.keys() - entries.keys()) if replace else []
     for key in sorted(changed):

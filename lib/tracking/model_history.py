@@ -22,7 +22,7 @@ from lib.tracking.registered_models import (
 if TYPE_CHECKING:
     from mlflow import MlflowClient
 
-LONGEST_DID = 700
+LONGEST_ACTION = 700
 """Characters that a history says of a change: as JSON, with at most six for each, they fit in LONGEST_TEXT."""
 
 
@@ -32,7 +32,7 @@ def model_history(client: "MlflowClient", model_id: str) -> list[HistoryEntry]:
         return model.history
     for parent in client.search_registered_models(f"tags.`{REMOVED}{model_id}` != ''"):
         return _removed_history(parent.tags, model_id)
-    raise ModelError(model_id, "is no registered model and never was one")
+    raise ModelError(model_id, "is not a registered model and never was one")
 
 
 def history_at(client: "MlflowClient", reference: str) -> list[HistoryEntry]:
@@ -58,24 +58,24 @@ def user_name() -> str:
         return "unknown"
 
 
-def note(client: "MlflowClient", model: RegisteredModel, did: str) -> None:
+def note(client: "MlflowClient", model: RegisteredModel, action: str) -> None:
     """Append to the history of a model."""
-    key, value = history_tag(len(model.history), did)
+    key, value = history_tag(len(model.history), action)
     client.set_model_version_tag(model.name, str(model.version), key, value)
 
 
-def history_tag(n_before: int, did: str) -> tuple[str, str]:
-    return f"{HISTORY}{n_before + 1:04d}-{uuid.uuid4().hex[:4]}", entry_text(new_entry(did))
+def history_tag(n_before: int, action: str) -> tuple[str, str]:
+    return f"{HISTORY}{n_before + 1:04d}-{uuid.uuid4().hex[:4]}", entry_text(new_entry(action))
 
 
-def new_entry(did: str) -> HistoryEntry:
-    return HistoryEntry(now(), user_name(), did)
+def new_entry(action: str) -> HistoryEntry:
+    return HistoryEntry(now(), user_name(), action)
 
 
 def entry_text(entry: HistoryEntry) -> str:
     """An entry as the value of a tag, short enough also for the tag of a registered model."""
-    did = entry.did if len(entry.did) <= LONGEST_DID else f"{entry.did[:LONGEST_DID]} ..."
-    return json.dumps(entry._replace(did=did)._asdict(), ensure_ascii=False)
+    action = entry.action if len(entry.action) <= LONGEST_ACTION else f"{entry.action[:LONGEST_ACTION]} ..."
+    return json.dumps(entry._replace(action=action)._asdict(), ensure_ascii=False)
 
 
 def _history_of_removed_version(client: "MlflowClient", reference: str) -> list[HistoryEntry]:

@@ -24,11 +24,11 @@ def is_trained_here(models: str | Path) -> bool:
 
 
 def own_provenance(
-    settings: Settings, people: CardInputs, versions: dict[str, str], experiment: str = ""
+    settings: Settings, details: CardInputs, versions: dict[str, str], experiment: str = ""
 ) -> Provenance:
     """That of a model which was trained here; versions: of data, as read_data_versions gives them."""
     data = dict(data_set_versions(settings, versions).values())
-    return Provenance(people, experiment, data, read_commit() or "", is_dirty(VERSIONED))
+    return Provenance(details, experiment, data, read_commit() or "", is_dirty(VERSIONED))
 
 
 def card_for_export(checkpoint: Path, settings: Settings) -> ModelCard:

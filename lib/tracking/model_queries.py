@@ -4,6 +4,7 @@ import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from lib.tracking.metadata_values import is_value
 from lib.tracking.mlflow_store import raise_unless_refused
 from lib.tracking.registered_models import LOGGED_MODEL, URL, ModelError, RegisteredModel, read_version
 from lib.tracking.tag_filter import tag_filter
@@ -23,7 +24,7 @@ def find_model(client: "MlflowClient", model_id: str) -> RegisteredModel:
     """
     if model := latest_version(client, model_id):
         return model
-    raise ModelError(model_id, "is no registered model", "`python -m stages.registry list` shows what there is")
+    raise ModelError(model_id, "is not a registered model", "`python -m stages.registry list` shows what there is")
 
 
 def sole_version(client: "MlflowClient", model_id: str) -> RegisteredModel:
@@ -64,14 +65,14 @@ def find_models(
         only_published: leave out drafts.
         include_archived: also archived models.
         max_results: how many to return, at most.
-        metadata: values of entries, whatever their types.
+        metadata: values of entries, or the texts by which they are stored.
         url: where it was imported from.
     """
     if max_results is not None and max_results < 0:
         raise ModelError(f"max_results = {max_results}", "must not be negative")
     if not isinstance(metadata, Mapping | None):
         raise ModelError(f"metadata = {metadata!r}", "must be a dict", "give the value of each key")
-    passes, wanted = tag_filter(tags), {key: str(value) for key, value in (metadata or {}).items()}
+    passes, wanted = tag_filter(tags), metadata or {}
     queries = ([f"name = {_quoted(name)}"] if name else []) + ([f"tags.`{URL}` = {_quoted(url)}"] if url else [])
     versions = pages(client.search_model_versions, " AND ".join(queries), PAGE)
     members = _members(client, project) if project else None
@@ -83,7 +84,7 @@ def find_models(
         and (include_archived or not model.archived)
         and (model.is_published or not only_published)
         and passes(model.tags)
-        and all(key in model.metadata and model.metadata[key].value == value for key, value in wanted.items())
+        and all(key in model.metadata and is_value(model.metadata[key], value) for key, value in wanted.items())
     ]
     models.sort(key=lambda model: (model.updated, model.version), reverse=True)
     return models[:max_results]
@@ -116,7 +117,7 @@ def model_at(client: "MlflowClient", reference: str) -> RegisteredModel:
         model = None
     if model is None:
         remedy = "give NAME, NAME/VERSION, NAME@ALIAS or an id; `python -m stages.registry list` shows what there is"
-        raise ModelError(reference, "is no registered model", remedy)
+        raise ModelError(reference, "is not a registered model", remedy)
     return model
 
 

@@ -84,7 +84,7 @@ def history_table(history: Sequence[HistoryEntry]) -> dict[str, list]:
     return {
         "at (UTC)": [entry.at[:19].replace("T", " ") for entry in history],
         "by": [entry.by for entry in history],
-        "did": [entry.did for entry in history],
+        "action": [entry.action for entry in history],
     }
 
 

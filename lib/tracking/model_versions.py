@@ -35,7 +35,7 @@ def create_version(
     client: "MlflowClient",
     name: str,
     model_id: str,
-    did: str,
+    action: str,
     tags: Collection[str] = (),
     system_tags: Collection[str] = (),
     is_published: bool = False,
@@ -48,8 +48,8 @@ def create_version(
         client: of the store.
         name: of the registered model, which is made unless it exists; without `/` and `:`.
         model_id: of the logged model.
-        did: what its history begins with.
-        tags: people's.
+        action: what its history begins with.
+        tags: user tags.
         system_tags: others.
         is_published: else it is a draft.
         facts: further tags of the version, such as COMMENT, URL, FRAMEWORK and TASK; empty ones are left out.
@@ -67,7 +67,7 @@ def create_version(
     content[STATUS] = PUBLISHED if is_published else DRAFT
     if system_tags:
         content[SYSTEM_TAGS] = json.dumps(sorted(system_tags))
-    content |= [history_tag(0, did)]
+    content |= [history_tag(0, action)]
     try:
         client.create_registered_model(name)
     except MlflowException as error:

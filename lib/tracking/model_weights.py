@@ -64,7 +64,7 @@ def taken_weights(
         is_package: unpack it if it is an archive.
         sha256: hex digits of the file's digest; None: any file will do.
 
-    Raises EarshotError if the files cannot be had, may run code or are not whole (see lib.models.weight_files).
+    Raises EarshotError if the files cannot be fetched, may run code or are not whole (see lib.models.weight_files).
     """
     with scratch_folder() as scratch:
         folder = scratch / "model"
@@ -182,17 +182,23 @@ def _take(source: Path, weights: Path, is_package: bool) -> UnpackingBudget:
     return budget
 
 
-def _copy_companions(path: Path, weights: Path) -> None:
-    """Copy what belongs to a single file: a checkpoint's description, an ONNX model's card and tensors."""
-    if path.is_dir():
-        return
+def companions_of(path: Path) -> list[Path]:
+    """Files that belong to a file of weights: a checkpoint's description, an ONNX model's card and tensors.
+
+    Raises EarshotError if an ONNX model's tensors are missing or lie outside of its folder.
+    """
     companions = [description_file(path)] if path.suffix == ".pt" else []
     if path.suffix == ".onnx":
         try:
             companions = [card_file(path), *external_files(str(path))]
         except SettingsError as error:
             raise EarshotError(path, error.fault, error.remedy) from None
-    for companion in filter(Path.is_file, companions):
+    return list(filter(Path.is_file, companions))
+
+
+def _copy_companions(path: Path, weights: Path) -> None:
+    """Copy what belongs to a single file."""
+    for companion in companions_of(path) if path.is_file() else ():
         target = weights / companion.relative_to(path.parent)
         target.parent.mkdir(parents=True, exist_ok=True)
         shutil.copyfile(companion, target)

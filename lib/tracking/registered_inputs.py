@@ -57,7 +57,7 @@ def chosen_model(model: str, tracking: TrackingSettings, name: str = "") -> Chos
         name: setting that names the model, "" if none does. In the pipeline, its copy is used, else the registry says
             what the model is now.
 
-    Raises EarshotError if there is no such registered model, or its files cannot be had.
+    Raises EarshotError if there is no such registered model, or its files cannot be fetched.
     """
     if not model.startswith(REGISTRY):
         return ChosenModel(Path(model), "")
@@ -190,7 +190,7 @@ def _registered_model(client: "MlflowClient", name: str, reference: str) -> "Reg
     try:
         return model_at(client, reference.removeprefix(REGISTRY).strip())
     except ModelError:
-        fault = f"is no registered model of {without_password(client.tracking_uri)}"
+        fault = f"is not a registered model of {without_password(client.tracking_uri)}"
         remedy = "give one that `python -m stages.registry list` shows, or set tracking.uri to the store that has it"
         raise ModelError(_subject(name, reference), fault, remedy) from None
 

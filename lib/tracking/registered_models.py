@@ -3,12 +3,12 @@
 A model is known by the id of its logged model (`m-...`). All that is known about it stands in tags of its version, one
 for each fact, so that processes which change different facts at once lose nothing:
 
-- people's tags, each a tag without a value;
+- user tags, each a tag without a value;
 - `earshot.status`, draft or published; `earshot.archived`, when it was archived; `earshot.comment`, `earshot.url`,
   `earshot.framework`, `earshot.task` (the run that made it), `earshot.connected` (the last run that it became an input
   of), `earshot.system_tags` (JSON);
 - `earshot.metadata.KEY`: JSON with value and type, both texts;
-- `earshot.history.NNNN-XXXX`: JSON with at, by and did. The last digits are random, for two writers at a time.
+- `earshot.history.NNNN-XXXX`: JSON with at, by and action. The last digits are random, for two writers at a time.
 
 When a version is removed, its history goes to tags of the registered model. Configuration and labels, which may be
 long, are in the model's artifact `earshot/model.json`.
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from mlflow.entities.model_registry import ModelVersion
 
 RESERVED = ("earshot.", "mlflow.")
-"""How tags begin that are not people's."""
+"""How tags begin that are not user tags."""
 STATUS, ARCHIVED, COMMENT, URL, FRAMEWORK, TASK, CONNECTED, SYSTEM_TAGS, METADATA, HISTORY, REMOVED = (
     f"earshot.{name}"
     for name in (
@@ -44,9 +44,9 @@ STATUS, ARCHIVED, COMMENT, URL, FRAMEWORK, TASK, CONNECTED, SYSTEM_TAGS, METADAT
     )
 )
 DRAFT, PUBLISHED = "draft", "published"
-LONGEST_NAME, LONGEST_TEXT = 256, 5000
-"""Characters of a registered model's name, and of a description or a registered model's tag: what MLflow's tables hold
-in a database that keeps to their widths, such as PostgreSQL."""
+LONGEST_NAME, LONGEST_TEXT, LONGEST_VERSION_TAG = 256, 5000, 100_000
+"""Characters of a registered model's name; of a description or a registered model's tag; of a version's tag: what
+MLflow's tables hold in a database that keeps to their widths, such as PostgreSQL."""
 LOGGED_MODEL = re.compile(r"models:/(m-[0-9a-f]+)")
 """The source of a version that was made from a logged model."""
 
@@ -56,11 +56,11 @@ class ModelError(EarshotError, ValueError):
 
 
 class HistoryEntry(NamedTuple):
-    """What someone did to a model: when (ISO time, UTC), who, and what, in words."""
+    """What someone did to a model: when (ISO time, UTC), who, and the action in words."""
 
     at: str
     by: str
-    did: str
+    action: str
 
 
 class MetadataEntry(NamedTuple):
@@ -75,7 +75,7 @@ class RegisteredModel(NamedTuple):
 
     id: of its logged model.
     name, version: in the registry.
-    tags: people's, sorted.
+    tags: user tags, sorted.
     archived: when it was archived, ISO time; "": it is not.
     task: id of the run that made it, "" if none did.
     connected: id of the run that it became an input of last, "" if none.
@@ -138,32 +138,27 @@ def read_version(version: "ModelVersion") -> RegisteredModel | None:
 
 def check_name(name: str) -> None:
     """Raise ModelError if a registered model cannot have that name."""
-    from mlflow.exceptions import MlflowException
-    from mlflow.utils.validation import _validate_model_name
-
-    try:
-        _validate_model_name(name)
-    except MlflowException as error:
-        raise ModelError(f"name = {name!r}", store_fault(error), "give another name") from None
+    if fault := _refusal("_validate_model_name", name):
+        raise ModelError(f"name = {name!r}", fault, "give another name")
     if len(name) > LONGEST_NAME:
         raise ModelError(f"name = {name!r}", f"has {len(name)} characters", f"give one of up to {LONGEST_NAME}")
 
 
 def check_tags(tags: Collection[str]) -> None:
     """Raise ModelError if any of these cannot be a tag of a model."""
-    from mlflow.exceptions import MlflowException
-    from mlflow.utils.validation import _validate_model_version_tag
-
     for tag in tags:
         if tag.startswith(RESERVED):
             raise ModelError(f"tag {tag!r}", f"begins with {' or '.join(RESERVED)}, which are reserved")
         if tag.startswith(("-", "__$")):
             raise ModelError(f"tag {tag!r}", "begins as operators of tag filters do", "give another tag")
-        try:
-            _validate_model_version_tag(tag, "")
-        except MlflowException:
+        if not can_be_version_tag(tag):
             remedy = "use up to 250 letters, digits, spaces and _ - . : /"
-            raise ModelError(f"tag {tag!r}", "cannot be a tag in MLflow", remedy) from None
+            raise ModelError(f"tag {tag!r}", "cannot be a tag in MLflow", remedy)
+
+
+def can_be_version_tag(key: str, value: str = "") -> bool:
+    """Whether MLflow takes a tag of a version."""
+    return not _refusal("_validate_model_version_tag", key, value)
 
 
 def check_comment(comment: str) -> None:
@@ -182,6 +177,18 @@ def read_entries(tags: Mapping[str, str]) -> list[HistoryEntry]:
 
 def now() -> str:
     return datetime.now(UTC).isoformat(timespec="microseconds")
+
+
+def _refusal(validator: str, *values: str) -> str:
+    """Why MLflow would refuse values, "" if it takes them. It has no public function that tells before all is sent."""
+    from mlflow.exceptions import MlflowException
+    from mlflow.utils import validation
+
+    try:
+        getattr(validation, validator)(*values)
+    except MlflowException as error:
+        return store_fault(error)
+    return ""
 
 
 def _texts(tag: str, keys: Collection[str]) -> dict[str, str] | None:

@@ -21,15 +21,13 @@ from lib.tracking.model_history import model_history
 from lib.tracking.model_versions import create_version
 from lib.tracking.model_weights import WEIGHTS, scratch_folder, sha256_of_files, store_model, stored_file
 from lib.tracking.pyfunc_model import write_pyfunc
-from lib.tracking.registered_models import FRAMEWORK, TASK, ModelError
+from lib.tracking.registered_models import FRAMEWORK, LONGEST_VERSION_TAG, TASK, ModelError
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
 
 SHA256 = "earshot.sha256"
 """Tag of a version: digests of its files as JSON, if there is room."""
-LONGEST_TAG = 5000
-"""Characters of a tag's value in MLflow's databases."""
 
 
 def store_run_model(
@@ -98,7 +96,7 @@ def register_run_model(client: "MlflowClient", run_id: str, name: str) -> None:
     card = stored_card(client, model_id)
     digests = json.dumps(card.weights, ensure_ascii=False)
     facts = card.tags() | {TASK: run_id, FRAMEWORK: "PyTorch"}
-    facts |= {SHA256: digests} if len(digests) <= LONGEST_TAG else {}
+    facts |= {SHA256: digests} if len(digests) <= LONGEST_VERSION_TAG else {}
     create_version(client, name, model_id, "registered by evaluate", facts=facts, description=card.markdown(LONGEST))
 
 

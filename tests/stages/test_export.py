@@ -48,7 +48,7 @@ def test_only_the_pipelines_own_model_gets_the_projects_licence(arguments, tmp_p
         export(**arguments | {"model": folder})
         session = onnxruntime.InferenceSession(str(tmp_path / "onnx/frogs.onnx"))
         card = ModelCard.model_validate_json(session.get_modelmeta().custom_metadata_map["model_card"])
-        assert card.people.license == license
+        assert card.details.license == license
 
 
 def test_a_recording_that_was_asked_for_and_cannot_be_read_is_named(arguments, tmp_path):

@@ -113,6 +113,6 @@ def test_serve_answers_with_it_and_with_no_other(project, mlflow_uri):
 def test_a_model_that_is_not_registered_is_one_line(project, stage):
     flag = "models" if stage is ensemble else "model"
     with pytest.raises(
-        EarshotError, match=r"^registry:none@champion: is no registered model of sqlite:///.*; give one"
+        EarshotError, match=r"^registry:none@champion: is not a registered model of sqlite:///.*; give one"
     ):
         stage(**{flag: "registry:none@champion"}, **({"tune.space": "[]"} if stage is tune else {}))

@@ -11,6 +11,7 @@ from lib.tracking.model_card import JSON, LONGEST
 from lib.tracking.model_versions import create_version
 from stages.registry import registry as stage
 from tests.models.builders import describe
+from tests.pipeline_copy import PROJECT
 from tests.tracking.registry_store import RegistryStore, write_tensors
 from tests.tracking.test_model_card import card
 from tests.training_data.builders import AUDIO
@@ -45,6 +46,8 @@ def test_a_model_is_imported_found_by_tag_published_fetched_and_archived(registr
     assert registry("publish", reference, json=True)["status"] == "published"
     assert registry("tag", reference, "best", untag="pond", json=True)["tags"] == ["best", "dawn chorus"]
     assert registry("alias", reference, "champion", json=True)["aliases"] == ["champion"]
+    registry("alias", reference, "night", json=True)
+    assert registry("unalias", reference, "night", json=True)["aliases"] == ["champion"]
     table = registry("list", name=name).splitlines()
     assert table[0].split() == ["model", "aliases", "status", "tags", "framework", "changed", "id"]
     assert "champion" in table[2] and "best, dawn chorus" in table[2] and model_id in table[2]
@@ -60,8 +63,9 @@ def test_a_model_is_imported_found_by_tag_published_fetched_and_archived(registr
     assert registry("archive", reference, json=True)["archived"]
     assert listed() == [] and listed(archived=True) == [model_id]
     registry("remove", model_id)
-    did = [entry["did"] for entry in registry("history", model_id, json=True)]
-    assert did[1:] == ["published", "tagged best, -pond", "given the alias champion", "archived", "removed"]
+    actions = [entry["action"] for entry in registry("history", model_id, json=True)]
+    aliases = ["given the alias champion", "given the alias night", "alias night removed"]
+    assert actions[1:] == ["published", "tagged best, -pond", *aliases, "archived", "removed"]
     assert "given the alias champion" in registry("history", model_id)
     assert registry("history", reference) == registry("history", model_id)
 
@@ -155,9 +159,19 @@ def test_the_version_that_was_named_is_published_and_an_id_of_two_names_is_asked
     [
         (("burn", "frogs"), {}, "action 'burn': must be one of list, show"),
         (("show",), {}, "MODEL: is missing; give it behind show"),
-        (("show", "no such model"), {}, "no such model: is no registered model"),
+        (("show", "no such model"), {}, "no such model: is not a registered model"),
         (("alias", "frogs"), {}, "VALUE: is missing; give it behind alias frogs"),
-        (("tag", "frogs"), {"tags": "a"}, "VALUE: is missing; give it behind tag frogs"),
+        (("tag", "frogs"), {}, "VALUE: is missing; give tags behind tag frogs, or --untag"),
+        (("tag", "frogs"), {"tags": "a"}, "--tags: means nothing with tag; it takes --untag"),
+        (
+            ("fetch", "frogs"),
+            {"sha256": 64 * "0"},
+            "--sha256: means nothing with fetch; it takes --output, --unpack, --",
+        ),
+        (("show", "frogs"), {"published": True}, "--published: means nothing with show; it takes --json"),
+        (("publish", "frogs", "champion"), {}, "VALUE = 'champion': means nothing with publish"),
+        (("list", "frogs"), {}, "MODEL = 'frogs': means nothing with list; give --name 'frogs'"),
+        (("unalias", "frogs"), {}, "VALUE: is missing; give it behind unalias frogs"),
         (("list",), {"metadata": "site"}, "--metadata = 'site': must be key=value"),
         (("comment", "frogs"), {}, "VALUE: is missing; give it behind comment frogs"),
         (("connect", "frogs"), {}, "VALUE: is missing; give it behind connect frogs"),
@@ -182,7 +196,16 @@ def test_the_shell_gets_json_or_a_line_and_a_status(registry, run_stage):
     params = ("--params", registry.store.folder / "params.yaml")
     assert run_stage("registry", "list", "--tags=-qa", "--project", "none", "--json", *params)[:2] == (0, "[]\n")
     status, _, errors = run_stage("registry", "show", "none", *params)
-    assert status == 1 and errors.startswith("error: none: is no registered model") and errors.count("\n") == 1
+    assert status == 1 and errors.startswith("error: none: is not a registered model") and errors.count("\n") == 1
+
+
+@pytest.mark.parametrize("action", ["list", "show", "publish", "history", "fetch", "remove"])
+def test_only_import_makes_a_store(tmp_path, monkeypatch, action):
+    monkeypatch.chdir(tmp_path)
+    uri = f"sqlite:///{tmp_path}/none.db"
+    with pytest.raises(EarshotError, match=r"none\.db: is the MLflow store of the settings, and does not exist"):
+        stage(action, *([] if action == "list" else ["frogs"]), params=str(PROJECT / "params.yaml"), uri=uri)
+    assert not list(tmp_path.iterdir())
 
 
 def test_a_server_that_is_away_is_one_line(run_stage):

@@ -135,7 +135,7 @@ def test_an_imported_checkpoint_gets_a_card_and_mlflow_loads_it(store, tmp_path,
     model, _ = bring_in(store, tmp_path / "frogs.pt", name=store.name("frogs"), comment="of the pond")
     card = stored_card(store.client, model.id)
     assert [each.threshold for each in card.classes] == [0.5, 0.3, 0.5] and card.scores.coefficient == 1.5
-    assert (card.name, card.people, card.commit, card.test) == (model.name, CardInputs(), "", {})
+    assert (card.name, card.details, card.commit, card.test) == (model.name, CardInputs(), "", {})
     assert model.comment == "of the pond" and model.description == card.markdown(LONGEST)
     tags = store.client.get_model_version(model.name, "1").tags
     assert tags["earshot.card.sampling_rate"] == str(AUDIO.sampling_rate)

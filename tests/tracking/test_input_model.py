@@ -6,6 +6,7 @@ import json
 from enum import Enum
 from pathlib import Path
 
+import numpy as np
 import pytest
 from mlflow.exceptions import MlflowException
 
@@ -17,7 +18,9 @@ from lib.tracking.model_changes import archive_model
 from lib.tracking.model_design import DESIGN, ModelDesign
 from lib.tracking.model_versions import create_version
 from lib.tracking.registered_models import COMMENT, FRAMEWORK, URL, ModelError
+from tests.models.builders import save_random_model
 from tests.tracking.registry_store import write_tensors
+from tests.training_data.builders import AUDIO
 
 METHODS = """
 archive()
@@ -101,9 +104,9 @@ def test_a_model_is_found_by_name_project_tags_and_status(store):
 
 
 def test_a_model_that_does_not_exist_is_a_value_error_that_says_what_was_asked(store):
-    with pytest.raises(ValueError, match="m-0: is no registered model"):
+    with pytest.raises(ValueError, match="m-0: is not a registered model"):
         InputModel("m-0")
-    with pytest.raises(ModelError, match="name = 'none', only_published = True: no model of the registry is like that"):
+    with pytest.raises(ModelError, match="name = 'none', only_published = True: no model of the registry matches"):
         InputModel(name="none", only_published=True)
     with pytest.raises(ModelError, match="give model_id, name, project or tags"):
         InputModel()
@@ -168,6 +171,20 @@ def test_metadata_have_values_and_types(store, capsys):
     assert "warning: metadata 'what?': cannot be stored" in capsys.readouterr().err
 
 
+def test_metadata_may_be_of_numpy_and_what_json_does_not_hold_is_refused(store, capsys):
+    model = InputModel(store.add().id)
+    values = {"i": np.int64(3), "f": np.float32(0.5), "b": np.bool_(True), "l": np.arange(2), "d": {"n": np.int8(1)}}
+    assert all(model.set_metadata(key, value) for key, value in values.items())
+    assert [model.get_metadata_casted(key) for key in values] == [3, 0.5, True, [0, 1], {"n": 1}]
+    assert not model.set_metadata("s", [{1, 2}]) and not model.set_all_metadata({"s": {"value": {"a": b"b"}}})
+    assert capsys.readouterr().err.count("cannot be stored (") == 2
+    assert set(model.get_all_metadata()) == set(values)
+    every = {"project_name": store.experiment}
+    for key, value in ({**values, "l": [0, 1]} | {"i": 3.0}).items():
+        assert InputModel.query_models(**every, metadata={key: value})[0].id == model.id
+    assert InputModel.query_models(**every, metadata={"l": [0, 2]}) == []
+
+
 def test_all_metadata_are_replaced_or_updated(store):
     model = InputModel(store.add().id)
     model.set_metadata("old", 1)
@@ -184,26 +201,26 @@ def test_a_model_is_published_archived_and_unarchived(store):
     assert model.published
     for _ in range(2):
         model.archive()
-    with pytest.raises(ModelError, match="no model of the registry is like that"):
+    with pytest.raises(ModelError, match="no model of the registry matches"):
         InputModel(project=store.experiment)
     for _ in range(2):
         model.unarchive()
     assert InputModel(project=store.experiment).id == model.id and model.system_tags == []
-    assert [entry.did for entry in model.history] == ["registered", "published", "archived", "unarchived"]
+    assert [entry.action for entry in model.history] == ["registered", "published", "archived", "unarchived"]
 
 
 def test_a_removed_model_is_gone_but_for_its_history(store):
     model, other = InputModel(store.add().id), store.add()
     assert InputModel.remove(model) and InputModel.remove(other.id, delete_weights_file=False)
     assert InputModel.query_models(project_name=store.experiment) == []
-    assert model.history[-1].did == "removed"
-    with pytest.raises(ModelError, match="is no registered model"):
+    assert model.history[-1].action == "removed"
+    with pytest.raises(ModelError, match="is not a registered model"):
         model.name  # noqa: B018
 
 
 def test_what_cannot_be_removed_is_a_warning_or_an_error(store, capsys, monkeypatch):
     assert not InputModel.remove("m-0")
-    assert "warning: m-0: is no registered model" in capsys.readouterr().err
+    assert "warning: m-0: is not a registered model" in capsys.readouterr().err
     with pytest.raises(ValueError, match="m-0"):
         InputModel.remove("m-0", raise_on_errors=True)
 
@@ -235,11 +252,11 @@ def test_a_model_of_two_names_is_changed_under_the_one_that_it_was_found_by(stor
     assert (frogs.name, frogs.published) == (store.name("frogs"), True)
     found = InputModel(name=toads.name)
     assert not found.published and found.get_metadata("site") is None
-    assert [entry.did for entry in found.history] == ["registered again"]
+    assert [entry.action for entry in found.history] == ["registered again"]
     with pytest.raises(ModelError, match=f"{frogs.id}: is registered as .*/1 and .*/1; name one of these"):
         InputModel(frogs.id)
     assert InputModel(f"{toads.name}/1").name == toads.name and InputModel.remove(frogs) is False
-    assert InputModel(toads.id).name == toads.name and frogs.history[-1].did == "removed, its files kept"
+    assert InputModel(toads.id).name == toads.name and frogs.history[-1].action == "removed, its files kept"
 
 
 @pytest.mark.parametrize("error", [MlflowException("no answer"), OSError("the disk is full")])
@@ -272,8 +289,18 @@ def test_weights_are_imported_with_all_that_is_said_about_them(store):
     assert (model.tags, model.comment) == (["2026", "pond"], "of the pond")
     assert (model.config_dict, model.labels, model.published) == ({"hop": 5}, {"background": 0, "frog": 1}, True)
     assert (model.framework, model.url, model.system_tags) == ("JAX", path.as_uri(), [])
-    assert model.history[0].did == f"imported from {path.as_uri()} and published"
+    assert model.history[0].action == f"imported from {path.as_uri()} and published"
     assert Path(model.get_weights()).read_bytes() == path.read_bytes()
+
+
+def test_the_weights_of_a_checkpoint_are_its_file_with_the_description_beside_it(store):
+    path = store.folder / "frogs.pt"
+    save_random_model(path, AUDIO, ["a", "b"])
+    model = InputModel.import_model(str(path), name=store.name("frogs"))
+    weights = Path(model.get_weights())
+    assert weights == Path(model.get_local_copy()) and weights.read_bytes() == path.read_bytes()
+    assert [file.name for file in model.get_weights_package()] == ["frogs.json", "frogs.pt"]
+    assert model.get_weights_package(return_path=True) == str(weights.parent)
 
 
 class Framework(Enum):
@@ -370,7 +397,7 @@ def test_a_copy_is_kept_until_it_is_asked_for_again(store):
     assert Path(model.get_weights(force_download=True)).read_bytes() == copy.read_bytes()
 
 
-def test_weights_that_cannot_be_had_are_a_warning_or_an_error(store, capsys):
+def test_weights_that_cannot_be_fetched_are_a_warning_or_an_error(store, capsys):
     model = InputModel.import_model(str(write_tensors(store.folder / "frogs.safetensors")))
     artifacts_of(store.client, model.id).delete_artifacts()
     assert model.get_weights() is model.get_local_copy() is model.get_weights_package() is None
@@ -400,7 +427,7 @@ def test_a_connected_model_is_an_input_of_the_run(store, run):
     assert [each.model_id for each in connected.inputs.model_inputs] == [model.id]
     assert connected.data.tags["earshot.input_model.Input Model"] == model.id
     assert model.task == InputModel(model.id).task == run.info.run_id != model.original_task
-    assert model.history[-1].did == f"connected to run {run.info.run_id} as Input Model"
+    assert model.history[-1].action == f"connected to run {run.info.run_id} as Input Model"
     assert not InputModel.remove(model) and InputModel.remove(model, force=True)
 
 
@@ -432,5 +459,5 @@ def test_a_run_that_does_not_exist_and_an_empty_model_cannot_be_connected(store,
     with pytest.raises(ModelError, match="is not registered"):
         InputModel.empty().connect(run)
     store.client.set_tag(run.info.run_id, "earshot.input_model.start", "m-0")
-    with pytest.raises(ModelError, match="m-0: is no registered model"):
+    with pytest.raises(ModelError, match="m-0: is not a registered model"):
         InputModel(store.add().id).connect(run, name="start")

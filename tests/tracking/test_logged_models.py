@@ -130,7 +130,7 @@ def test_what_a_process_that_was_killed_while_removing_left_is_removed_in_a_day(
     assert models(store) == {marked, unversioned, of_run, without_files}
     assert models_with_files(store) == {marked, unversioned, of_run}
     for removed in (unversioned, of_run, without_files):
-        assert model_history(store.client, removed)[-1].did == "removed"
+        assert model_history(store.client, removed)[-1].action == "removed"
     monkeypatch.setattr(logged_models, "ABANDONED", -1)
     frogs = bring_in(store, "frogs")
     assert models(store) == models_with_files(store) == {frogs, marked}

@@ -30,9 +30,9 @@ INFER = InferSettings(overlap=0.25, min_score=0.6)
 FIGURES = {"macro_pr": 0.8, "macro_pr_low": 0.7, "macro_pr_high": 0.9, "f1": 0.5, "n_recordings": 3}
 
 
-def card(people: CardInputs | None = None, descriptions=None, **changes) -> ModelCard:
+def card(details: CardInputs | None = None, descriptions=None, **changes) -> ModelCard:
     known = {"experiment": "loud-owl", "data": {"data/train": "1" * 32 + ".dir"}, "commit": "c0ffee"} | changes
-    origin = Provenance(people or CardInputs(), **known)
+    origin = Provenance(details or CardInputs(), **known)
     return make_card("frogs", descriptions or [describe(AUDIO)], INFER, FIGURES, {"model.pt": "ab" * 32}, origin)
 
 
@@ -46,8 +46,8 @@ def test_a_card_says_what_the_pipeline_and_people_know(tmp_path):
         "- license: CC-BY-4.0",
         "- contact: frogs@example.org",
         "- intended use: frogs at ponds",
-        "- made by: loud-owl",
-        "| macro_pr | 0.800 | 0.700 to 0.900 |",
+        "- experiment: loud-owl",
+        "| macro PR-AUC | 0.800 | 0.700 to 0.900 |",
         f"- sampling rate: {AUDIO.sampling_rate} Hz",
         f"- window: {AUDIO.spec_duration:g} s, one each {AUDIO.spec_duration - 0.25:g} s",
         "- frontend: mel",
@@ -72,7 +72,7 @@ def test_what_nobody_gave_is_said_to_be_missing(tmp_path):
     text = card(read_card_inputs(tmp_path / "none.yaml"), data={}, commit="").markdown()
     for name in ("license", "contact", "intended use", "taxonomy", "region", "data", "code"):
         assert f"- {name}: {NOT_GIVEN}" in text
-    assert "calibration: none; scores are no calibrated probabilities" in text and "calibrated on" not in text
+    assert "calibration: none; scores are not calibrated probabilities" in text and "calibrated on" not in text
 
 
 @pytest.mark.parametrize(

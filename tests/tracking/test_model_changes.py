@@ -4,9 +4,9 @@ from pathlib import Path
 
 import pytest
 
-from lib.tracking.model_changes import retag_model, set_comment, set_metadata_entries
+from lib.tracking.model_changes import remove_alias, retag_model, set_alias, set_comment, set_metadata_entries
 from lib.tracking.model_history import model_history
-from lib.tracking.model_queries import find_model, find_models
+from lib.tracking.model_queries import aliases_of, find_model, find_models
 from lib.tracking.model_versions import remove_model
 from lib.tracking.registered_models import COMMENT, LONGEST_TEXT, MetadataEntry, ModelError
 
@@ -31,7 +31,22 @@ def test_a_comment_is_changed_with_the_description_that_was_made_of_it_and_a_car
     changed = [find_model(store.client, model.id) for model in (plain, described)]
     assert [model.comment for model in changed] == ["frogs of the pond"] * 2
     assert [model.description for model in changed] == ["frogs of the pond", "# A card"]
-    assert [entry.did for entry in changed[0].history] == ["registered", "commented"]
+    assert [entry.action for entry in changed[0].history] == ["registered", "commented"]
+
+
+def test_a_moved_alias_is_noted_by_both_versions_and_a_removed_one_by_its_own(store):
+    first, second = store.add("frogs"), store.add("frogs")
+    for model in (first, first, second):  # giving it twice changes nothing
+        set_alias(store.client, model, "champion")
+    with pytest.raises(ModelError, match=f"alias 'best': is not an alias of {second}; it has champion"):
+        remove_alias(store.client, second, "best")
+    with pytest.raises(ModelError, match=f"alias 'champion': is not an alias of {first}; it has none"):
+        remove_alias(store.client, first, "champion")
+    remove_alias(store.client, second, "champion")
+    assert aliases_of(store.client, first.name) == {}
+    actions = [[entry.action for entry in model_history(store.client, model.id)] for model in (first, second)]
+    assert actions[0] == ["registered", "given the alias champion", "alias champion moved to version 2"]
+    assert actions[1] == ["registered", "given the alias champion", "alias champion removed"]
 
 
 def test_what_is_longer_than_mlflows_databases_hold_is_refused_or_cut(store):
@@ -46,7 +61,7 @@ def test_what_is_longer_than_mlflows_databases_hold_is_refused_or_cut(store):
     retag_model(store.client, model, [f"{index}{240 * 'x'}" for index in range(30)])
     remove_model(store.client, model)
     history = model_history(store.client, model.id)
-    assert history[-2].did.startswith("tagged 0xxx") and history[-2].did.endswith("x ...")
+    assert history[-2].action.startswith("tagged 0xxx") and history[-2].action.endswith("x ...")
     tags = store.client.get_registered_model(model.name).tags
     assert max(len(value) for value in tags.values()) < LONGEST_TEXT
 

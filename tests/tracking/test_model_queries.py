@@ -50,7 +50,7 @@ def test_a_model_is_named_by_id_version_alias_or_name(store):
     assert aliases_of(store.client, first.name) == {1: ["champion"]}
     versions = (f"{first.name}/9", f"{first.name}/{10**20}", f"{first.name}@none", f"{first.name}/x")
     for unknown in ("m-0123", "no such name", *versions):
-        with pytest.raises(ModelError, match="is no registered model"):
+        with pytest.raises(ModelError, match="is not a registered model"):
             model_at(store.client, unknown)
 
 

@@ -43,7 +43,7 @@ def test_a_name_that_mlflow_does_not_allow_is_an_error(store):
 def test_removing_keeps_the_files_if_asked(store):
     model = store.add()
     assert remove_model(store.client, model.id, with_files=False) == []
-    with pytest.raises(ModelError, match="is no registered model"):
+    with pytest.raises(ModelError, match="is not a registered model"):
         find_model(store.client, model.id)
     assert [file.path for file in store.client.list_logged_model_artifacts(model.id)] == ["weights"]
 

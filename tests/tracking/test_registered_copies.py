@@ -123,7 +123,7 @@ def test_evaluate_says_in_the_pipeline_what_became_of_the_models_that_it_used(pr
         remove_model(project.client, model, force=True)
     Path("metrics/report/figures.json").write_text('{"f1": 0.6}')  # which calls for another run
     (line,) = told()
-    assert line.startswith(f"{project.subject}: is no registered model of sqlite:///")
+    assert line.startswith(f"{project.subject}: is not a registered model of sqlite:///")
     runs = project.client.search_runs([project.client.get_experiment_by_name(project.name).experiment_id])
     assert {(run.info.status, run.data.metrics["test/f1"]) for run in runs} == {("FINISHED", 0.5), ("FINISHED", 0.6)}
 
@@ -152,16 +152,16 @@ def test_a_model_that_was_removed_ends_in_one_line_where_there_is_no_copy(projec
     with pytest.raises(EarshotError) as error:
         inference_model(project.settings)
     line = str(error.value)
-    assert line.startswith(f"{project.subject}: is no registered model of sqlite:///") and "\n" not in line
+    assert line.startswith(f"{project.subject}: is not a registered model of sqlite:///") and "\n" not in line
     assert "`python -m stages.registry list` shows, or set tracking.uri to the store that has it" in line
-    with pytest.raises(EarshotError, match="is no registered model of"):
+    with pytest.raises(EarshotError, match="is not a registered model of"):
         store_stage()
 
 
 def test_removing_a_model_that_is_in_use_says_so_and_leaves_the_copy(project, capsys):
     update_copies(project.settings)
     registry_stage("remove", f"{project.name}/1")
-    assert capsys.readouterr().err.startswith(f"warning: {project.subject}: is no registered model of")
+    assert capsys.readouterr().err.startswith(f"warning: {project.subject}: is not a registered model of")
     assert project.copied() == "1"
 
 

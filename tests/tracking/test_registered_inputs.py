@@ -85,7 +85,7 @@ def test_infer_uses_a_registered_model_as_it_is_named(project):
     assert labels_of("labels") == digest("a") != digest("b")
     infer(recordings="set/recordings", output="labels", **{"infer.model": f"registry:{project}/2"})
     assert labels_of("labels") == digest("b")
-    with pytest.raises(EarshotError, match="none@champion: is no registered model"):
+    with pytest.raises(EarshotError, match="none@champion: is not a registered model"):
         infer(recordings="set/recordings", output="labels", model="registry:none@champion")
 
 
@@ -127,7 +127,7 @@ def test_training_starts_from_a_registered_model_which_its_run_records(project):
     assert [each.model_id for each in run.inputs.model_inputs] == [champion.id]
     assert run.data.tags["earshot.input_model.train.load_checkpoint"] == champion.id
     assert run.data.params["train.load_checkpoint"] == reference
-    assert champion.history[-1].did == f"connected to run {run.info.run_id} as train.load_checkpoint"
+    assert champion.history[-1].action == f"connected to run {run.info.run_id} as train.load_checkpoint"
 
 
 def test_the_run_of_an_evaluation_has_the_registered_model_as_its_input(project):

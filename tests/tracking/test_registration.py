@@ -50,7 +50,7 @@ def test_evaluate_registers_its_model_with_all_that_is_known_about_it(pipeline, 
     (model,) = registered()
     (run,) = pipeline.runs()
     assert (model.version, model.is_published, model.task) == (1, False, run.info.run_id)
-    assert [entry.did for entry in model.history] == ["registered by evaluate"]
+    assert [entry.action for entry in model.history] == ["registered by evaluate"]
     assert run.outputs.model_outputs[0].model_id == model.id
     version = registered.client.get_model_version(registered.name, "1")
     tags = version.tags
@@ -60,11 +60,11 @@ def test_evaluate_registers_its_model_with_all_that_is_known_about_it(pipeline, 
     assert tags["earshot.card.data.data/recordings"] == "1" * 32 + ".dir"
     assert tags["earshot.card.license"] == "CC0"
     assert json.loads(tags["earshot.sha256"]).keys() == {"model.pt", "model.json"}
-    assert "| f1 | 0.500 | 0.400 to 0.600 |" in version.description and "| a | A |" in version.description
+    assert "| F1 | 0.500 | 0.400 to 0.600 |" in version.description and "| a | A |" in version.description
     assert read_design(registered.client, model.id).labels == {"a": 0, "b": 1, "c": 2}
     assert "sampling_rate" in read_design(registered.client, model.id).config_text
     card = stored_card(registered.client, model.id)
-    assert card.people.taxonomy == "eBird 2024" and card.weights == json.loads(tags["earshot.sha256"])
+    assert card.details.taxonomy == "eBird 2024" and card.weights == json.loads(tags["earshot.sha256"])
     logged = registered.client.get_logged_model(model.id)
     assert logged.params["audio.sampling_rate"] == str(AUDIO.sampling_rate)
     assert json.loads(logged.params["classes"]) == ["a", "b", "c"]
@@ -113,13 +113,13 @@ def test_a_model_that_was_removed_is_not_registered_again(pipeline, registered, 
     assert registered() == []
 
 
-def test_a_faulty_card_of_people_is_told_and_the_model_registered_without_it(pipeline, registered):
+def test_a_faulty_card_of_hand_is_told_and_the_model_registered_without_it(pipeline, registered):
     (pipeline.folder / "data/inputs").mkdir()
     (pipeline.folder / "data/inputs/model_card.yaml").write_text("licence: CC0\n")
     told = "data/inputs/model_card.yaml: licence = 'CC0': unknown key; did you mean license? allowed: "
     told += "license, contact, authors, intended_use, limitations, citation, taxonomy, calibrated_on, training_data"
     (model,) = registered(problems=[told])
-    assert stored_card(registered.client, model.id).people.license is None
+    assert stored_card(registered.client, model.id).details.license is None
 
 
 def test_a_model_of_others_is_registered_without_what_this_project_says_of_its_own(pipeline, registered):
@@ -132,11 +132,11 @@ def test_a_model_of_others_is_registered_without_what_this_project_says_of_its_o
     assert complete_run(settings, models="theirs") == []
     (model,) = find_models(registered.client, name=registered.name)
     card = stored_card(registered.client, model.id)
-    assert (card.people, card.data, card.commit, card.experiment) == (CardInputs(), {}, "", "")
+    assert (card.details, card.data, card.commit, card.experiment) == (CardInputs(), {}, "", "")
     assert card.test["f1"].value == 0.5  # which it was tested for here
     registered()
     own = stored_card(registered.client, find_models(registered.client, name=registered.name)[0].id)
-    assert own.people.license == "CC0" and own.data and own.experiment == "loud-owl"
+    assert own.details.license == "CC0" and own.data and own.experiment == "loud-owl"
 
 
 def test_a_model_that_was_trained_by_hand_is_the_projects_own_wherever_it_lies(pipeline, registered):
@@ -150,7 +150,7 @@ def test_a_model_that_was_trained_by_hand_is_the_projects_own_wherever_it_lies(p
     shutil.copytree("big", "copied")
     assert complete_run(settings, models="copied", track=True) == []
     (model,) = find_models(registered.client, name=registered.name)
-    assert stored_card(registered.client, model.id).people.license == "CC0"
+    assert stored_card(registered.client, model.id).details.license == "CC0"
 
 
 def test_a_folder_that_holds_no_model_becomes_a_problem_and_leaves_none(pipeline, registered):

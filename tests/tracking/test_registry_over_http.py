@@ -18,7 +18,7 @@ from lib.tracking.logged_models import artifacts_of
 from lib.tracking.mlflow_runs import complete_run
 from lib.tracking.mlflow_store import ensure_store, mlflow_client
 from lib.tracking.model_changes import set_alias
-from lib.tracking.model_history import LONGEST_DID, history_at, model_history
+from lib.tracking.model_history import LONGEST_ACTION, history_at, model_history
 from lib.tracking.model_queries import aliases_of, model_at
 from lib.tracking.model_run import ModelRun
 from lib.tracking.model_versions import create_version, remove_model
@@ -117,7 +117,9 @@ def _life(pipeline: Pipeline, data_set: Path, monkeypatch) -> Iterator[tuple[str
         yield f"alias {alias}", str(error.value).replace("INVALID_PARAMETER_VALUE: ", "")
     yield "weights", Path(imported.get_weights(raise_on_error=True)).read_bytes() == weights.read_bytes()
     yield "chosen", chosen_model(f"registry:{name}@champion", tracking).model_id == trained.id
-    yield "files", sorted(path.name for path in Path(trained.get_local_copy(force_download=True)).parent.iterdir())
+    copy = Path(trained.get_local_copy(force_download=True))
+    assert {path.name for path in copy.parent.iterdir()} == {"model.pt", "model.json"}
+    yield "files", copy.name
 
     with monkeypatch.context() as patch:
         patch.setenv("MLFLOW_TRACKING_URI", pipeline.uri)
@@ -148,9 +150,9 @@ def _life(pipeline: Pipeline, data_set: Path, monkeypatch) -> Iterator[tuple[str
     places = [artifacts_of(client, model.id) for model in (trained, imported)]
     yield "removed", [InputModel.remove(model, tracking=tracking) for model in (trained, imported)]
     yield "nothing left", found(include_archived=True)
-    deeds = [[entry.did for entry in model.history] for model in (trained, imported)]
+    deeds = [[entry.action for entry in model.history] for model in (trained, imported)]
     yield "history", _without_ids_and_places(str(deeds))
-    with pytest.raises(ModelError, match="is no registered model"):
+    with pytest.raises(ModelError, match="is not a registered model"):
         trained.publish()
     yield "files left", [place.list_artifacts() for place in places]
 
@@ -184,8 +186,8 @@ def test_histories_that_are_too_long_for_its_tables_are_cut_and_names_and_commen
     model = create_version(store.client, name, store.logged_model(), did, description=LONGEST_TEXT * "é")
     assert model.description == LONGEST_TEXT * "é"
     remove_model(store.client, model.id)
-    lengths = [len(entry.did) for entry in model_history(store.client, model.id)]
-    assert lengths == [LONGEST_DID + len(" ..."), len("removed")]
+    lengths = [len(entry.action) for entry in model_history(store.client, model.id)]
+    assert lengths == [LONGEST_ACTION + len(" ..."), len("removed")]
     with pytest.raises(ModelError, match="5,001 characters"):
         create_version(store.client, name, store.logged_model(), "registered", description=5001 * "é")
     with pytest.raises(ModelError, match=r"has 257 characters; give one of up to 256"):
