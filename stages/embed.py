@@ -47,7 +47,7 @@ def embed(
     from lib.curation.embedding_store import EmbeddingStore
     from lib.curation.recording_embeddings import embed_recordings, write_parquet
     from lib.sound.recordings import recordings_of
-    from lib.tracking.registered_inputs import chosen_model
+    from lib.tracking.registry.registered_inputs import chosen_model
 
     model = str(chosen_model(model, settings.tracking).path)
     if recordings is None:

@@ -55,7 +55,7 @@ def ensemble(
     from lib.core.csv_files import write_table
     from lib.formats.data_sets import evaluation_data_set
     from lib.models.model_files import model_files
-    from lib.tracking.registered_inputs import chosen_model
+    from lib.tracking.registry.registered_inputs import chosen_model
     from lib.tuning import ensembles
     from lib.tuning.model_scores import read_scores, score_models
 

@@ -56,7 +56,7 @@ def evaluate(
     from lib.formats.data_sets import read_data_set
     from lib.results.results_store import ResultsStore
     from lib.tracking.mlflow_runs import complete_run
-    from lib.tracking.registered_inputs import inference_model
+    from lib.tracking.registry.registered_inputs import inference_model
 
     path, model_id = Path(), ""
     if track or "DVC_STAGE" in os.environ:

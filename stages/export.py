@@ -31,9 +31,9 @@ def export(
     from lib.models.model_files import model_files
     from lib.models.onnx_export import comparison_windows, export_onnx
     from lib.sound.recordings import recordings_of
-    from lib.tracking.model_card import card_metadata
-    from lib.tracking.model_provenance import card_for_export
-    from lib.tracking.registered_inputs import chosen_model
+    from lib.tracking.registry.model_card import card_metadata
+    from lib.tracking.registry.model_provenance import card_for_export
+    from lib.tracking.registry.registered_inputs import chosen_model
 
     model = str(chosen_model(model, settings.tracking).path)
     files, problems = recordings_of(recordings) if recordings else (_test_recordings(settings.data.test), [])

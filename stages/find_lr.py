@@ -22,7 +22,7 @@ def find_lr(
     import pandas as pd
 
     from lib.core.files import atomic, write_text
-    from lib.tracking.registered_inputs import with_start_model
+    from lib.tracking.registry.registered_inputs import with_start_model
     from lib.training.learning_rate_finder import find_learning_rate, plot_range
     from lib.training_data.stored_windows import StoredWindows
 

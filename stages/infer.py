@@ -47,7 +47,7 @@ def infer(
     from lib.inference.analyzer import analyze
     from lib.occurrence.occurrence_filter import occurrence_filter
     from lib.sound.recordings import recordings_of
-    from lib.tracking.registered_inputs import inference_model
+    from lib.tracking.registry.registered_inputs import inference_model
 
     # Problems of the data set's annotations are reported by the evaluation.
     files, problems = recordings_of(recordings) if recordings else (read_data_set(settings.data.test).recordings, [])

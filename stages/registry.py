@@ -91,8 +91,8 @@ def registry(
         json: print JSON.
     """
     flags = {name: given for name, given in locals().items() if name not in ("settings", "action", "model", "value")}
-    from lib.tracking.registered_inputs import refresh_copies
-    from lib.tracking.registry_actions import ACTIONS, Call, run_action
+    from lib.tracking.registry.actions import ACTIONS, Call, run_action
+    from lib.tracking.registry.registered_inputs import refresh_copies
 
     printed = run_action(action, Call(settings.tracking, model, value, flags))
     print(dumps(printed.content, indent=2, ensure_ascii=False) if json else printed.text)

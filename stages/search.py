@@ -64,7 +64,7 @@ def search(
     from lib.curation.search_results import show_matches, write_matches
     from lib.curation.similarity_search import search_sound
     from lib.sound.recordings import recordings_of
-    from lib.tracking.registered_inputs import chosen_model
+    from lib.tracking.registry.registered_inputs import chosen_model
 
     model = str(chosen_model(model, settings.tracking).path)
     embeddings: Embeddings

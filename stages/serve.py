@@ -20,7 +20,7 @@ def serve(settings: Settings) -> None:
         python -m stages.serve --host 0.0.0.0 --allowed_hosts sounds.example.org --token_file token
     """
     from lib.server.serving import exposure, read_token, serve_until_stopped
-    from lib.tracking.registered_inputs import chosen_model
+    from lib.tracking.registry.registered_inputs import chosen_model
 
     token = read_token(settings.serve)
     show_problems(exposure(settings.serve, token))

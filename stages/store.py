@@ -16,7 +16,7 @@ def store(settings: Settings) -> None:
         python -m stages.store --uri http://server:5000 --experiment owls
     """
     from lib.tracking.mlflow_store import ensure_store, store_uri
-    from lib.tracking.registered_inputs import update_copies
+    from lib.tracking.registry.registered_inputs import update_copies
 
     ensure_store(store_uri(settings.tracking), settings.tracking.experiment)
     for line in update_copies(settings):

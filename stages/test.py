@@ -54,7 +54,7 @@ def test(
     from lib.formats.data_sets import read_data_set
     from lib.inference.analyzer import analyze
     from lib.results.results_store import ResultsStore
-    from lib.tracking.registered_inputs import chosen_model
+    from lib.tracking.registry.registered_inputs import chosen_model
     from lib.tuning.model_scores import ALL_SCORES, NO_LABELS
 
     folder, threshold, test_set = Path(out_dir), settings.evaluate.threshold, settings.data.test

@@ -70,7 +70,7 @@ def train(
     from lib.models.description import description_file
     from lib.models.model_files import remove_other_models
     from lib.tracking.mlflow_runs import training_run
-    from lib.tracking.registered_inputs import with_start_model
+    from lib.tracking.registry.registered_inputs import with_start_model
     from lib.training.training_state import epochs_done, remove_state, state_file, training_fingerprint
 
     show_problems(unwatched_inputs(settings, *INPUT_FILES))

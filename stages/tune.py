@@ -50,7 +50,7 @@ def tune(
 
     from lib.core.files import without_password
     from lib.formats.data_sets import evaluation_data_set
-    from lib.tracking.registered_inputs import chosen_model, with_start_model
+    from lib.tracking.registry.registered_inputs import chosen_model, with_start_model
     from lib.tuning.search_space import read_space, read_space_file
     from lib.tuning.trials import choose_source
     from lib.tuning.tuner import tune_settings

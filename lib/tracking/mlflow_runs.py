@@ -30,13 +30,13 @@ from lib.models.model_files import all_files
 from lib.tracking import run_contents as contents
 from lib.tracking.data_versions import DECIDED, data_set_versions, is_dirty, read_commit, read_data_versions
 from lib.tracking.mlflow_store import open_experiment, store_uri
-from lib.tracking.model_card import CardInputs, Provenance, read_card_inputs
-from lib.tracking.model_connections import connect_model
-from lib.tracking.model_history import user_name
-from lib.tracking.model_provenance import is_trained_here, own_provenance
-from lib.tracking.registered_inputs import outdated_copies
-from lib.tracking.registered_models import ModelError
-from lib.tracking.registration import register_run_model, store_run_model
+from lib.tracking.registry.model_card import CardInputs, Provenance, read_card_inputs
+from lib.tracking.registry.model_connections import connect_model
+from lib.tracking.registry.model_history import user_name
+from lib.tracking.registry.model_provenance import is_trained_here, own_provenance
+from lib.tracking.registry.registered_inputs import outdated_copies
+from lib.tracking.registry.registered_models import ModelError
+from lib.tracking.registry.registration import register_run_model, store_run_model
 from lib.tracking.run_description import description
 
 if TYPE_CHECKING:

@@ -5,7 +5,7 @@ import pytest
 from matplotlib import image
 
 from lib.results.predictions import Prediction
-from lib.tracking.model_run import ModelRun
+from lib.tracking.model_runs.model_run import ModelRun
 from tests.evaluation.example import write_project
 
 

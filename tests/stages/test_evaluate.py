@@ -10,7 +10,7 @@ from lib.core.errors import DataSetError, Problem
 from lib.formats.data_sets import read_data_set
 from lib.results.results_store import ResultsStore
 from lib.tracking.mlflow_store import mlflow_client
-from lib.tracking.model_run import ModelRun
+from lib.tracking.model_runs.model_run import ModelRun
 from lib.training_data.extraction import extract_windows
 from stages.evaluate import evaluate
 from tests.evaluation.example import write_project

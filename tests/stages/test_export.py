@@ -5,7 +5,7 @@ import torch
 
 from lib.core.downloads import sha256_of
 from lib.core.errors import EarshotError
-from lib.tracking.model_card import ModelCard
+from lib.tracking.registry.model_card import ModelCard
 from stages.export import export
 from tests.models.builders import save_random_model
 from tests.training_data.builders import AUDIO, write_data_set, write_params

@@ -6,9 +6,9 @@ import pytest
 
 from lib.core.downloads import sha256_of
 from lib.core.errors import EarshotError
-from lib.tracking.input_model import InputModel
-from lib.tracking.model_card import JSON, LONGEST
-from lib.tracking.model_versions import create_version
+from lib.tracking.registry.input_model import InputModel
+from lib.tracking.registry.model_card import JSON, LONGEST
+from lib.tracking.registry.model_versions import create_version
 from stages.registry import registry as stage
 from tests.models.builders import describe
 from tests.pipeline_copy import PROJECT

@@ -11,8 +11,8 @@ from safetensors.numpy import save
 
 from lib.config.schema import TrackingSettings
 from lib.tracking.mlflow_store import ensure_store, mlflow_client
-from lib.tracking.model_versions import create_version
-from lib.tracking.registered_models import TASK, RegisteredModel
+from lib.tracking.registry.model_versions import create_version
+from lib.tracking.registry.registered_models import TASK, RegisteredModel
 
 
 class RegistryStore:

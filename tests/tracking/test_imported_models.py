@@ -11,15 +11,15 @@ from lib.config.schema import Settings
 from lib.core.errors import EarshotError
 from lib.models.description import Calibration
 from lib.models.onnx_export import comparison_windows, export_onnx
-from lib.tracking.imported_models import import_weights, url_of
-from lib.tracking.model_card import LONGEST, CardInputs, card_metadata
-from lib.tracking.model_changes import set_alias
-from lib.tracking.model_design import ModelDesign, read_design
-from lib.tracking.model_provenance import card_for_export
-from lib.tracking.model_queries import find_models, model_at
-from lib.tracking.model_tables import card_of
-from lib.tracking.registered_models import ModelError
-from lib.tracking.registration import stored_card
+from lib.tracking.registry.imported_models import import_weights, url_of
+from lib.tracking.registry.model_card import LONGEST, CardInputs, card_metadata
+from lib.tracking.registry.model_changes import set_alias
+from lib.tracking.registry.model_design import ModelDesign, read_design
+from lib.tracking.registry.model_provenance import card_for_export
+from lib.tracking.registry.model_queries import find_models, model_at
+from lib.tracking.registry.model_tables import card_of
+from lib.tracking.registry.registered_models import ModelError
+from lib.tracking.registry.registration import stored_card
 from tests.internet import serving
 from tests.models.builders import save_random_model
 from tests.models.onnx_models import spectrogram_model
@@ -29,7 +29,7 @@ from tests.training_data.builders import AUDIO, write_data_set
 PROJECT = Path(__file__).parents[2]
 IMPORT = """
 import sys
-from lib.tracking.input_model import InputModel
+from lib.tracking.registry.input_model import InputModel
 print(InputModel.import_model(sys.argv[1]).id)
 """
 

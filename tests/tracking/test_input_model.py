@@ -12,12 +12,12 @@ from mlflow.exceptions import MlflowException
 
 from lib.config.schema import TrackingSettings
 from lib.core.errors import EarshotError
-from lib.tracking.input_model import InputModel
-from lib.tracking.logged_models import artifacts_of
-from lib.tracking.model_changes import archive_model
-from lib.tracking.model_design import DESIGN, ModelDesign
-from lib.tracking.model_versions import create_version
-from lib.tracking.registered_models import COMMENT, FRAMEWORK, URL, ModelError
+from lib.tracking.registry.input_model import InputModel
+from lib.tracking.registry.logged_models import artifacts_of
+from lib.tracking.registry.model_changes import archive_model
+from lib.tracking.registry.model_design import DESIGN, ModelDesign
+from lib.tracking.registry.model_versions import create_version
+from lib.tracking.registry.registered_models import COMMENT, FRAMEWORK, URL, ModelError
 from tests.models.builders import save_random_model
 from tests.tracking.registry_store import write_tensors
 from tests.training_data.builders import AUDIO
@@ -266,7 +266,7 @@ def test_a_store_that_fails_is_a_warning_or_an_error(store, capsys, monkeypatch,
 
     model = InputModel(store.add().id)
     monkeypatch.setattr(type(store.client), "search_model_versions", fail)
-    monkeypatch.setattr("lib.tracking.input_model.fetch_model", fail)
+    monkeypatch.setattr("lib.tracking.registry.input_model.fetch_model", fail)
     assert model.get_local_copy() is None and not InputModel.remove(model.id)
     assert capsys.readouterr().err.count(f"warning: MLflow store: {error}") == 2
     with pytest.raises(ModelError, match=str(error)):

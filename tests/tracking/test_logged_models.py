@@ -8,13 +8,13 @@ from pathlib import Path
 
 import pytest
 
-from lib.tracking import logged_models
-from lib.tracking.imported_models import import_weights
-from lib.tracking.model_design import ModelDesign
-from lib.tracking.model_history import model_history
-from lib.tracking.model_queries import find_model, model_at
-from lib.tracking.model_versions import create_version, remove_model
-from lib.tracking.model_weights import store_model, taken_weights
+from lib.tracking.registry import logged_models
+from lib.tracking.registry.imported_models import import_weights
+from lib.tracking.registry.model_design import ModelDesign
+from lib.tracking.registry.model_history import model_history
+from lib.tracking.registry.model_queries import find_model, model_at
+from lib.tracking.registry.model_versions import create_version, remove_model
+from lib.tracking.registry.model_weights import store_model, taken_weights
 from tests.tracking.registry_store import RegistryStore, write_tensors
 
 PROJECT = Path(__file__).parents[2]
@@ -23,11 +23,11 @@ import json, os, signal, sys
 import mlflow.store.model_registry.sqlalchemy_store, mlflow.store.tracking.sqlalchemy_store
 from mlflow import MlflowClient
 from mlflow.store.artifact.local_artifact_repo import LocalArtifactRepository
-from lib.tracking.imported_models import import_weights
+from lib.tracking.registry.imported_models import import_weights
 from lib.tracking.mlflow_store import mlflow_client
-from lib.tracking.model_design import ModelDesign
-from lib.tracking.model_versions import remove_model
-from lib.tracking.model_weights import store_model, taken_weights
+from lib.tracking.registry.model_design import ModelDesign
+from lib.tracking.registry.model_versions import remove_model
+from lib.tracking.registry.model_weights import store_model, taken_weights
 
 def run(last_call, verb, *arguments):
     owner = LocalArtifactRepository if last_call == "delete_artifacts" else MlflowClient

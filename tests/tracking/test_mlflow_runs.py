@@ -7,7 +7,7 @@ import pytest
 from lib.models.description import write_description
 from lib.tracking.mlflow_runs import FOLDER, HOST, MODEL, complete_run, training_run
 from lib.tracking.mlflow_store import mlflow_client
-from lib.tracking.model_weights import local_weights
+from lib.tracking.registry.model_weights import local_weights
 from tests.models.builders import describe
 from tests.training_data.builders import AUDIO
 from tests.waiting import wait_until

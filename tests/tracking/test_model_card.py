@@ -5,7 +5,7 @@ import pytest
 from lib.config.schema import InferSettings
 from lib.core.errors import SettingsError
 from lib.models.description import Calibration
-from lib.tracking.model_card import (
+from lib.tracking.registry.model_card import (
     LONGEST,
     NOT_GIVEN,
     CardInputs,

@@ -4,11 +4,11 @@ from pathlib import Path
 
 import pytest
 
-from lib.tracking.model_changes import remove_alias, retag_model, set_alias, set_comment, set_metadata_entries
-from lib.tracking.model_history import model_history
-from lib.tracking.model_queries import aliases_of, find_model, find_models
-from lib.tracking.model_versions import remove_model
-from lib.tracking.registered_models import COMMENT, LONGEST_TEXT, MetadataEntry, ModelError
+from lib.tracking.registry.model_changes import remove_alias, retag_model, set_alias, set_comment, set_metadata_entries
+from lib.tracking.registry.model_history import model_history
+from lib.tracking.registry.model_queries import aliases_of, find_model, find_models
+from lib.tracking.registry.model_versions import remove_model
+from lib.tracking.registry.registered_models import COMMENT, LONGEST_TEXT, MetadataEntry, ModelError
 
 PROJECT = Path(__file__).parents[2]
 
@@ -69,8 +69,8 @@ def test_what_is_longer_than_mlflows_databases_hold_is_refused_or_cut(store):
 CHANGES = """
 import sys
 from lib.tracking.mlflow_store import mlflow_client
-from lib.tracking.model_changes import retag_model, set_metadata_entries
-from lib.tracking.registered_models import MetadataEntry
+from lib.tracking.registry.model_changes import retag_model, set_metadata_entries
+from lib.tracking.registry.registered_models import MetadataEntry
 
 uri, model_id, writer = sys.argv[1:]
 client = mlflow_client(uri)

@@ -1,7 +1,7 @@
 import pytest
 
-from lib.tracking.model_design import ModelDesign
-from lib.tracking.registered_models import ModelError
+from lib.tracking.registry.model_design import ModelDesign
+from lib.tracking.registry.registered_models import ModelError
 
 
 def test_a_configuration_is_a_text_or_a_dict():

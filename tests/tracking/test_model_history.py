@@ -2,11 +2,11 @@ from pathlib import Path
 
 import pytest
 
-from lib.tracking.model_changes import archive_model, publish_model, retag_model, unarchive_model
-from lib.tracking.model_history import history_at, model_history, user_name
-from lib.tracking.model_queries import find_model
-from lib.tracking.model_versions import remove_model
-from lib.tracking.registered_models import ModelError
+from lib.tracking.registry.model_changes import archive_model, publish_model, retag_model, unarchive_model
+from lib.tracking.registry.model_history import history_at, model_history, user_name
+from lib.tracking.registry.model_queries import find_model
+from lib.tracking.registry.model_versions import remove_model
+from lib.tracking.registry.registered_models import ModelError
 
 
 def test_the_history_tells_who_did_what_and_stays_when_the_model_is_removed(store):

@@ -4,11 +4,11 @@ from contextlib import closing
 import pytest
 
 from lib.core.errors import EarshotError
-from lib.tracking import model_queries
 from lib.tracking.mlflow_store import mlflow_client, store_errors
-from lib.tracking.model_changes import archive_model, publish_model, set_alias, set_metadata_entries
-from lib.tracking.model_queries import aliases_of, find_models, model_at
-from lib.tracking.registered_models import MetadataEntry, ModelError
+from lib.tracking.registry import model_queries
+from lib.tracking.registry.model_changes import archive_model, publish_model, set_alias, set_metadata_entries
+from lib.tracking.registry.model_queries import aliases_of, find_models, model_at
+from lib.tracking.registry.registered_models import MetadataEntry, ModelError
 
 
 def names(models) -> list[str]:

@@ -11,9 +11,9 @@ import pandas as pd
 import plotly.graph_objects as go
 import pytest
 
-from lib.tracking.input_model import InputModel
-from lib.tracking.logged_models import artifacts_of
-from lib.tracking.registered_models import ModelError
+from lib.tracking.registry.input_model import InputModel
+from lib.tracking.registry.logged_models import artifacts_of
+from lib.tracking.registry.registered_models import ModelError
 
 
 @pytest.fixture

@@ -24,7 +24,7 @@ from lib.evaluation.matches_store import MATCHES_FILE
 from lib.results.predictions import Prediction
 from lib.results.results_store import ResultsStore
 from lib.sound.labels import RESULTS_FILE
-from lib.tracking.async_job import AsyncJob
+from lib.tracking.model_runs.async_job import AsyncJob
 from tests.evaluation.example import write_results
 from tests.tracking.registry_store import RegistryStore
 
@@ -200,7 +200,7 @@ def test_jobs_run_one_after_another_and_closing_waits_for_them(run, data_set):
 KILLED = """
 import sys
 from lib.results.predictions import Prediction
-from lib.tracking.model_run import ModelRun
+from lib.tracking.model_runs.model_run import ModelRun
 given = [Prediction("Moor Frog", ("dawn", "dusk")[i % 2], 1.0, 2.0, 0.5) for i in range(300_000)]
 run = ModelRun(sys.argv[1], sys.argv[2])
 job = run.predict(given, asynchronous=True, batch_size=1000)

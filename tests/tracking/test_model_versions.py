@@ -3,9 +3,9 @@ import os
 import pytest
 from mlflow.entities import LoggedModelInput
 
-from lib.tracking.model_queries import find_model, find_models, model_at, users_of
-from lib.tracking.model_versions import create_version, remove_model
-from lib.tracking.registered_models import COMMENT, ModelError
+from lib.tracking.registry.model_queries import find_model, find_models, model_at, users_of
+from lib.tracking.registry.model_versions import create_version, remove_model
+from lib.tracking.registry.registered_models import COMMENT, ModelError
 
 
 def test_a_version_is_a_version_of_mlflows_registry_with_its_tags(store):

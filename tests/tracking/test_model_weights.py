@@ -13,7 +13,7 @@ from lib.core.databases import SQLITE
 from lib.core.errors import EarshotError
 from lib.models.checkpoints import load_checkpoint
 from lib.tracking.mlflow_store import ensure_store, mlflow_client
-from lib.tracking.model_weights import local_weights, store_model, taken_weights
+from lib.tracking.registry.model_weights import local_weights, store_model, taken_weights
 from tests.internet import serving
 from tests.models.builders import save_random_model
 from tests.models.onnx_models import spectrogram_model, write_card
@@ -249,7 +249,7 @@ def test_two_processes_that_fetch_at_once_both_get_the_whole_model(store, checkp
     model_id = store.store(checkpoint)
     code = (
         "import sys; from lib.tracking.mlflow_store import mlflow_client; "
-        "from lib.tracking.model_weights import local_weights; "
+        "from lib.tracking.registry.model_weights import local_weights; "
         f"print(local_weights(mlflow_client({store.uri!r}), {model_id!r}))"
     )
     environment = os.environ | {"DVC_ROOT": str(store.folder)}

@@ -18,11 +18,11 @@ from lib.config.schema import Settings
 from lib.core.errors import EarshotError
 from lib.tracking.mlflow_runs import complete_run, training_run
 from lib.tracking.mlflow_store import mlflow_client, open_experiment
-from lib.tracking.model_changes import archive_model, set_alias
-from lib.tracking.model_queries import model_at
-from lib.tracking.model_versions import create_version, remove_model
-from lib.tracking.model_weights import store_model, taken_weights
-from lib.tracking.registered_inputs import inference_model, update_copies
+from lib.tracking.registry.model_changes import archive_model, set_alias
+from lib.tracking.registry.model_queries import model_at
+from lib.tracking.registry.model_versions import create_version, remove_model
+from lib.tracking.registry.model_weights import store_model, taken_weights
+from lib.tracking.registry.registered_inputs import inference_model, update_copies
 from stages.registry import registry as registry_stage
 from stages.store import store as store_stage
 from tests.models.builders import save_random_model

@@ -14,11 +14,11 @@ from lib.config.schema import Settings
 from lib.core.errors import EarshotError
 from lib.results.results_store import ResultsStore
 from lib.tracking.mlflow_store import open_experiment
-from lib.tracking.model_changes import set_alias
-from lib.tracking.model_queries import model_at
-from lib.tracking.model_versions import create_version
-from lib.tracking.model_weights import store_model, taken_weights
-from lib.tracking.registered_inputs import inference_model, update_copies, with_start_model
+from lib.tracking.registry.model_changes import set_alias
+from lib.tracking.registry.model_queries import model_at
+from lib.tracking.registry.model_versions import create_version
+from lib.tracking.registry.model_weights import store_model, taken_weights
+from lib.tracking.registry.registered_inputs import inference_model, update_copies, with_start_model
 from stages.evaluate import evaluate
 from stages.infer import infer
 from stages.registry import registry as registry_stage

@@ -1,7 +1,7 @@
 import pytest
 
-from lib.tracking.model_queries import find_models
-from lib.tracking.registered_models import MetadataEntry
+from lib.tracking.registry.model_queries import find_models
+from lib.tracking.registry.registered_models import MetadataEntry
 
 
 @pytest.mark.parametrize(

@@ -12,13 +12,13 @@ from lib.config.schema import Settings
 from lib.core.databases import SQLITE
 from lib.tracking.mlflow_runs import complete_run, training_run
 from lib.tracking.mlflow_store import mlflow_client, open_experiment
-from lib.tracking.model_card import CardInputs
-from lib.tracking.model_changes import set_alias
-from lib.tracking.model_design import read_design
-from lib.tracking.model_queries import find_models
-from lib.tracking.model_versions import remove_model
-from lib.tracking.model_weights import local_weights
-from lib.tracking.registration import register_run_model, stored_card
+from lib.tracking.registry.model_card import CardInputs
+from lib.tracking.registry.model_changes import set_alias
+from lib.tracking.registry.model_design import read_design
+from lib.tracking.registry.model_queries import find_models
+from lib.tracking.registry.model_versions import remove_model
+from lib.tracking.registry.model_weights import local_weights
+from lib.tracking.registry.registration import register_run_model, stored_card
 from tests.models.builders import save_random_model
 from tests.training_data.builders import AUDIO, write_data_set
 

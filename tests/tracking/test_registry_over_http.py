@@ -13,18 +13,18 @@ from lib.config.schema import TrackingSettings
 from lib.core.errors import EarshotError
 from lib.core.files import project_root
 from lib.results.predictions import Prediction
-from lib.tracking.input_model import InputModel
-from lib.tracking.logged_models import artifacts_of
 from lib.tracking.mlflow_runs import complete_run
 from lib.tracking.mlflow_store import ensure_store, mlflow_client
-from lib.tracking.model_changes import set_alias
-from lib.tracking.model_history import LONGEST_ACTION, history_at, model_history
-from lib.tracking.model_queries import aliases_of, model_at
-from lib.tracking.model_run import ModelRun
-from lib.tracking.model_versions import create_version, remove_model
-from lib.tracking.model_weights import local_weights
-from lib.tracking.registered_inputs import chosen_model
-from lib.tracking.registered_models import LONGEST_TEXT, ModelError
+from lib.tracking.model_runs.model_run import ModelRun
+from lib.tracking.registry.input_model import InputModel
+from lib.tracking.registry.logged_models import artifacts_of
+from lib.tracking.registry.model_changes import set_alias
+from lib.tracking.registry.model_history import LONGEST_ACTION, history_at, model_history
+from lib.tracking.registry.model_queries import aliases_of, model_at
+from lib.tracking.registry.model_versions import create_version, remove_model
+from lib.tracking.registry.model_weights import local_weights
+from lib.tracking.registry.registered_inputs import chosen_model
+from lib.tracking.registry.registered_models import LONGEST_TEXT, ModelError
 from tests.models.builders import save_random_model
 from tests.tracking.conftest import Pipeline
 from tests.tracking.mlflow_server import MlflowServer, postgresql, postgresql_programs
@@ -207,7 +207,7 @@ def test_a_file_whose_name_the_server_misreads_is_refused_with_its_name(store, s
 REGISTRATIONS = """
 import sys
 from lib.tracking.mlflow_store import mlflow_client
-from lib.tracking.model_versions import create_version
+from lib.tracking.registry.model_versions import create_version
 
 for uri, experiment_id in zip(sys.argv[1::2], sys.argv[2::2]):
     client = mlflow_client(uri)

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lib.core.errors import SettingsError
-from lib.tracking.tag_filter import tag_filter
+from lib.tracking.registry.tag_filter import tag_filter
 
 
 def subsets(letters):

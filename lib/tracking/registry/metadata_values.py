@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from lib.tracking.registered_models import MetadataEntry, ModelError
+from lib.tracking.registry.registered_models import MetadataEntry, ModelError
 
 
 def metadata_entry(value: Any, v_type: str | None = None) -> MetadataEntry:

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Self
 import yaml
 
 from lib.core.files import write_json
-from lib.tracking.logged_models import artifacts_of
-from lib.tracking.registered_models import ModelError
+from lib.tracking.registry.logged_models import artifacts_of
+from lib.tracking.registry.registered_models import ModelError
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient

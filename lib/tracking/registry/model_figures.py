@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from lib.tracking.registered_models import ModelError
+from lib.tracking.registry.registered_models import ModelError
 
 if TYPE_CHECKING:
     import pandas as pd

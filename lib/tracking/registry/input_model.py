@@ -1,4 +1,4 @@
-"""InputModel: a registered model as the reference's callers know it, on lib.tracking.registered_models.
+"""InputModel: a registered model as the reference's callers know it, on lib.tracking.registry.registered_models.
 
 It is read-only: what it says about the model is what the registry says at that moment.
 """
@@ -12,18 +12,18 @@ from lib.config.load import get_config
 from lib.config.schema import TrackingSettings
 from lib.core.console import show_problems
 from lib.core.errors import EarshotError, Problem
-from lib.tracking.fetched_models import fetch_model, files_in
-from lib.tracking.imported_models import import_weights, model_of_url
-from lib.tracking.metadata_values import metadata_entry, metadata_value
 from lib.tracking.mlflow_store import existing_store, open_registry, store_errors
-from lib.tracking.model_changes import archive_model, publish_model, set_metadata_entries, unarchive_model
-from lib.tracking.model_connections import connect_model
-from lib.tracking.model_design import ModelDesign, read_design
-from lib.tracking.model_history import history_at
-from lib.tracking.model_queries import current_version, find_models, model_at
-from lib.tracking.model_reports import ModelReports
-from lib.tracking.model_versions import remove_model
-from lib.tracking.registered_models import HistoryEntry, ModelError, RegisteredModel
+from lib.tracking.registry.fetched_models import fetch_model, files_in
+from lib.tracking.registry.imported_models import import_weights, model_of_url
+from lib.tracking.registry.metadata_values import metadata_entry, metadata_value
+from lib.tracking.registry.model_changes import archive_model, publish_model, set_metadata_entries, unarchive_model
+from lib.tracking.registry.model_connections import connect_model
+from lib.tracking.registry.model_design import ModelDesign, read_design
+from lib.tracking.registry.model_history import history_at
+from lib.tracking.registry.model_queries import current_version, find_models, model_at
+from lib.tracking.registry.model_reports import ModelReports
+from lib.tracking.registry.model_versions import remove_model
+from lib.tracking.registry.registered_models import HistoryEntry, ModelError, RegisteredModel
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -54,7 +54,7 @@ class InputModel:
         model_id: id (`m-...`), NAME/VERSION or NAME@ALIAS; the other arguments are ignored then.
         name: of the registered model.
         project: name of the MLflow experiment that it belongs to.
-        tags: a filter by tags, see lib.tracking.tag_filter.
+        tags: a filter by tags, see lib.tracking.registry.tag_filter.
         only_published: leave out drafts.
         tracking: where the registry is; default: as in params.yaml of the current folder.
 
@@ -122,7 +122,7 @@ class InputModel:
         Args:
             project_name: name of the MLflow experiment; default: any.
             model_name: of the registered model; default: any.
-            tags: a filter by tags, see lib.tracking.tag_filter.
+            tags: a filter by tags, see lib.tracking.registry.tag_filter.
             only_published: leave out drafts.
             include_archived: also archived models.
             max_results: how many to return, at most.

@@ -4,10 +4,10 @@ import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from lib.tracking.metadata_values import is_value
 from lib.tracking.mlflow_store import raise_unless_refused
-from lib.tracking.registered_models import LOGGED_MODEL, URL, ModelError, RegisteredModel, read_version
-from lib.tracking.tag_filter import tag_filter
+from lib.tracking.registry.metadata_values import is_value
+from lib.tracking.registry.registered_models import LOGGED_MODEL, URL, ModelError, RegisteredModel, read_version
+from lib.tracking.registry.tag_filter import tag_filter
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -61,7 +61,7 @@ def find_models(
         client: of the store.
         project: name of the MLflow experiment that the model belongs to.
         name: of the registered model.
-        tags: a filter, see lib.tracking.tag_filter.
+        tags: a filter, see lib.tracking.registry.tag_filter.
         only_published: leave out drafts.
         include_archived: also archived models.
         max_results: how many to return, at most.

@@ -12,7 +12,7 @@ from lib.evaluation.figures import read_figures
 from lib.models.description import read_description
 from lib.results.results_store import ResultsStore
 from lib.tracking.data_versions import VERSIONED, data_set_versions, is_dirty, read_commit, read_data_versions
-from lib.tracking.model_card import CardInputs, ModelCard, Provenance, make_card, read_card_inputs
+from lib.tracking.registry.model_card import CardInputs, ModelCard, Provenance, make_card, read_card_inputs
 
 TRAINED, LABELS, REPORT = Path("data/models"), Path("data/labels"), Path("metrics/report")
 """Where the pipeline puts the models that it trains, what they found, and how well they did."""

@@ -5,10 +5,10 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from lib.core.errors import EarshotError
-from lib.tracking.model_card import ModelCard
-from lib.tracking.model_queries import aliases_of, project_of
-from lib.tracking.registered_models import HistoryEntry, MetadataEntry, RegisteredModel
-from lib.tracking.registration import stored_card
+from lib.tracking.registry.model_card import ModelCard
+from lib.tracking.registry.model_queries import aliases_of, project_of
+from lib.tracking.registry.registered_models import HistoryEntry, MetadataEntry, RegisteredModel
+from lib.tracking.registry.registration import stored_card
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient

@@ -14,16 +14,16 @@ from lib.config.schema import TrackingSettings
 from lib.core.console import table_text
 from lib.core.errors import SettingsError
 from lib.core.files import read_text
-from lib.tracking import model_changes, model_tables
-from lib.tracking.fetched_models import copy_model, fetch_model
-from lib.tracking.imported_models import url_of
-from lib.tracking.input_model import InputModel
-from lib.tracking.metadata_values import metadata_entry
 from lib.tracking.mlflow_store import existing_store, store_errors
-from lib.tracking.model_connections import connect_model
-from lib.tracking.model_history import history_at
-from lib.tracking.model_queries import current_version, find_model, find_models, model_at
-from lib.tracking.model_versions import remove_model
+from lib.tracking.registry import model_changes, model_tables
+from lib.tracking.registry.fetched_models import copy_model, fetch_model
+from lib.tracking.registry.imported_models import url_of
+from lib.tracking.registry.input_model import InputModel
+from lib.tracking.registry.metadata_values import metadata_entry
+from lib.tracking.registry.model_connections import connect_model
+from lib.tracking.registry.model_history import history_at
+from lib.tracking.registry.model_queries import current_version, find_model, find_models, model_at
+from lib.tracking.registry.model_versions import remove_model
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient

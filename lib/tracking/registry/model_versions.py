@@ -8,10 +8,10 @@ from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING
 
 from lib.core.errors import store_fault
-from lib.tracking.logged_models import delete_model, finish_model, remove_abandoned_models, unfinished_tag
-from lib.tracking.model_history import entry_text, history_tag, new_entry
-from lib.tracking.model_queries import current_version, model_at, users_of, versions_of
-from lib.tracking.registered_models import (
+from lib.tracking.registry.logged_models import delete_model, finish_model, remove_abandoned_models, unfinished_tag
+from lib.tracking.registry.model_history import entry_text, history_tag, new_entry
+from lib.tracking.registry.model_queries import current_version, model_at, users_of, versions_of
+from lib.tracking.registry.registered_models import (
     DRAFT,
     PUBLISHED,
     REMOVED,

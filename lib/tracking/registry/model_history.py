@@ -7,8 +7,8 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 from lib.tracking.mlflow_store import raise_unless_refused
-from lib.tracking.model_queries import latest_version, model_at
-from lib.tracking.registered_models import (
+from lib.tracking.registry.model_queries import latest_version, model_at
+from lib.tracking.registry.registered_models import (
     HISTORY,
     LOGGED_MODEL,
     REMOVED,

@@ -6,9 +6,9 @@ from lib.config.schema import InferSettings, Settings
 from lib.core.errors import EarshotError
 from lib.models.model_files import model_files
 from lib.models.onnx_files import onnx_metadata
-from lib.tracking.model_card import METADATA_KEY, ModelCard, make_card, write_card
-from lib.tracking.model_weights import WEIGHTS, sha256_of_files
 from lib.tracking.pyfunc_model import write_pyfunc
+from lib.tracking.registry.model_card import METADATA_KEY, ModelCard, make_card, write_card
+from lib.tracking.registry.model_weights import WEIGHTS, sha256_of_files
 
 LONGEST_CARD = 2**20
 """Characters of a card in an ONNX file, which others may have written."""

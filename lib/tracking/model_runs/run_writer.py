@@ -18,7 +18,7 @@ from lib.results.predictions import Prediction, fault_of
 from lib.results.results_store import ResultsStore
 from lib.sound.labels import RESULTS_FILE
 from lib.sound.recordings import Recordings
-from lib.tracking.async_job import Report
+from lib.tracking.model_runs.async_job import Report
 
 SHOWN_FAULTS = 20
 """Of predictions, in an error."""

@@ -11,9 +11,9 @@ from lib.core.archives import is_archive, unpack
 from lib.core.digests import digest_known_file
 from lib.core.errors import EarshotError
 from lib.core.files import read_text, write_json
-from lib.tracking.imported_models import PACKAGE, file_name_in
-from lib.tracking.model_queries import find_model
-from lib.tracking.model_weights import companions_of, is_whole, local_weights
+from lib.tracking.registry.imported_models import PACKAGE, file_name_in
+from lib.tracking.registry.model_queries import find_model
+from lib.tracking.registry.model_weights import companions_of, is_whole, local_weights
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient

@@ -28,7 +28,7 @@ from lib.models.description import description_file
 from lib.models.onnx_card import card_file
 from lib.models.onnx_files import external_files
 from lib.models.weight_files import check_weight_files
-from lib.tracking.logged_models import (
+from lib.tracking.registry.logged_models import (
     ABANDONED,
     artifacts_of,
     delete_model,
@@ -99,8 +99,8 @@ def store_model(
     """Store a folder as a model, whose weights are in its folder WEIGHTS, and read them back; returns the model's id.
 
     The digests of the weights are added to the folder. A model of no run must be registered within a day, or it is
-    taken for what a killed process left, see lib.tracking.logged_models. params: of the model, as MLflow's page shows
-    them.
+    taken for what a killed process left, see lib.tracking.registry.logged_models. params: of the model, as MLflow's
+    page shows them.
 
     Raises EarshotError, with nothing left in the store, if what the store gives back is not the same, or if it gives
     nothing.

@@ -15,13 +15,13 @@ from lib.models.description import Description, read_description
 from lib.models.model_files import all_files, model_files
 from lib.sound.classes import ClassList, read_excluded
 from lib.tracking.data_versions import flatten
-from lib.tracking.model_card import JSON, LONGEST, ModelCard, Provenance, make_card, write_card
-from lib.tracking.model_design import ModelDesign
-from lib.tracking.model_history import model_history
-from lib.tracking.model_versions import create_version
-from lib.tracking.model_weights import WEIGHTS, scratch_folder, sha256_of_files, store_model, stored_file
 from lib.tracking.pyfunc_model import write_pyfunc
-from lib.tracking.registered_models import FRAMEWORK, LONGEST_VERSION_TAG, TASK, ModelError
+from lib.tracking.registry.model_card import JSON, LONGEST, ModelCard, Provenance, make_card, write_card
+from lib.tracking.registry.model_design import ModelDesign
+from lib.tracking.registry.model_history import model_history
+from lib.tracking.registry.model_versions import create_version
+from lib.tracking.registry.model_weights import WEIGHTS, scratch_folder, sha256_of_files, store_model, stored_file
+from lib.tracking.registry.registered_models import FRAMEWORK, LONGEST_VERSION_TAG, TASK, ModelError
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient

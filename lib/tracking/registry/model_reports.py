@@ -15,11 +15,11 @@ import numpy as np
 
 from lib.core.digests import digest_of
 from lib.core.files import fitting_name
-from lib.tracking import model_figures as figures
-from lib.tracking.logged_models import artifacts_of
 from lib.tracking.mlflow_store import store_errors
-from lib.tracking.model_figures import Layout
-from lib.tracking.registered_models import ModelError, RegisteredModel
+from lib.tracking.registry import model_figures as figures
+from lib.tracking.registry.logged_models import artifacts_of
+from lib.tracking.registry.model_figures import Layout
+from lib.tracking.registry.registered_models import ModelError, RegisteredModel
 from lib.tracking.run_contents import log_batch
 
 if TYPE_CHECKING:

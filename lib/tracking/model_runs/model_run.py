@@ -30,11 +30,11 @@ from lib.results.manifest import ExternalRun
 from lib.results.predictions import Prediction
 from lib.results.results_store import ResultsStore
 from lib.sound.labels import RESULTS_FILE
-from lib.tracking.async_job import AsyncJob, Report
-from lib.tracking.created_runs import create_run, external_manifest
-from lib.tracking.match_tables import match_table
-from lib.tracking.models_by_weights import id_by_weights
-from lib.tracking.run_writer import WAIT_SECONDS, RunWriter
+from lib.tracking.model_runs.async_job import AsyncJob, Report
+from lib.tracking.model_runs.created_runs import create_run, external_manifest
+from lib.tracking.model_runs.match_tables import match_table
+from lib.tracking.model_runs.models_by_weights import id_by_weights
+from lib.tracking.model_runs.run_writer import WAIT_SECONDS, RunWriter
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING
 
 from lib.core.errors import store_fault
 from lib.tracking.mlflow_store import raise_unless_refused
-from lib.tracking.model_history import note
-from lib.tracking.model_queries import aliases_of, current_version, model_at
-from lib.tracking.registered_models import (
+from lib.tracking.registry.model_history import note
+from lib.tracking.registry.model_queries import aliases_of, current_version, model_at
+from lib.tracking.registry.registered_models import (
     ARCHIVED,
     COMMENT,
     CONNECTED,

@@ -6,8 +6,8 @@ from lib.config.schema import TrackingSettings
 from lib.core.databases import database_of
 from lib.core.errors import EarshotError
 from lib.tracking.mlflow_store import open_registry, store_uri
-from lib.tracking.model_queries import find_models
-from lib.tracking.model_weights import stored_digests
+from lib.tracking.registry.model_queries import find_models
+from lib.tracking.registry.model_weights import stored_digests
 
 
 def id_by_weights(tracking: TrackingSettings, checkpoints: Mapping[str, str]) -> str | None:

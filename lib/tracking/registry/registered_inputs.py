@@ -25,7 +25,7 @@ from lib.core.files import write_json
 if TYPE_CHECKING:
     from mlflow import MlflowClient
 
-    from lib.tracking.registered_models import RegisteredModel
+    from lib.tracking.registry.registered_models import RegisteredModel
 
 NAMES = ("infer.model", "train.load_checkpoint")
 """Settings that may name a registered model."""
@@ -61,8 +61,8 @@ def chosen_model(model: str, tracking: TrackingSettings, name: str = "") -> Chos
     """
     if not model.startswith(REGISTRY):
         return ChosenModel(Path(model), "")
-    from lib.tracking.fetched_models import fetch_model
     from lib.tracking.mlflow_store import existing_store
+    from lib.tracking.registry.fetched_models import fetch_model
 
     place = registered_place(name or "model", model)
     in_pipeline = bool(name) and "DVC_STAGE" in os.environ
@@ -93,7 +93,7 @@ def with_start_model(settings: Settings) -> tuple[Settings, str]:
     Raises EarshotError as chosen_model, or if the model is not a single checkpoint.
     """
     from lib.models.model_files import model_files
-    from lib.tracking.registered_models import ModelError
+    from lib.tracking.registry.registered_models import ModelError
 
     name, reference = "train.load_checkpoint", settings.train.load_checkpoint
     if reference is None or not reference.startswith(REGISTRY):
@@ -158,7 +158,7 @@ def refresh_copies(tracking: TrackingSettings) -> list[Problem]:
 
 def outdated_copies(client: "MlflowClient", settings: Settings) -> list[Problem]:
     """A Problem for each copy in use whose name has come to mean another model, none, or one that is archived."""
-    from lib.tracking.registered_models import ModelError
+    from lib.tracking.registry.registered_models import ModelError
 
     problems = []
     for name, reference in _references(settings).items():
@@ -184,8 +184,8 @@ def _references(settings: Settings) -> dict[str, str]:
 def _registered_model(client: "MlflowClient", name: str, reference: str) -> "RegisteredModel":
     """The model that a reference means now. Raises ModelError if there is none."""
     from lib.core.files import without_password
-    from lib.tracking.model_queries import model_at
-    from lib.tracking.registered_models import ModelError
+    from lib.tracking.registry.model_queries import model_at
+    from lib.tracking.registry.registered_models import ModelError
 
     try:
         return model_at(client, reference.removeprefix(REGISTRY).strip())
@@ -207,7 +207,7 @@ def _subject(name: str, reference: str) -> str:
 
 def _copy(client: "MlflowClient", model: "RegisteredModel", place: Path) -> None:
     """Copy the files of a model to a folder, which they then are alone in, unless it is of that model."""
-    from lib.tracking.fetched_models import copy_model
+    from lib.tracking.registry.fetched_models import copy_model
 
     place.parent.mkdir(parents=True, exist_ok=True)
     with _sole_copier(place):

@@ -13,13 +13,13 @@ from lib.core.digests import digest_of
 from lib.core.errors import EarshotError
 from lib.core.files import project_root, without_password
 from lib.core.urls import url_without_query
-from lib.tracking.imported_cards import add_card
-from lib.tracking.model_card import LONGEST
-from lib.tracking.model_design import ModelDesign
-from lib.tracking.model_queries import find_models, versions_of
-from lib.tracking.model_versions import create_version, undo_registration
-from lib.tracking.model_weights import holds_file, store_model, taken_weights
-from lib.tracking.registered_models import (
+from lib.tracking.registry.imported_cards import add_card
+from lib.tracking.registry.model_card import LONGEST
+from lib.tracking.registry.model_design import ModelDesign
+from lib.tracking.registry.model_queries import find_models, versions_of
+from lib.tracking.registry.model_versions import create_version, undo_registration
+from lib.tracking.registry.model_weights import holds_file, store_model, taken_weights
+from lib.tracking.registry.registered_models import (
     COMMENT,
     FRAMEWORK,
     URL,

@@ -3,11 +3,11 @@
 import re
 from typing import TYPE_CHECKING
 
-from lib.tracking.imported_models import file_name_in
 from lib.tracking.mlflow_store import raise_unless_refused
-from lib.tracking.model_changes import note_connection
-from lib.tracking.model_queries import current_version, find_model
-from lib.tracking.registered_models import ModelError, RegisteredModel
+from lib.tracking.registry.imported_models import file_name_in
+from lib.tracking.registry.model_changes import note_connection
+from lib.tracking.registry.model_queries import current_version, find_model
+from lib.tracking.registry.registered_models import ModelError, RegisteredModel
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient

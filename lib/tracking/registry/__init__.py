@@ -1,0 +1,1 @@
+"""Registered models: found, described, brought in, changed, fetched and retired."""
