@@ -37,7 +37,9 @@ kill $!"""
 
 
 def commands(text: str, repository: str) -> list[str]:
-    """The commands of a README. A command that serves a page runs in the background, and is stopped once it answers."""
+    """The commands of a README. A command that serves a page runs in the background, and is stopped once it answers; one
+    that ends with `# none` must find no model.
+    """
     lines = []
     for kind, block in BLOCK.findall(text):
         if kind == "python":
@@ -49,6 +51,8 @@ def commands(text: str, repository: str) -> list[str]:
                 if server in command:
                     lines.append(f"port_is_free {port}")
                     command = command.split(" #")[0].rstrip() + " &" + TO_OPEN_PAGE.replace("PORT", str(port))
+            if command.endswith("# none"):
+                command = f"test \"$({command.split(' #')[0].rstrip()})\" = 'no model matches'"
             if "dvc queue start" in command:
                 command += TO_WAIT_FOR_QUEUE
             lines.append(command)
