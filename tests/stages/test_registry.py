@@ -6,6 +6,7 @@ import pytest
 
 from lib.core.downloads import sha256_of
 from lib.core.errors import EarshotError
+from lib.core.files import project_root
 from lib.tracking.registry.input_model import InputModel
 from lib.tracking.registry.model_card import JSON, LONGEST
 from lib.tracking.registry.model_versions import create_version
@@ -126,6 +127,7 @@ def test_show_prints_the_whole_card_of_a_model(registry):
     shown = registry("show", str(model))
     assert shown.endswith(f"\n\n{made.markdown()}\n") and "| c899 |" in shown
     assert registry("show", str(model), json=True)["card"] == made.model_dump(mode="json")
+    assert not [path for path in (project_root() / ".earshot").rglob("*") if path.is_file()]  # nothing was fetched
 
 
 def test_show_prints_the_description_of_a_model_without_a_card(registry):

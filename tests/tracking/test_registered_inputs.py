@@ -24,6 +24,7 @@ from stages.infer import infer
 from stages.registry import registry as registry_stage
 from stages.store import store as store_stage
 from stages.train import train
+from tests.tracking.registry_store import write_tensors
 from tests.tracking.tiny import PLAIN, QUICK
 from tests.training_data.builders import extract_folder, write_data_set, write_params
 
@@ -162,6 +163,17 @@ def test_a_model_is_trained_registered_published_found_by_tag_used_and_archived(
     assert "# " in capsys.readouterr().out.partition("\n\n")[2]  # the card
     registry_stage("archive", model_id)
     assert listed() == []
+
+
+@pytest.mark.parametrize("stage", ["", "infer"])
+def test_a_registered_model_without_checkpoints_is_named_with_what_can_be_done(project, tmp_path, monkeypatch, stage):
+    registry_stage("import", str(write_tensors(tmp_path / "other.safetensors")), name=f"other {project}")
+    if stage:
+        monkeypatch.setenv("DVC_STAGE", stage)
+    with pytest.raises(
+        EarshotError, match=rf"other {project}/1, which holds no checkpoint .*; name another model; an ON"
+    ):
+        infer(model=f"registry:other {project}/1")
 
 
 def test_training_cannot_start_from_several_checkpoints(project):

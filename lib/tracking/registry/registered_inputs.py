@@ -29,6 +29,8 @@ if TYPE_CHECKING:
 
 NAMES = ("infer.model", "train.load_checkpoint")
 """Settings that may name a registered model."""
+CHECKPOINTS = (".pt", ".pth", ".ckpt")
+"""Suffixes of files that may be checkpoints of this project."""
 ORIGIN = ".registry.json"
 """In a copy's folder: the id of the model, and its name and version. Hidden, since registry.json may be the description
 of a checkpoint registry.pt."""
@@ -73,8 +75,16 @@ def chosen_model(model: str, tracking: TrackingSettings, name: str = "") -> Chos
     show_problems(_archived(name, model, registered))
     if in_pipeline:
         _copy(client, registered, place)
-        return ChosenModel(place, registered.id)
-    return ChosenModel(fetch_model(client, registered.id), registered.id)
+        path = place
+    else:
+        path = fetch_model(client, registered.id)
+    if (path.is_file() and path.suffix not in CHECKPOINTS) or (path.is_dir() and not any(path.glob("*.pt"))):
+        fault = f"is {registered}, which holds no checkpoint that was trained here (*.pt)"
+        remedy = (
+            f"name another model; an ONNX model can be train.backbone: `python -m stages.registry fetch {registered}`"
+        )
+        raise EarshotError(_subject(name, model), fault, remedy)
+    return ChosenModel(path, registered.id)
 
 
 def inference_model(settings: Settings, model: str = "") -> ChosenModel:
