@@ -39,8 +39,8 @@ kill $!"""
 def commands(text: str, repository: str) -> list[str]:
     """The commands of a README.
 
-    A command that serves a page runs in the background, and is stopped once it answers; one that ends with `# none` must
-    find no model.
+    A command that serves a page runs in the background, and is stopped once it answers; one that ends with `# none`
+    must find no model.
     """
     lines = []
     for kind, block in BLOCK.findall(text):
