@@ -166,7 +166,7 @@ def test_a_million_entries_are_refused_at_once(tmp_path):
     begin = time.monotonic()
     refused(archive, "holds too many entries", Limits())
     refused(tmp_path / "tar/a.tar", "holds two files", Limits())
-    assert time.monotonic() - begin < 10
+    assert time.monotonic() - begin < 30
 
 
 @pytest.mark.parametrize("kind", ["zip", "tar"])

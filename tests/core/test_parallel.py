@@ -13,7 +13,7 @@ def numbers(item: int):
 
 
 def wait_until(condition) -> bool:
-    deadline = time.monotonic() + 5
+    deadline = time.monotonic() + 60
     while not condition() and time.monotonic() < deadline:
         time.sleep(0.01)
     return condition()

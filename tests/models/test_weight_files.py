@@ -299,7 +299,7 @@ def test_a_checkpoint_of_a_million_entries_is_refused_at_once(tmp_path):
     many_in_a_zip(tmp_path / "model.pt", 1_000_000)
     begin = time.monotonic()
     refused(tmp_path, "model.pt: holds too many entries")
-    assert time.monotonic() - begin < 10
+    assert time.monotonic() - begin < 30
 
 
 def test_damaged_files_are_taken_or_refused_in_one_line(tmp_path):

@@ -224,7 +224,7 @@ def test_a_long_recording_takes_no_longer_than_a_short_one(tmp_path, form):
     with path.open("ab") as file:
         text = b"Timestamp: 2024-05-12T05:30:00\n\n"
         file.write(struct.pack("<4sI", b"guan", len(text)) + text)
-    begin = time.perf_counter()
+    begin = time.process_time()
     assert recording_moment(path).date == datetime.date(2024, 5, 12)
-    assert time.perf_counter() - begin < 0.5  # reading it would take a second
+    assert time.process_time() - begin < 0.5  # reading it would take a second
     assert path.stat().st_blocks * 512 < 2**20

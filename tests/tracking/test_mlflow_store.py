@@ -145,7 +145,7 @@ def test_a_server_that_accepts_and_never_answers_is_given_up_soon(monkeypatch):
         begin = time.monotonic()
         with pytest.raises(MlflowException, match="timed out"):
             ensure_store(f"http://user:secret@127.0.0.1:{server.getsockname()[1]}", "e")
-        assert time.monotonic() - begin < 8
+        assert time.monotonic() - begin < 30  # MLflow itself would try for minutes
 
 
 def test_what_no_server_answers_is_a_line_with_the_cause():

@@ -201,7 +201,7 @@ def test_trial_of_a_process_that_stopped_is_taken_over_without_the_runs_that_it_
     measured = Measured()
     begin = time.monotonic()
     trials = run_search(url, measured, runs=2)
-    assert 1 < time.monotonic() - begin < 30  # it might still live
+    assert 1 < time.monotonic() - begin < 60  # it might still live
     assert [len(trials), len(measured.runs)] == [16, 31]
     stopped = plan(read_space(SPACE), 0, "", Settings())[0][0]  # whose first run was done
     assert [run.number for run in measured.runs if run.values == stopped] == [1]
@@ -228,7 +228,7 @@ def test_trial_of_a_process_that_was_killed_before_its_first_heartbeat_is_not_wa
     add_running_trial(open_storage(url), values)
     begin = time.monotonic()
     (trial,) = run_search(url, Measured(), entries=ONE)
-    assert GRACE - 1 < time.monotonic() - begin < 20
+    assert GRACE - 1 < time.monotonic() - begin < 60
     assert trial.values == values
 
 
@@ -242,10 +242,10 @@ def test_processes_that_join_do_not_postpone_the_takeover_of_a_dead_trial(url):
         run_search(url, Measured(), entries=ONE)
         ends.append(time.monotonic())
 
-    begin, n_joining = time.monotonic(), 3 * GRACE
+    begin, n_joining = time.monotonic(), 4 * GRACE
     with ThreadPoolExecutor(n_joining) as joining:
         list(joining.map(join, range(n_joining)))
-    assert GRACE - 1 < min(ends) - begin < 2 * GRACE + 1
+    assert GRACE - 1 < min(ends) - begin < n_joining  # the last one joins at that time, and would wait for GRACE
 
 
 def test_combination_that_kills_its_process_is_left_out_in_the_end_and_the_others_are_tried(url):
