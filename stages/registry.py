@@ -84,7 +84,7 @@ def registry(
         package: with import, the weights are several files, perhaps in an archive.
         sha256: with import, digest that the file must have, 64 hex digits.
         output: with fetch, new folder to copy the weights to; default: the path of the kept copy is shown.
-        unpack: with fetch, unpack an archive, also if the model is no package.
+        unpack: with fetch, unpack an archive, also if the model is not a package.
         keep_files: with remove, leave the files with the experiment.
         force: with remove, also if an unfinished run uses the model; with fetch, also if the files are here already;
             with connect, also if the run names another model as this input.

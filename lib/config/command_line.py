@@ -109,7 +109,7 @@ def _check_values(flags: list[inspect.Parameter], given: dict[str, Any]) -> None
 def _unknown_flag(name: str, known: list[str]) -> SettingsError:
     close = difflib.get_close_matches(name, known, 1)
     hint = f"; did you mean --{close[0]}?" if close else ""
-    return SettingsError(f"--{name}", f"is no flag or setting of this stage{hint}", "see --help")
+    return SettingsError(f"--{name}", f"is not a flag or setting of this stage{hint}", "see --help")
 
 
 def run_stage(command: Callable[..., None]) -> None:

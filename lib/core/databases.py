@@ -105,7 +105,7 @@ def open_database(path: Path, kind: Kind, create: bool) -> Engine:
 
 
 def header_of(engine: Engine, path: Path, kind: Kind) -> Header:
-    """What the file says of itself. Raises EarshotError if it cannot be read, as a file that is no database cannot."""
+    """What the file says of itself. Raises EarshotError if it cannot be read, such as a file of another kind."""
     try:
         with engine.connect() as connection:
             names = connection.execute(text("SELECT name FROM sqlite_master WHERE type = 'table'")).scalars()

@@ -97,7 +97,7 @@ def _reader(
             raise DataSetError(folder, f"holds no table of {contents}", "add one, or choose another format")
         if len(files) > 1 and (certain := list(filter(is_certain, files))):
             for file in sorted(set(files) - set(certain)):
-                fault, remedy = f"is no table of {contents}", "it is left out; correct it if it should be one"
+                fault, remedy = f"is not a table of {contents}", "it is left out; correct it if it should be one"
                 problems.append(Problem(printable(str(file)), fault, remedy, lost=False))
             files = certain
         for file in files:

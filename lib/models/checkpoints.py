@@ -54,10 +54,10 @@ def _read_content(path: str | Path) -> Any:
     except IsADirectoryError:
         raise EarshotError(path, "is a folder", "give one of the checkpoints in it") from None
     except pickle.UnpicklingError:
-        raise EarshotError(path, "is no checkpoint of tensors and plain data", "retrain the model") from None
+        raise EarshotError(path, "is not a checkpoint of tensors and plain data", "retrain the model") from None
     except Exception as error:  # torch's reader raises exceptions of any kind on other files
         reason = next(iter(str(error).splitlines()), type(error).__name__)
-        raise EarshotError(path, f"is no model that can be loaded ({reason})", "retrain it") from None
+        raise EarshotError(path, f"is not a model that can be loaded ({reason})", "retrain it") from None
 
 
 def ensure_description(path: str | Path) -> None:
@@ -78,7 +78,7 @@ def ensure_description(path: str | Path) -> None:
 def _read_checkpoint(path: str | Path) -> tuple[Recognizer, Description]:
     content = _read_content(path)
     if not isinstance(content, dict) or content.get("format") != FORMAT:
-        raise EarshotError(path, f"is no checkpoint of format {FORMAT}", "retrain the model")
+        raise EarshotError(path, f"is not a checkpoint of format {FORMAT}", "retrain the model")
     try:
         description = Description.model_validate(content["description"])
         with _DRAWING, torch.random.fork_rng(devices=[]):  # weights are drawn, and replaced

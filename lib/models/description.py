@@ -135,4 +135,4 @@ def read_description(checkpoint: str | Path) -> Description:
     except FileNotFoundError:
         raise EarshotError(path, "no such file", "a model needs its description beside it") from None
     except (ValidationError, UnicodeDecodeError):
-        raise EarshotError(path, "is no model description", "remove it, or retrain the model") from None
+        raise EarshotError(path, "is not a model description", "remove it, or retrain the model") from None

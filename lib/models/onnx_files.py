@@ -30,15 +30,15 @@ def onnx_origin(path: str) -> OnnxOrigin:
 
 
 def onnx_metadata(path: str) -> dict[str, str]:
-    """The texts that an ONNX file holds beside its graph, by name. Raises SettingsError if it is no ONNX file."""
+    """The texts that an ONNX file holds beside its graph, by name. Raises SettingsError if it is not an ONNX file."""
     return {entry.key: entry.value for entry in _parsed(path).metadata_props}
 
 
 def read_onnx(path: str) -> bytes:
     """An ONNX model in one piece, with all its tensors.
 
-    Raises SettingsError if it is no ONNX file, if its tensors lie outside of its folder or cannot be read, or if it is
-    larger than LARGEST.
+    Raises SettingsError if it is not an ONNX file, if its tensors lie outside of its folder or cannot be read, or if it
+    is larger than LARGEST.
     """
     try:
         external = external_files(path)
@@ -84,7 +84,7 @@ def has_external_data(content: bytes) -> bool:
 def external_files(path: str) -> list[Path]:
     """The files besides itself that an ONNX file consists of, sorted.
 
-    Raises SettingsError if it is no ONNX file, or if its tensors are missing or lie outside of its folder; OSError.
+    Raises SettingsError if it is not an ONNX file, or if its tensors are missing or lie outside of its folder; OSError.
     """
     folder = Path(os.path.abspath(path)).parent  # of a link, if the file is one
     files = set()
@@ -112,9 +112,9 @@ def _parsed(path: str) -> "ModelProto":
     try:
         model = onnx.load(path, format="protobuf", load_external_data=False)
     except DecodeError:
-        raise SettingsError(_setting(path), "is no ONNX file", "export the model as ONNX") from None
+        raise SettingsError(_setting(path), "is not an ONNX file", "export the model as ONNX") from None
     if not model.graph.node:
-        raise SettingsError(_setting(path), "is no ONNX file, or holds no graph", "export the model as ONNX")
+        raise SettingsError(_setting(path), "is not an ONNX file, or holds no graph", "export the model as ONNX")
     return model
 
 

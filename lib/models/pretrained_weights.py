@@ -59,7 +59,7 @@ def read_weights(path: Path) -> dict[str, Tensor]:
             content = torch.load(path, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError:
         raise SettingsError(
-            setting, "is no file of tensors and plain data", "save a model's state_dict alone"
+            setting, "is not a file of tensors and plain data", "save a model's state_dict alone"
         ) from None
     except Exception as error:  # these readers raise exceptions of any kind on other files
         reason = next(iter(str(error).splitlines()), type(error).__name__)

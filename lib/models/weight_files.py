@@ -172,7 +172,7 @@ def _check_safetensors(file: Path, name: str) -> None:
     with open_regular(file) as opened:
         n_bytes = int.from_bytes(opened.read(8), "little")
         if n_bytes > min(LARGEST_HEADER, file.stat().st_size - 8):
-            raise EarshotError(name, "is no safetensors file", remedy)
+            raise EarshotError(name, "is not a safetensors file", remedy)
         header = opened.read(n_bytes)
     try:
         tensors = json.loads(header).keys() - {"__metadata__"}
@@ -195,12 +195,12 @@ def _check_onnx(file: Path, name: str) -> None:
 def _check_mlmodel(file: Path, name: str) -> None:
     remedy = "give the files of the model without it"
     if file.stat().st_size > LARGEST_TEXT:
-        raise EarshotError(name, "is no MLmodel file", remedy)
+        raise EarshotError(name, "is not an MLmodel file", remedy)
     try:
         flavors = yaml.safe_load(read_text(file))["flavors"]
         contents = list(flavors.values())
     except (yaml.YAMLError, UnicodeDecodeError, RecursionError, TypeError, KeyError, AttributeError):
-        raise EarshotError(name, "is no MLmodel file", remedy) from None
+        raise EarshotError(name, "is not an MLmodel file", remedy) from None
     for content in contents:
         loader = content.get("loader_module") if isinstance(content, dict) else None
         if loader is not None and loader not in LOADERS:

@@ -60,7 +60,7 @@ class Taxon(NamedTuple):
 
 
 def read_bar_chart(text: str, name: str) -> list[Taxon]:
-    """The taxa of a bar chart. name: of the file. Raises EarshotError if it is no bar chart of a whole year."""
+    """The taxa of a bar chart. name: of the file. Raises EarshotError if it is not a bar chart of a whole year."""
     sizes: np.ndarray | None = None
     taxa = []
     for number, line in enumerate(text.splitlines(), 1):

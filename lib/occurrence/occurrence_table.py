@@ -53,7 +53,7 @@ def read_occurrences(path: str | Path | None) -> tuple[list[OccurrenceRow], list
     """Read a CSV file or a bar chart, or all of them in a folder, into rows sorted by county code and class name.
 
     A row that cannot be used is left out and reported. No path, or a folder without such files, gives no rows. Raises
-    EarshotError for a path that does not exist and for a file that is no table of occurrences.
+    EarshotError for a path that does not exist and for a file that is not a table of occurrences.
     """
     county_files, tables, charts = _files(path)
     reading = _Reading()

@@ -63,7 +63,7 @@ class CheckpointTrials:
                 await self.stop()
                 if isinstance(error, asyncio.CancelledError):
                     raise
-                fault, remedy = "is no model that can be loaded", RETRAIN
+                fault, remedy = "is not a model that can be loaded", RETRAIN
             self._end = asyncio.get_running_loop().call_later(IDLE_SECONDS, self._kill)
         if fault:
             raise EarshotError(file, fault, remedy)
@@ -122,7 +122,7 @@ def _outcome(file: Path, memory_mb: int, infer: InferSettings) -> tuple[str, str
     with open(reading, "rb") as pipe:
         content = pipe.read()
     os.waitpid(child, 0)
-    fault, remedy = "is no model that can be loaded within the server's limits", RETRAIN
+    fault, remedy = "is not a model that can be loaded within the server's limits", RETRAIN
     with suppress(ValueError):  # nothing, or a line that its end broke off
         for line in content.splitlines():
             fault, remedy = json.loads(line)

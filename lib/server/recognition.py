@@ -188,5 +188,5 @@ def _described(file: Path) -> Description:
     """The description beside a checkpoint. Raises EarshotError if it is none, or too large to be one."""
     path = description_file(file)
     if path.is_file() and path.stat().st_size > DESCRIPTION_BYTES:
-        raise EarshotError(path, "is no model description", "remove it, or retrain the model")
+        raise EarshotError(path, "is not a model description", "remove it, or retrain the model")
     return read_description(file)

@@ -57,7 +57,7 @@ async def _written(request: Request, most: int, stack: AsyncExitStack) -> list[U
         form = await _Parser(request.headers, request.stream(), max_files=most, max_fields=0).parse()
     except MultiPartException as error:
         status = 413 if error.message.startswith("Too many") else 400
-        text = f"at most {most} files are taken, and no other fields" if status == 413 else "is no multipart/form-data"
+        text = f"at most {most} files are taken, and no other fields" if status == 413 else "is not multipart/form-data"
         raise HTTPException(status, text) from None
     uploads = list[Upload]()
     try:

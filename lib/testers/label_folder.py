@@ -180,7 +180,7 @@ def _read_manifest(folder: Path) -> dict[str, Any]:
     except (UnicodeDecodeError, yaml.YAMLError):
         manifest = None
     if not isinstance(manifest, dict):
-        raise DataSetError(path, "is no YAML mapping", f"{AGAIN} again, or remove it")
+        raise DataSetError(path, "is not a YAML mapping", f"{AGAIN} again, or remove it")
     return manifest
 
 
@@ -238,7 +238,7 @@ def _read_label_files(folder: Path, recordings: set[str]) -> tuple[pd.DataFrame,
 
 
 def _parsed(line: str) -> tuple[str, float, float, float]:
-    """Name, start, end and score of a line of a label file; NaN if it is no label."""
+    """Name, start, end and score of a line of a label file; NaN if it is not a label."""
     try:
         start, end, label = line.split("\t", 2)
         name, separator, score = label.rpartition(";")
@@ -268,7 +268,7 @@ def _usable(table: pd.DataFrame, path: Path) -> tuple[pd.DataFrame, list[Problem
         return labels, []
     lines = table["line"][~is_label]
     more = f" (and {counted(len(lines) - 1, 'more line')})" if len(lines) > 1 else ""
-    fault = f"is no label of a start, a later end, a name and a score in 0..1{more}"
+    fault = f"is not a label of a start, a later end, a name and a score in 0..1{more}"
     return labels, [Problem(f"{path}:{lines.iloc[0]}", fault, "correct it, or run inference again")]
 
 

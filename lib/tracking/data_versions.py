@@ -21,7 +21,7 @@ LONGEST_VALUE = 6000
 
 
 def flatten(content: Mapping[str, Any]) -> dict[str, str]:
-    """Nested settings as `section.key` -> text, JSON where a value is no text. Cut at MLflow's limit."""
+    """Nested settings as `section.key` -> text, JSON where a value is not text. Cut at MLflow's limit."""
     values = flat_values(content).items()
     texts = {name: value if isinstance(value, str) else json.dumps(value, ensure_ascii=False) for name, value in values}
     return {name: text[:LONGEST_VALUE] for name, text in texts.items()}

@@ -62,7 +62,7 @@ def setting_key(name: str) -> str:
     if name.removeprefix("train.") in TrainSettings.moved:
         raise SettingsError("tune.space", f"{name} is now {TrainSettings.moved[name.removeprefix('train.')]}")
     allowed = ", ".join(f"{section}.KEY" for section in TUNABLE)
-    raise SettingsError("tune.space", f"{name} is no setting that can be tuned", f"give {allowed} as in params.yaml")
+    raise SettingsError("tune.space", f"{name} is not a setting that can be tuned", f"give {allowed} as in params.yaml")
 
 
 def sections_of(space: Sequence[Parameter]) -> set[str]:

@@ -263,7 +263,7 @@ def _restrict_to(data_set: DataSet, classes: Path) -> DataSet:
     names = set(read_csv(classes, ["name"], {"name": ("name",)})["name"]) - {""}
     kept_classes = data_set.classes[data_set.classes["name"].isin(names)].reset_index(drop=True)
     if unknown := sorted(names - set(kept_classes["name"])):
-        raise DataSetError(classes, f"{unknown[0]} is no class of {data_set.folder}", "correct or remove it")
+        raise DataSetError(classes, f"{unknown[0]} is not a class of {data_set.folder}", "correct or remove it")
     annotations = data_set.annotations
     annotations = annotations[annotations["class"].isin(names)].reset_index(drop=True)
     return replace(data_set, annotations=annotations, classes=kept_classes)

@@ -356,7 +356,7 @@ def test_what_is_no_regular_file_is_an_error_instead_of_waiting(tmp_path):
     (tmp_path / "folder.wav").mkdir()
     for name in ("pipe", "endless", "folder"):
         for attempt in (reader.probe, read):
-            with pytest.raises(AudioError, match=f"{name}.wav: cannot be read .it is no regular file"):
+            with pytest.raises(AudioError, match=f"{name}.wav: cannot be read .it is not a regular file"):
                 attempt(tmp_path / f"{name}.wav")
 
 

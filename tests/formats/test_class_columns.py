@@ -27,7 +27,7 @@ def test_a_table_of_other_columns_beside_one_of_classes_is_named_and_left_out(da
     contents = read(folder, format=format)
     assert [(clip, name) for clip, name, *_ in rows(contents)] == [("a", "cel")]
     assert faults(contents) == {
-        f"{folder}/takes.csv": "is no table of clips and classes in 0 and 1",
+        f"{folder}/takes.csv": "is not a table of clips and classes in 0 and 1",
         f"{folder}": "lists no classes of 1 clip (b)",
     }
 

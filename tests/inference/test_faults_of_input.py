@@ -38,9 +38,9 @@ def test_files_that_are_no_recordings_fail_alone_and_odd_names_are_known_next_ti
     failed = {result.name: result.reason for result in first.results if not result.is_ok}
     assert failed == {
         "cut": "holds no sound (no samples)",
-        "endless": "cannot be read (it is no regular file)",
+        "endless": "cannot be read (it is not a regular file)",
         "gone": "cannot be read (No such file or directory)",
-        "pipe": "cannot be read (it is no regular file)",
+        "pipe": "cannot be read (it is not a regular file)",
         "secret": "cannot be read (Permission denied)",
     }
     assert (first.n_new, second.n_new) == (len(long_names) + 2 + len(SECONDS), 0)

@@ -144,7 +144,7 @@ def test_missing_card_and_damaged_files_are_told_in_one_line(tmp_path):
         onnx_origin(str(path))
     path = spectrogram_model(tmp_path / "bank.onnx", AUDIO)
     path.write_bytes(b"no model")
-    with pytest.raises(SettingsError, match=r"train\.backbone = 'onnx:.*bank\.onnx': is no ONNX file"):
+    with pytest.raises(SettingsError, match=r"train\.backbone = 'onnx:.*bank\.onnx': is not an ONNX file"):
         onnx_origin(str(path))
     path.unlink()
     with pytest.raises(SettingsError, match=r"bank\.onnx': cannot be read \(No such file"):

@@ -176,8 +176,8 @@ class Hostile:
             r"in another shape blocks\.0\.0\.bn1\.bias \(3 instead",
         ),
         (lambda w: {"weights": 5}, r"holds no tensors by name; save the state_dict"),
-        (lambda w: Hostile(), r"is no file of tensors and plain data"),
-        (None, r"is no file of tensors"),
+        (lambda w: Hostile(), r"is not a file of tensors and plain data"),
+        (None, r"is not a file of tensors"),
     ],
 )
 def test_file_of_other_weights_is_refused_in_one_line(tmp_path, capsys, content, match):

@@ -228,7 +228,7 @@ def test_safetensors_whose_shapes_do_not_fit_are_refused(tmp_path, shape, offset
 )
 def test_what_is_no_safetensors_file_is_refused(tmp_path, content):
     (tmp_path / "m.safetensors").write_bytes(content)
-    refused(tmp_path, "m.safetensors: (is no safetensors file|holds tensors that do not fit)")
+    refused(tmp_path, "m.safetensors: (is not a safetensors file|holds tensors that do not fit)")
 
 
 def external(path, location):
@@ -256,7 +256,7 @@ def test_onnx_may_have_its_tensors_beside_it_and_nowhere_else(tmp_path):
         external(folder / "m.onnx", location)
         refused(folder, "m.onnx: has tensors outside of its folder")
     (folder / "m.onnx").write_bytes(b"no model")
-    refused(folder, "m.onnx: is no ONNX file")
+    refused(folder, "m.onnx: is not an ONNX file")
 
 
 @pytest.mark.parametrize(
@@ -267,7 +267,7 @@ def test_onnx_may_have_its_tensors_beside_it_and_nowhere_else(tmp_path):
         ({"python_function": {"loader_module": "mlflow.onnx", "code": "code"}}, "names code of its own"),
         ({"python_function": {"model_code_path": "evil.py"}}, "names code of its own"),
         ({"sklearn": {"pickled_model": "model"}}, "names code of its own"),
-        ([], "is no MLmodel file"),
+        ([], "is not an MLmodel file"),
     ],
 )
 def test_an_mlmodel_that_names_its_own_loader_or_code_is_refused(tmp_path, flavors, fault):
@@ -279,7 +279,7 @@ def test_an_mlmodel_that_names_its_own_loader_or_code_is_refused(tmp_path, flavo
 @pytest.mark.parametrize("content", ["", "[", "a: *b", "[" * 10_000, "x" * 2**21])
 def test_what_is_no_mlmodel_is_refused(tmp_path, content):
     (tmp_path / "MLmodel").write_text(content)
-    refused(tmp_path, "MLmodel: is no MLmodel file")
+    refused(tmp_path, "MLmodel: is not an MLmodel file")
 
 
 def test_an_mlmodel_that_loads_tensors_and_plain_data_is_taken(tmp_path):

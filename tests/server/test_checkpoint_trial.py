@@ -26,7 +26,7 @@ from tests.server.test_batch_scorer import SETTINGS
 from tests.server.test_decoder_pool import HARMLESS
 from tests.training_data.builders import AUDIO
 
-LIMIT = "is no model that can be loaded within the server's limits"
+LIMIT = "is not a model that can be loaded within the server's limits"
 
 
 class Pickled:
@@ -113,15 +113,15 @@ def write(path: Path, description: Description, state: dict | None = None) -> No
 @pytest.mark.parametrize(
     ("make", "reason"),
     [
-        (pickled, "is no checkpoint of tensors and plain data"),
-        (pickled_by_torch, "is no checkpoint of tensors and plain data"),
+        (pickled, "is not a checkpoint of tensors and plain data"),
+        (pickled_by_torch, "is not a checkpoint of tensors and plain data"),
         (claims_an_endless_window, LIMIT),
         (claims_a_huge_tensor, "its tensors are not those of its model"),
-        (claims_a_model_elsewhere, "is no model that can be loaded|must be one of"),
+        (claims_a_model_elsewhere, "is not a model that can be loaded|must be one of"),
         (holds_onnx_tensors_elsewhere, "its tensors lie in other files"),
         (is_a_bomb, "record size (268435520 bytes) does not match expected size (64 bytes"),
-        (is_cut, "is no model that can be loaded"),
-        (has_an_endless_description, "is no model description"),
+        (is_cut, "is not a model that can be loaded"),
+        (has_an_endless_description, "is not a model description"),
         (has_no_description, "a model needs its description beside it"),
     ],
 )

@@ -25,7 +25,7 @@ def test_a_checkpoint_that_failed_its_trial_is_not_tried_again_at_once(tmp_path)
         try:
             for _ in range(2):
                 process = recognition._trials._process
-                with pytest.raises(EarshotError, match="is no model that can be loaded"):
+                with pytest.raises(EarshotError, match="is not a model that can be loaded"):
                     await recognition.model(file)
                 await recognition._trials.stop()  # another trial would start another process
             assert recognition._trials._process is process

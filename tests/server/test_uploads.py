@@ -93,7 +93,7 @@ def test_other_fields_and_other_bodies_are_refused(server, served):
     broken = server.post(
         "/model/predict-files", content=b"--c\r\nhello", headers={"Content-Type": "multipart/form-data; boundary=b"}
     )
-    assert (broken.status_code, broken.json()) == (400, {"detail": "is no multipart/form-data"})
+    assert (broken.status_code, broken.json()) == (400, {"detail": "is not multipart/form-data"})
     empty = server.post(
         "/model/predict-files", content=b"--b--\r\n", headers={"Content-Type": "multipart/form-data; boundary=b"}
     )

@@ -186,7 +186,7 @@ def test_the_version_that_was_named_is_published_and_an_id_of_two_names_is_asked
         (("import", "a.pt"), {"labels": "none.json"}, r"none\.json: cannot be read"),
         (("import", "a.pt"), {"labels": "params.yaml"}, "label_enumeration: 'tracking' = "),
         (("import", "a.pt"), {"config": "none.ini"}, r"none\.ini: cannot be read"),
-        (("list",), {"tags": "__$nor,a"}, r"__\$nor is no operator"),
+        (("list",), {"tags": "__$nor,a"}, r"__\$nor is not an operator"),
     ],
 )
 def test_what_is_wrong_is_an_error(registry, arguments, flags, fault):

@@ -40,7 +40,7 @@ def test_tune_shows_trials_best_first_and_how_to_train_with_the_best(project, ca
         ("--metric=f1", "--metric = 'f1': must be 'macro_pr', "),
         ("--recordings=there", "--recordings, --annotations: go together"),
         ("--space=none.yaml", "none.yaml: cannot be read (No such file or directory)"),
-        ("--tune.space=[{name: epoch, choices: [1]}]", "epoch is no setting that can be tuned"),
+        ("--tune.space=[{name: epoch, choices: [1]}]", "epoch is not a setting that can be tuned"),
         ("--tune.space=[{name: dropout, type: float, bounds: [0.1, 0.2]}]", "dropout: give bounds"),
     ],
 )

@@ -454,7 +454,7 @@ def test_the_model_that_was_chosen_for_the_run_is_used_unless_ignored(store, run
 
 
 def test_a_run_that_does_not_exist_and_an_empty_model_cannot_be_connected(store, run):
-    with pytest.raises(ModelError, match="no such run: is no run of the store"):
+    with pytest.raises(ModelError, match="no such run: is not a run of the store"):
         InputModel(store.add().id).connect("no such run")
     with pytest.raises(ModelError, match="is not registered"):
         InputModel.empty().connect(run)

@@ -14,7 +14,7 @@ def test_a_configuration_is_a_text_or_a_dict():
 
 @pytest.mark.parametrize("text", ["layer { name: 1 }\n- x", "import torch\n\nmodel = torch.nn.Sequential()", "[1, 2]"])
 def test_a_configuration_in_another_notation_is_text_only(text):
-    with pytest.raises(ModelError, match="is no mapping in YAML or JSON; read config_text instead"):
+    with pytest.raises(ModelError, match="is not a mapping in YAML or JSON; read config_text instead"):
         ModelDesign.of(text).config_dict  # noqa: B018
 
 

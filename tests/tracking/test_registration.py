@@ -157,7 +157,7 @@ def test_a_folder_that_holds_no_model_becomes_a_problem_and_leaves_none(pipeline
     (pipeline.folder / "data/models/model.json").write_text("{}")
     options = {"uri": pipeline.uri, "experiment": pipeline.experiment, "register_as": registered.name}
     (problem,) = complete_run(pipeline.settings(tracking=options))
-    assert "is no model description" in problem.fault
+    assert "is not a model description" in problem.fault
     experiment_id = registered.client.get_experiment_by_name(pipeline.experiment).experiment_id
     assert list(registered.client.search_logged_models([experiment_id])) == []
 

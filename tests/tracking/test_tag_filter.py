@@ -77,7 +77,7 @@ def test_groups_of_alternating_operators_are_joined_by_the_first(groups, starts_
 @pytest.mark.parametrize(
     ("terms", "fault"),
     [
-        (["__$nand", "a"], "__\\$nand is no operator; there are"),
+        (["__$nand", "a"], "__\\$nand is not an operator; there are"),
         (["a", "__$not"], "__\\$not is last; put a tag after it"),
         (["__$not", "__$or", "a"], "__\\$not stands before __\\$or"),
         ("best", "must be a list; give \\['best'\\]"),

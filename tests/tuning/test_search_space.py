@@ -43,8 +43,8 @@ def test_names_without_a_section_are_looked_for_in_train_then_audio_then_infer()
 @pytest.mark.parametrize(
     ("entries", "message"),
     [
-        ([{"name": "lerning_rate", "choices": [1]}], "lerning_rate is no setting that can be tuned"),
-        ([{"name": "tune.runs", "choices": [1]}], "tune.runs is no setting that can be tuned"),
+        ([{"name": "lerning_rate", "choices": [1]}], "lerning_rate is not a setting that can be tuned"),
+        ([{"name": "tune.runs", "choices": [1]}], "tune.runs is not a setting that can be tuned"),
         ([{"name": "mixup", "choices": [1]}], r"mixup is now train\.augmentations\.mixup\.probability"),
         ([{"name": "augmentations.pich.semitones", "choices": [1]}], "'pich': must be one of .*; did you mean pitch"),
         ([{"name": "dropout", "choices": []}], "tune.space.0: dropout: give choices"),

@@ -132,7 +132,7 @@ def test_training_can_be_restricted_to_classes(project, tmp_path):
     assert [entry["name"] for entry in json.loads(description.read_text())["classes"]] == ["low", "mid"]
     assert any("classes that the model does not know: high" in str(problem) for problem in bench.problems)
     names.write_text("Name\ngull\n")
-    with pytest.raises(DataSetError, match="gull is no class of"):
+    with pytest.raises(DataSetError, match="gull is not a class of"):
         choose_source([], settings_of(project), classes=names)
 
 

@@ -124,7 +124,7 @@ def test_without_a_space_the_settings_as_they_are_are_measured_and_folders_of_th
     ("arguments", "message"),
     [
         ({"metric": "f1"}, r"^tune\.metric = 'f1': must be 'macro_pr', "),
-        ({"space": [{"name": "lerning_rate", "choices": [0.1]}]}, "lerning_rate is no setting that can be tuned"),
+        ({"space": [{"name": "lerning_rate", "choices": [0.1]}]}, "lerning_rate is not a setting that can be tuned"),
         ({"num_runs": 0}, r"^tune\.runs = 0: must be greater than or equal to 1$"),
     ],
 )

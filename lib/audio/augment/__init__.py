@@ -140,7 +140,7 @@ SYNONYMS = {
 def read_augmentations(value: Any) -> list[Any]:
     """Entries of train.augmentations, given as names or as mappings of a name and settings, as Transforms.
 
-    Raises FaultyParts, or ValueError if it is no list.
+    Raises FaultyParts, or ValueError if it is not a list.
     """
     if isinstance(value, str):
         value = read_names(value)

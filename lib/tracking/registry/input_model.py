@@ -256,7 +256,7 @@ class InputModel:
 
     @property
     def config_dict(self) -> dict[str, Any]:
-        """The configuration as a dict. Raises ModelError if the text is no mapping in YAML or JSON."""
+        """The configuration as a dict. Raises ModelError if the text is not a mapping in YAML or JSON."""
         return self._read_design().config_dict
 
     @property

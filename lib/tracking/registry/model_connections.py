@@ -41,12 +41,12 @@ def connect_model(
     model = find_model(client, model) if isinstance(model, str) else current_version(client, model)
     name = name or re.sub(r"[^\w.\- ]", "_", file_name_in(model.url).partition(".")[0]) or UNNAMED
     if not re.fullmatch(r"[\w.\- ]{1,200}", name):
-        raise ModelError(f"name = {name!r}", "is no name of an input", "use letters, digits, spaces and _ - .")
+        raise ModelError(f"name = {name!r}", "is not a name of an input", "use letters, digits, spaces and _ - .")
     try:
         run = client.get_run(run_id)
     except MlflowException as error:
         raise_unless_refused(error)
-        raise ModelError(run_id, "is no run of the store") from None
+        raise ModelError(run_id, "is not a run of the store") from None
     chosen = run.data.tags.get(INPUT + name, model.id)
     if chosen != model.id and not ignore_overrides:
         model = find_model(client, chosen)

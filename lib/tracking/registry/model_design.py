@@ -46,13 +46,13 @@ class ModelDesign(NamedTuple):
 
     @property
     def config_dict(self) -> dict[str, Any]:
-        """The configuration as a dict. Raises ModelError if the text is no mapping in YAML or JSON."""
+        """The configuration as a dict. Raises ModelError if the text is not a mapping in YAML or JSON."""
         try:
             content = yaml.safe_load(self.config_text) if self.config_text.strip() else {}
         except yaml.YAMLError:
             content = None
         if not isinstance(content, dict):
-            raise ModelError("config_text", "is no mapping in YAML or JSON", "read config_text instead")
+            raise ModelError("config_text", "is not a mapping in YAML or JSON", "read config_text instead")
         return content
 
     def write(self, folder: Path) -> None:

@@ -367,7 +367,7 @@ def _table(table_plot: Any, csv: str | None, url: str | None) -> "pd.DataFrame":
             with open(csv if csv is not None else fetch(str(url), Path(scratch)), encoding="utf-8") as file:
                 return pd.read_csv(file)
         except (OSError, ValueError) as error:
-            raise ModelError(csv or shown_url(str(url)), f"is no CSV file that can be read ({error})") from None
+            raise ModelError(csv or shown_url(str(url)), f"is not a CSV file that can be read ({error})") from None
 
 
 def _step(iteration: int | None) -> str:

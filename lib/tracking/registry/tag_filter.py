@@ -64,7 +64,7 @@ def tag_filter(terms: Sequence[str]) -> TagPredicate:
             if not groups or groups[-1].quantifier is not QUANTIFIERS[term]:
                 groups.append(_Group(QUANTIFIERS[term], []))
         elif term.startswith(OPERATOR):
-            fault = f"{term} is no operator; there are {', '.join([*QUANTIFIERS, NOT])}"
+            fault = f"{term} is not an operator; there are {', '.join([*QUANTIFIERS, NOT])}"
             raise SettingsError(f"tags = {list(terms)!r}", fault)
         elif term.startswith("-"):
             excluded.add(term[1:])
