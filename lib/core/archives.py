@@ -12,16 +12,16 @@ import lzma
 import os
 import stat
 import tarfile
-import unicodedata
 import zipfile
 import zlib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from pathlib import Path, PureWindowsPath
+from pathlib import Path
 from typing import IO, Any, cast
 
+from lib.core.entry_places import EntryPlaces
 from lib.core.errors import EarshotError
-from lib.core.files import LONGEST_NAME, new_folder, open_regular, printable
+from lib.core.files import new_folder, open_regular, printable
 from lib.core.unpacking_budget import UnpackingBudget
 
 DECOMPRESSORS: dict[str, Callable[..., Any]] = {".gz": gzip.open, ".bz2": bz2.open, ".xz": lzma.open}
@@ -31,8 +31,7 @@ AT_ONCE = 2**16
 """Bytes that are copied at a time."""
 LARGEST_READ = 8 * 2**20
 """Bytes that a reader may ask for at once, which it keeps in memory: a zip's directory, a tar's long name."""
-LONGEST_PATH = 1024
-"""Bytes of an entry's name, folders included."""
+UNTOUCHED = "nothing was unpacked"
 DAMAGED = (
     zipfile.BadZipFile,
     tarfile.TarError,
@@ -112,44 +111,22 @@ class _Unpacked:
     """What has come out of an archive so far."""
 
     def __init__(self, archive: Path, folder: Path, budget: UnpackingBudget) -> None:
-        self.archive, self.folder, self.budget = archive, folder, budget
+        self.archive, self.budget = archive, budget
         self.files: list[str] = []
-        self._claimed: dict[str, tuple[str, bool]] = {}  # by the name as the most forgetful disk keeps it
+        self._places = EntryPlaces(archive, folder, UNTOUCHED)
         self._n_bytes_before = budget.n_bytes
         budget.n_archives += 1
 
     def refuse(self, fault: str) -> EarshotError:
-        return EarshotError(self.archive, fault, "nothing was unpacked")
+        return EarshotError(self.archive, fault, UNTOUCHED)
 
     def place(self, name: str, is_folder: bool) -> Path:
         """Where an entry goes, whose folder is made. Raises EarshotError if it must not be unpacked."""
         self.budget.add_entry(self.archive)
-        path, shown = name.rstrip("/") if is_folder else name, printable(name[:100])
-        parts = path.split("/")
-        while parts and parts[0] == "." and (is_folder or len(parts) > 1):  # as tar writes it
-            del parts[0]
-        if path.startswith(("/", "\\")) or PureWindowsPath(path).drive:
-            raise self.refuse(f"holds a file with an absolute path ({shown})")
-        if ".." in parts or "\\" in path:
-            raise self.refuse(f"holds a file that would leave the folder ({shown})")
-        encoded = [len(part.encode("utf-8", "surrogateescape")) for part in parts]
-        too_long = max(encoded, default=0) > LONGEST_NAME or sum(encoded) + len(parts) > LONGEST_PATH
-        if too_long or printable(path) != path or any(part in ("", ".") for part in parts):
-            raise self.refuse(f"holds a file whose name cannot be used ({shown})")
-        for i in range(1, len(parts) + 1):
-            self._claim("/".join(parts[:i]), is_folder or i < len(parts))
-        target = self.folder.joinpath(*parts)
-        (target if is_folder else target.parent).mkdir(parents=True, exist_ok=True)
+        target = self._places.place(name, is_folder)
         if not is_folder:
-            self.files.append("/".join(parts))
+            self.files.append(target.relative_to(self._places.folder).as_posix())
         return target
-
-    def _claim(self, path: str, is_folder: bool) -> None:
-        """Take a name for a file or folder. Raises EarshotError if it is another's on some disk."""
-        key = unicodedata.normalize("NFC", path).casefold()
-        if (earlier := self._claimed.get(key)) and not (is_folder and earlier == (path, True)):
-            raise self.refuse(f"holds two files of one name ({path})")
-        self._claimed[key] = path, is_folder
 
     def check_length(self, n: int) -> None:
         """Raise EarshotError if n bytes of this archive, from its beginning, are too many."""

@@ -18,6 +18,7 @@ from filelock import FileLock
 from lib.core.errors import EarshotError
 from lib.core.files import atomic, new_folder, open_regular
 from lib.core.http_transfers import AT_ONCE, USUAL_LIMITS, TransferLimits, transfer
+from lib.core.s3_transfers import fetch_from_s3
 from lib.core.urls import file_name_of, shown_url, split_url
 
 
@@ -37,7 +38,7 @@ def fetch(
         sha256: hex digits of the file's digest; None: any file will do.
         allow_private: whether the URL, or a redirect, may lead to addresses that are not public.
         file_roots: folders in which a file:// URL must lie; None: anywhere.
-        limits: of size and time.
+        limits: of size, number of files and time.
 
     Raises EarshotError if the URL must not be fetched, or cannot be; nothing counts as fetched then.
     """
@@ -47,7 +48,7 @@ def fetch(
     if parts.scheme == "file":
         _copy(_local_file(url, parts, file_roots), target, limits, url)
     elif parts.scheme == "s3":
-        _fetch_from_s3(url, target, limits)
+        fetch_from_s3(url, target, limits)
     else:
         return _fetch_over_http(url, target, sha256, allow_private, limits)
     try:
@@ -118,6 +119,7 @@ def _check_root(url: str, path: Path, roots: Iterable[Path]) -> None:
 def _copy(source: Path, target: Path, limits: TransferLimits, url: str) -> None:
     """Copy a file or folder; what a link to a file leads to is copied, too."""
     files = [source] if source.is_file() else _files_in(source, url)
+    limits.check_files(url, len(files))
     limits.check_size(url, sum(file.stat().st_size for file in files))
     try:
         if source.is_dir():
@@ -146,35 +148,6 @@ def _files_in(folder: Path, url: str) -> list[Path]:
 def _copy_file(source: Path, target: Path) -> None:
     with open_regular(source) as reading, target.open("wb") as writing:
         shutil.copyfileobj(reading, writing, AT_ONCE)
-
-
-# s3://
-
-
-def _fetch_from_s3(url: str, target: Path, limits: TransferLimits) -> None:
-    import fsspec
-
-    try:
-        system, path = fsspec.url_to_fs(url)
-    except ImportError:
-        raise EarshotError(shown_url(url), "needs s3fs, which is not installed", "pip install s3fs") from None
-    try:
-        is_folder = system.isdir(path)
-        limits.check_size(url, int(system.du(path) if is_folder else system.size(path) or 0))
-        if is_folder:
-            with new_folder(target) as part:
-                system.get(f"{path.rstrip('/')}/", f"{part}/", recursive=True)
-        else:
-            with atomic(target) as part:
-                system.get_file(path, str(part))
-    except EarshotError:
-        raise
-    except FileNotFoundError:
-        raise EarshotError(shown_url(url), "no such object", "check the URL") from None
-    except Exception as error:  # s3fs raises exceptions of many libraries
-        reason = next(iter(str(error).splitlines()), type(error).__name__)
-        fault = f"cannot be fetched ({reason})"
-        raise EarshotError(shown_url(url), fault, "check the URL and the credentials of S3") from None
 
 
 # http(s)://

@@ -36,6 +36,8 @@ from lib.core.urls import shown_url, split_url, url_without_query
 
 LARGEST = 32 * 2**30
 """Bytes of a file, at most."""
+MOST_FILES = 10_000
+"""Files of a folder, at most."""
 WAIT_SECONDS = 30.0
 """How long a server may say nothing."""
 LONGEST_SECONDS = 6 * 3600.0
@@ -51,9 +53,10 @@ AT_ONCE = 2**20
 
 @dataclass(frozen=True)
 class TransferLimits:
-    """See LARGEST, WAIT_SECONDS and LONGEST_SECONDS."""
+    """See LARGEST, MOST_FILES, WAIT_SECONDS and LONGEST_SECONDS."""
 
     largest: int = LARGEST
+    most_files: int = MOST_FILES
     wait_seconds: float = WAIT_SECONDS
     longest_seconds: float = LONGEST_SECONDS
 
@@ -62,6 +65,12 @@ class TransferLimits:
         if n > self.largest:
             fault = f"is larger than {self.largest / 1e9:.3g} GB"
             raise EarshotError(shown_url(url), fault, "fetch it by other means, and give its path")
+
+    def check_files(self, url: str, n: int) -> None:
+        """Raise EarshotError if so many files are too many."""
+        if n > self.most_files:
+            fault = f"holds more than {self.most_files:,} files"
+            raise EarshotError(shown_url(url), fault, "give the folder of one model, or an archive of it")
 
 
 USUAL_LIMITS = TransferLimits()

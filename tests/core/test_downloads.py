@@ -1,5 +1,4 @@
 import hashlib
-import importlib.util
 import os
 import socket
 import subprocess
@@ -10,10 +9,7 @@ from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
-import fsspec
 import pytest
-from fsspec.implementations.memory import MemoryFileSystem
-from fsspec.registry import _registry
 
 from lib.core import http_transfers
 from lib.core.downloads import fetch
@@ -323,6 +319,8 @@ def test_a_folder_is_copied_whole_and_a_pipe_never_waited_for(tmp_path):
         fetch((tmp_path / "model").as_uri(), tmp_path / "other")
     with refused("larger than", tmp_path / "other"):
         fetch((tmp_path / "model/a").as_uri(), tmp_path / "other", limits=TransferLimits(largest=0))
+    with refused("more than 1 files", tmp_path / "other"):
+        fetch((tmp_path / "model").as_uri(), tmp_path / "other", limits=TransferLimits(most_files=1))
 
 
 def test_a_folder_that_holds_a_link_to_a_folder_is_refused(tmp_path):
@@ -332,43 +330,3 @@ def test_a_folder_that_holds_a_link_to_a_folder_is_refused(tmp_path):
     (tmp_path / "model/variables").symlink_to(tmp_path / "elsewhere")
     with refused(r"holds a link to a folder \(variables\); replace the link", tmp_path / "out"):
         fetch((tmp_path / "model").as_uri(), tmp_path / "out")
-
-
-class Bucket(MemoryFileSystem):
-    """The file system of s3:// in the tests below: fsspec's own, in memory."""
-
-    protocol = "s3"
-    store, pseudo_dirs = {}, [""]
-
-    @classmethod
-    def _strip_protocol(cls, path):
-        return MemoryFileSystem._strip_protocol(path.replace("s3://", "memory://"))
-
-
-@pytest.fixture
-def bucket():
-    before = fsspec.registry.get("s3")
-    fsspec.register_implementation("s3", Bucket, clobber=True)
-    yield Bucket()
-    Bucket.store.clear()
-    _registry.pop("s3")
-    if before is not None:
-        fsspec.register_implementation("s3", before, clobber=True)
-
-
-def test_objects_and_folders_of_s3_are_fetched(bucket, tmp_path):
-    bucket.pipe({"/bucket/models/m.pt": b"tensors", "/bucket/models/deep/m.json": b"{}"})
-    digest = hashlib.sha256(b"tensors").hexdigest()
-    assert fetch("s3://bucket/models/m.pt", tmp_path, digest).read_bytes() == b"tensors"
-    folder = fetch("s3://bucket/models", tmp_path)
-    assert {path.relative_to(folder).as_posix() for path in folder.rglob("*.*")} == {"m.pt", "deep/m.json"}
-    with refused("no such object", tmp_path / "out"):
-        fetch("s3://bucket/none", tmp_path / "out")
-    with refused("is larger", tmp_path / "out"):
-        fetch("s3://bucket/models", tmp_path / "out", limits=TransferLimits(largest=8))
-
-
-@pytest.mark.skipif(importlib.util.find_spec("s3fs") is not None, reason="s3fs is installed")
-def test_without_s3fs_a_clear_line_says_what_to_install(tmp_path):
-    with refused("needs s3fs, which is not installed; pip install s3fs", tmp_path):
-        fetch("s3://bucket/m.pt", tmp_path)
