@@ -36,8 +36,10 @@ def fetch(
         url: its last part becomes the name of the file.
         folder: made if it is missing.
         sha256: hex digits of the file's digest; None: any file will do.
-        allow_private: whether the URL, or a redirect, may lead to addresses that are not public.
-        file_roots: folders in which a file:// URL must lie; None: anywhere.
+        allow_private: whether the URL may lead to a private address, see lib.core.public_addresses, and from there a
+            redirect to another; one from the internet must not.
+        file_roots: folders in which a file:// URL must lie; None: anywhere, as a person on this machine may say. A
+            server that fetches for others, which lib.server does not, must give them.
         limits: of size, number of files and time.
 
     Raises EarshotError if the URL must not be fetched, or cannot be; nothing counts as fetched then.

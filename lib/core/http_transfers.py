@@ -31,7 +31,7 @@ from urllib3.util import Url, parse_url
 
 from lib.core.errors import EarshotError
 from lib.core.files import read_text, write_text
-from lib.core.public_addresses import addresses_of
+from lib.core.public_addresses import addresses_of, is_public
 from lib.core.urls import shown_url, split_url, url_without_query
 
 LARGEST = 32 * 2**30
@@ -87,7 +87,8 @@ def transfer(url: str, part: Path, state: Path, allow_private: bool, limits: Tra
         url: of the file.
         part: where it goes; the beginning that an earlier call left there is added to.
         state: a file that says what the part is of, as far as the server tells.
-        allow_private: whether the URL, or a redirect, may lead to addresses that are not public.
+        allow_private: whether the URL may lead to a private address, see lib.core.public_addresses, and from there a
+            redirect to another; one from the internet must not.
         limits: of size and time.
 
     Raises EarshotError if the URL must not be fetched, or cannot be; what has come stays if it can be resumed.
@@ -175,7 +176,8 @@ def _answer(url: str, headers: Mapping[str, str], allow_private: bool, wait: flo
         if parts.scheme not in ("http", "https"):
             raise EarshotError(shown_url(url), f"is redirected to {parts.scheme}://", "check where it is from")
         try:
-            with closing(_response(asked, headers, allow_private, wait)) as answer:
+            answer, address = _response(asked, headers, allow_private, wait)
+            with closing(answer):
                 place = answer.get_redirect_location()
                 if place is False:
                     yield answer
@@ -187,12 +189,12 @@ def _answer(url: str, headers: Mapping[str, str], allow_private: bool, wait: flo
         following = urljoin(asked, place)
         if parts.scheme == "https" and urlsplit(following).scheme == "http":
             raise EarshotError(shown_url(url), "is redirected from https to http", "check where it is from")
-        asked = following
+        asked, allow_private = following, allow_private and not is_public(address)
     raise EarshotError(shown_url(url), f"is redirected more than {REDIRECTS} times", "check the URL")
 
 
-def _response(url: str, headers: Mapping[str, str], allow_private: bool, wait: float) -> BaseHTTPResponse:
-    """The answer of the first address of a URL's host that can be connected to, whatever it is."""
+def _response(url: str, headers: Mapping[str, str], allow_private: bool, wait: float) -> tuple[BaseHTTPResponse, str]:
+    """The answer of the first address of a URL's host that can be connected to, whatever it is, and that address."""
     try:
         parsed = parse_url(url)
     except LocationParseError:
@@ -201,10 +203,10 @@ def _response(url: str, headers: Mapping[str, str], allow_private: bool, wait: f
     *others, last = addresses_of(url, host, parsed.port or http.client.HTTP_PORT, allow_private)
     for address in others:
         try:
-            return _request(parsed, address, headers, wait)
+            return _request(parsed, address, headers, wait), address
         except ConnectTimeoutError:  # also if it refuses to be connected to
             continue
-    return _request(parsed, last, headers, wait)
+    return _request(parsed, last, headers, wait), last
 
 
 def _request(parsed: Url, address: str, headers: Mapping[str, str], wait: float) -> BaseHTTPResponse:

@@ -68,6 +68,7 @@ def import_weights(
     is_published: bool = False,
     framework: Any = None,
     sha256: str | None = None,
+    allow_private: bool = False,
 ) -> Imported:
     """Register weights as a model, unless those of that URL are.
 
@@ -83,6 +84,7 @@ def import_weights(
         is_published: else it is a draft.
         framework: a name, or something whose value is one; default: by the file's suffix, if that tells.
         sha256: hex digits of the file's digest; None: any file will do.
+        allow_private: whether the URL may lead to a private address, see tracking.allow_private_addresses.
 
     Raises EarshotError, and registers nothing, if the weights cannot be had or an argument is wrong.
     """
@@ -99,7 +101,7 @@ def import_weights(
         check_name(name)
         check_tags(tags)
         check_comment(comment or "")
-        with taken_weights(weights_url, is_package, sha256=sha256) as folder:
+        with taken_weights(weights_url, is_package, sha256=sha256, allow_private=allow_private) as folder:
             card = add_card(folder, name)
             if card and not design.labels:
                 design = design._replace(labels={each.name: number for number, each in enumerate(card.classes)})

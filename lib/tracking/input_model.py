@@ -183,7 +183,8 @@ class InputModel:
         """
         design = ModelDesign.of(config_text, config_dict, label_enumeration)
         client, experiment_id = _open(tracking, project)
-        options = (name, tags or (), comment, is_package, create_as_published, framework, sha256)
+        allow_private = (tracking or get_config().tracking).allow_private_addresses
+        options = (name, tags or (), comment, is_package, create_as_published, framework, sha256, allow_private)
         model, is_new = import_weights(client, experiment_id, str(weights_url), design, *options)
         if not is_new:
             state = "archived model" if model.archived else "model"

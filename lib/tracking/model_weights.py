@@ -55,6 +55,7 @@ def taken_weights(
     is_package: bool = False,
     *,
     sha256: str | None = None,
+    allow_private: bool = False,
 ) -> Iterator[Path]:
     """Copy a file, folder or URL for store_model: a folder with the weights in WEIGHTS, which the block may add to.
 
@@ -63,6 +64,7 @@ def taken_weights(
             checkpoint's description, is taken in with it.
         is_package: unpack it if it is an archive.
         sha256: hex digits of the file's digest; None: any file will do.
+        allow_private: whether a URL may lead to a private address, see lib.core.downloads.
 
     Raises EarshotError if the files cannot be had, may run code or are not whole (see lib.models.weight_files).
     """
@@ -71,7 +73,7 @@ def taken_weights(
         weights = folder / WEIGHTS
         folder.mkdir()
         if is_url(str(url_or_path)):
-            with _fetched(str(url_or_path), sha256) as source:
+            with _fetched(str(url_or_path), sha256, allow_private) as source:
                 budget = _take(source, weights, is_package)
         else:
             path = Path(os.path.abspath(url_or_path))
@@ -199,13 +201,13 @@ def _copy_companions(path: Path, weights: Path) -> None:
 
 
 @contextmanager
-def _fetched(url: str, sha256: str | None) -> Iterator[Path]:
+def _fetched(url: str, sha256: str | None, allow_private: bool) -> Iterator[Path]:
     """What a URL gives, to be moved away while the block lasts; an interrupted transfer is resumed."""
     folder = project_root().absolute() / DOWNLOADS / digest_of(url_without_query(url))
     folder.parent.mkdir(parents=True, exist_ok=True)
     with FileLock(folder.with_name(f".{folder.name}.lock")) as lock:
         try:
-            yield fetch(url, folder, sha256)
+            yield fetch(url, folder, sha256, allow_private)
             shutil.rmtree(folder)
         finally:
             if folder.exists() and not any(folder.iterdir()):

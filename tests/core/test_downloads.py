@@ -245,6 +245,19 @@ def test_addresses_that_are_not_public_are_refused(tmp_path, url):
         fetch(url, tmp_path)
 
 
+def test_a_private_address_is_fetched_from_only_if_that_is_allowed_and_a_link_local_one_never(site, tmp_path):
+    with refused("not public.*set tracking.allow_private_addresses if that server is yours", tmp_path):
+        fetch(f"{site.url}/m.pt", tmp_path)
+    for place in ("http://169.254.169.254/latest/meta-data", "http://[fd00:ec2::254]/latest", "http://0.0.0.0/x"):
+        with refused("not public.*give a URL on the internet$", tmp_path):
+            fetch(place, tmp_path, allow_private=True)
+        site.moved = {"/m.pt": place}
+        with refused("not public", tmp_path):
+            fetch(f"{site.url}/m.pt", tmp_path, allow_private=True)
+    port = site.server_address[1]
+    assert fetch(f"http://localhost:{port}/n.pt", tmp_path, SHA256, allow_private=True).name == "n.pt"
+
+
 @pytest.fixture
 def internet(site, monkeypatch) -> Internet:
     """Names of hosts, for which the site answers."""
@@ -258,6 +271,17 @@ def test_a_redirect_to_a_private_address_is_refused(site, internet, tmp_path):
         with refused("not public", tmp_path):
             fetch("http://frogs.example/m.pt", tmp_path)
     assert set(internet.connected) == {"93.184.216.34"}
+
+
+def test_a_redirect_from_the_internet_to_a_private_address_is_refused_also_where_such_are_allowed(
+    site, internet, tmp_path
+):
+    internet.names["frogs.example"] = ["93.184.216.34"]
+    site.moved = {"/m.pt": f"{site.url}/n.pt", "/inside.pt": "http://frogs.example/m.pt"}
+    with refused("not public", tmp_path):
+        fetch("http://frogs.example/m.pt", tmp_path, allow_private=True)
+    with refused("not public", tmp_path):
+        fetch(f"{site.url}/inside.pt", tmp_path, allow_private=True)
 
 
 def test_a_name_that_changes_its_address_is_connected_to_where_it_was_checked(site, internet, tmp_path):

@@ -12,6 +12,7 @@ from lib.core.errors import EarshotError
 from lib.models.description import Calibration
 from lib.models.onnx_export import comparison_windows, export_onnx
 from lib.tracking.imported_models import import_weights, url_of
+from lib.tracking.input_model import InputModel
 from lib.tracking.model_card import LONGEST, CardInputs, card_metadata
 from lib.tracking.model_changes import set_alias
 from lib.tracking.model_design import ModelDesign, read_design
@@ -20,7 +21,7 @@ from lib.tracking.model_queries import find_models, model_at
 from lib.tracking.model_tables import card_of
 from lib.tracking.registered_models import ModelError
 from lib.tracking.registration import stored_card
-from tests.internet import serving
+from tests.internet import serving, serving_here
 from tests.models.builders import save_random_model
 from tests.models.onnx_models import spectrogram_model
 from tests.tracking.registry_store import write_tensors
@@ -63,6 +64,20 @@ def test_a_url_is_the_same_place_whatever_its_token_and_no_token_is_kept(store, 
     assert "hushhush" not in str(raised.value)
     files = [*Path(store.uri.removeprefix("sqlite:///")).parent.glob("mlflow.db*"), *tmp_path.rglob("*")]
     assert not any(b"hushhush" in file.read_bytes() for file in files if file.is_file())
+
+
+def test_a_model_is_imported_from_a_private_address_if_the_settings_allow_it(store, tmp_path):
+    (tmp_path / "site").mkdir()
+    write_tensors(tmp_path / "site/frogs.safetensors")
+    with serving_here(tmp_path / "site") as site:
+        url, options = f"{site}/frogs.safetensors", {"name": store.name("frogs")}
+        with pytest.raises(EarshotError, match=r"not public.*tracking\.allow_private_addresses"):
+            InputModel.import_model(url, tracking=store.tracking, **options)
+        assert store.client.search_logged_models([store.experiment_id]) == []
+        tracking = store.tracking.model_copy(update={"allow_private_addresses": True})
+        assert InputModel.import_model(url, tracking=tracking, **options).url == url
+        with pytest.raises(EarshotError, match="not public"):
+            InputModel.import_model("http://169.254.169.254/frogs.pt", tracking=tracking, **options)
 
 
 def test_a_model_is_called_like_its_file_unless_it_has_a_name(store, tmp_path):
