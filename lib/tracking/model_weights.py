@@ -36,6 +36,7 @@ from lib.tracking.logged_models import (
     remove_abandoned_models,
     unfinished_tag,
 )
+from lib.tracking.model_cache import copy_lock, remove_unused_copies, use_copy
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -151,15 +152,18 @@ def local_weights(client: "MlflowClient", model_id: str, force: bool = False) ->
     """The folder of a model's files here, which are those that were stored; it must not be written to.
 
     They are fetched once and verified each time; digests of files that have not changed are known. Models of the same
-    content share a folder. force: fetch them again.
+    content share a folder. It stays until this process ends, and at least a day, see lib.tracking.model_cache.
+
+    force: fetch them again.
 
     Raises EarshotError if the store does not have the model, or other files than were stored.
     """
     with scratch_folder() as scratch:
         digests = _stored_digests(client, model_id, scratch)
         folder = project_root().absolute() / CACHE / digest_of(digests)
-        with FileLock(folder.with_name(f".{folder.name}.lock")):
-            if force or not is_whole(folder, digests):
+        with copy_lock(folder):
+            must_fetch = force or not is_whole(folder, digests)
+            if must_fetch:
                 stored = stored_file(client, model_id, WEIGHTS, scratch)
                 if sha256_of_files(stored) != digests:
                     fault = "the files in the store are not those that were stored"
@@ -168,6 +172,9 @@ def local_weights(client: "MlflowClient", model_id: str, force: bool = False) ->
                     folder.rename(scratch / "replaced")
                 with new_folder(folder) as part:
                     shutil.copytree(stored, part, dirs_exist_ok=True, copy_function=shutil.copyfile)
+            use_copy(folder)
+    if must_fetch:
+        remove_unused_copies(folder.parent)
     return folder
 
 
