@@ -1,7 +1,7 @@
-"""Archives from others, unpacked so that they cannot leave their folder, fill the disk or replace a file.
+"""Unpack untrusted archives: they cannot leave their folder, fill the disk or replace a file.
 
-Python's own readers do the work. They trust what an archive says of itself, so its names, kinds and number of entries
-are checked before anything of an entry is written, and bytes are counted as they come out of the decompressor.
+Python's own readers do the work. They trust what an archive declares, so names, types and the number of entries are
+checked before an entry is written, and bytes are counted as they leave the decompressor.
 """
 
 import bz2
@@ -25,12 +25,12 @@ from lib.core.files import new_folder, open_regular, printable
 from lib.core.unpacking_budget import UnpackingBudget
 
 DECOMPRESSORS: dict[str, Callable[..., Any]] = {".gz": gzip.open, ".bz2": bz2.open, ".xz": lzma.open}
-"""By the suffix behind .tar."""
+"""By the suffix after .tar."""
 SHORT_SUFFIXES = {".tgz": ".tar.gz", ".tbz2": ".tar.bz2", ".txz": ".tar.xz"}
 AT_ONCE = 2**16
-"""Bytes that are copied at a time."""
+"""Bytes copied at a time."""
 LARGEST_READ = 8 * 2**20
-"""Bytes that a reader may ask for at once, which it keeps in memory: a zip's directory, a tar's long name."""
+"""Bytes that a reader may hold in memory at once: a zip's directory, a tar's long name."""
 UNTOUCHED = "nothing was unpacked"
 DAMAGED = (
     zipfile.BadZipFile,
@@ -42,13 +42,13 @@ DAMAGED = (
     ValueError,
     OverflowError,
 )
-"""What Python's readers raise on a file that is no archive, or a broken one."""
+"""What Python's readers raise for a file that is damaged or not an archive."""
 NOT_THE_DISK = {None, errno.EINVAL}
-"""Of an OSError that bz2 or gzip raises, or a zip file that says that something lies before its beginning."""
+"""errno of an OSError that the archive caused: of bz2 and gzip, or of a zip file with a negative offset."""
 
 
 def is_archive(path: str | Path) -> bool:
-    """Whether a file is called as zip and tar archives are. A checkpoint of torch is a zip file, too, and is none.
+    """Whether a file has the suffix of a zip or tar archive; a torch checkpoint, though a zip file, has not.
 
     >>> is_archive("frogs.tar.gz"), is_archive("model.pt")
     (True, False)
@@ -57,13 +57,13 @@ def is_archive(path: str | Path) -> bool:
 
 
 def archive_kind(path: Path) -> str | None:
-    """The kind of an archive for unpack: by its name, or `.tar` if it begins as a tar file; None if it is none."""
+    """The kind of an archive for unpack: its suffix, or `.tar` if its first bytes say so; None if it is neither."""
     if kind := _kind_by_name(path):
         return kind
     with open_regular(path) as file:
         head = file.read(tarfile.BLOCKSIZE)
     try:
-        tarfile.TarInfo.frombuf(head, "utf-8", "surrogateescape")  # which checks a sum
+        tarfile.TarInfo.frombuf(head, "utf-8", "surrogateescape")  # verifies the header's checksum
     except tarfile.HeaderError:
         return None
     return ".tar"
@@ -73,18 +73,18 @@ def unpack(archive: Path, folder: Path, budget: UnpackingBudget | None = None, k
     """Unpack a zip or tar (.gz, .bz2, .xz) archive into a new or empty folder; returns the files, sorted.
 
     Raises EarshotError, and leaves no folder behind, if the archive is damaged, holds anything but files and folders,
-    names a place outside of the folder or a file twice (also where only case or Unicode form differ), or exceeds a
-    limit. Permissions and owners are not taken over.
+    names a path outside the folder or a file twice (also if only case or Unicode form differ), or exceeds a limit.
+    Permissions and owners are not restored.
 
     Args:
         archive: the file.
         folder: new or empty.
-        budget: of the archive that this one was in; None: it was in none.
-        kind: `.zip`, `.tar`, `.tar.gz`, `.tar.bz2` or `.tar.xz`; None: as the archive is called.
+        budget: of the enclosing archive; None: there is none.
+        kind: `.zip`, `.tar`, `.tar.gz`, `.tar.bz2` or `.tar.xz`; None: by the suffix.
     """
     kind = kind or _kind_by_name(archive)
     if kind is None:
-        raise EarshotError(archive, "is no archive", "give a .zip, .tar, .tar.gz, .tar.bz2 or .tar.xz file")
+        raise EarshotError(archive, "is not an archive", "give a .zip, .tar, .tar.gz, .tar.bz2 or .tar.xz file")
     if folder.is_dir() and any(folder.iterdir()):
         raise EarshotError(folder, "is not empty", "give a new folder")
     with new_folder(folder) as part:
@@ -98,7 +98,7 @@ def unpack(archive: Path, folder: Path, budget: UnpackingBudget | None = None, k
 
 
 def zip_entries(archive: Path) -> dict[str, int]:
-    """The names of a zip file's entries and, as far as it tells the truth, how many bytes each unpacks to.
+    """The names of a zip file's entries, each with its declared size in bytes.
 
     Raises EarshotError if it is damaged or has more entries than an archive may have.
     """
@@ -108,7 +108,7 @@ def zip_entries(archive: Path) -> dict[str, int]:
 
 
 class _Unpacked:
-    """What has come out of an archive so far."""
+    """What was unpacked of an archive so far."""
 
     def __init__(self, archive: Path, folder: Path, budget: UnpackingBudget) -> None:
         self.archive, self.budget = archive, budget
@@ -121,7 +121,7 @@ class _Unpacked:
         return EarshotError(self.archive, fault, UNTOUCHED)
 
     def place(self, name: str, is_folder: bool) -> Path:
-        """Where an entry goes, whose folder is made. Raises EarshotError if it must not be unpacked."""
+        """The path of an entry, whose folder is created. Raises EarshotError if it may not be unpacked."""
         self.budget.add_entry(self.archive)
         target = self._places.place(name, is_folder)
         if not is_folder:
@@ -129,7 +129,7 @@ class _Unpacked:
         return target
 
     def check_length(self, n: int) -> None:
-        """Raise EarshotError if n bytes of this archive, from its beginning, are too many."""
+        """Raise EarshotError if the first n bytes of this archive exceed a limit."""
         self.budget.check_bytes(self.archive, n - (self.budget.n_bytes - self._n_bytes_before))
 
 
@@ -143,7 +143,7 @@ def _zip_file(archive: Path, unpacked: _Unpacked) -> Iterator[zipfile.ZipFile]:
 def _unpack_zip(archive: Path, unpacked: _Unpacked) -> None:
     with _zip_file(archive, unpacked) as content:
         for entry in content.infolist():
-            kind = stat.S_IFMT(entry.external_attr >> 16)  # 0: it was written on a system that knows no kinds
+            kind = stat.S_IFMT(entry.external_attr >> 16)  # 0: written on a system without file types
             if kind not in (0, stat.S_IFREG, stat.S_IFDIR):
                 what = "a link" if kind == stat.S_IFLNK else "a device"
                 raise unpacked.refuse(f"holds {what} ({printable(entry.filename[:100])})")
@@ -181,9 +181,9 @@ def _copy(source: Any, target: Path, unpacked: _Unpacked) -> None:
 
 
 class _Reading(io.RawIOBase):
-    """A file for an archive's reader, which is not allowed to keep much of it in memory at once.
+    """A file for an archive's reader that limits how much is read into memory at once.
 
-    limits_all: whether the file's own length is what comes out of the archive, as that of a decompressed tar is.
+    limits_all: whether the file's length is the unpacked size, as for a decompressed tar.
     """
 
     def __init__(self, file: Any, unpacked: _Unpacked, limits_all: bool = False) -> None:
@@ -224,11 +224,11 @@ def _damage(archive: Path) -> Iterator[None]:
         if isinstance(error, OSError) and error.errno not in NOT_THE_DISK:
             raise
         reason = next(iter(str(error).splitlines()), type(error).__name__)
-        raise EarshotError(archive, f"cannot be unpacked ({reason})", "get it again") from None
+        raise EarshotError(archive, f"cannot be unpacked ({reason})", "get a new copy") from None
 
 
 def _kind_by_name(path: Path) -> str | None:
-    """The suffix of an archive as `.zip` or `.tar.gz`, None if it has no such suffix."""
+    """The suffix of an archive, such as `.zip` or `.tar.gz`; None if it has none."""
     name = path.name.lower()
     for short, long in SHORT_SUFFIXES.items():
         name = name.removesuffix(short) + long if name.endswith(short) else name

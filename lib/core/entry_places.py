@@ -1,4 +1,4 @@
-"""Where entries of an archive, or objects of a bucket, go in a folder: never outside of it, nor over each other."""
+"""Safe paths for the entries of an archive or a bucket: never outside their folder, never one over another."""
 
 import unicodedata
 from pathlib import Path, PureWindowsPath
@@ -11,23 +11,23 @@ LONGEST_PATH = 1024
 
 
 class EntryPlaces:
-    """The files and folders that entries of one source have become so far.
+    """The paths given to the entries of one source so far.
 
     Args:
-        source: what holds the entries, for errors.
-        folder: where they go.
-        remedy: what an error says last.
+        source: the subject of errors.
+        folder: the target.
+        remedy: the end of errors.
     """
 
     def __init__(self, source: object, folder: Path, remedy: str) -> None:
         self.folder = folder
         self._source, self._remedy = source, remedy
-        self._claimed: dict[str, tuple[str, bool]] = {}  # by the name as the most forgetful disk keeps it
+        self._claimed: dict[str, tuple[str, bool]] = {}  # by name without case and Unicode form
 
     def place(self, name: str, is_folder: bool) -> Path:
-        """Where an entry goes; the folder that it is in, or is, is made.
+        """The path of an entry. Its folder, or the folder that it is, is created.
 
-        Raises EarshotError if its name leads out of the folder, cannot be used, or is another's on some disk.
+        Raises EarshotError if the name leads out of the folder, is invalid, or is the same as another's on some disk.
         """
         path, shown = name.rstrip("/") if is_folder else name, printable(name[:100])
         parts = path.split("/")
@@ -48,7 +48,7 @@ class EntryPlaces:
         return target
 
     def _claim(self, path: str, is_folder: bool) -> None:
-        """Take a name for a file or folder. Raises EarshotError if it is another's on some disk."""
+        """Reserve a name. Raises EarshotError if it is the same as another's on some disk."""
         key = unicodedata.normalize("NFC", path).casefold()
         if (earlier := self._claimed.get(key)) and not (is_folder and earlier == (path, True)):
             raise self._refused(f"holds two files of one name ({path})")

@@ -1,7 +1,7 @@
-"""Addresses of hosts, checked: a URL from others must not lead to a server's own network.
+"""Check the addresses of hosts: an untrusted URL must not lead into a private network.
 
-There may be a router's page, a database, or the service of a cloud that hands out credentials. A user may allow their
-own network, never that service.
+A router's page, a database or a cloud's credentials service may be there. A user may allow private networks, but never
+that service.
 """
 
 import ipaddress
@@ -12,23 +12,24 @@ from lib.core.errors import EarshotError
 from lib.core.urls import shown_url
 
 NAT64 = ipaddress.ip_network("64:ff9b::/96")
-"""IPv6 addresses that stand for IPv4 addresses, the last 32 bits."""
+"""IPv6 addresses with an IPv4 address in their last 32 bits."""
 PRIVATE = [
     ipaddress.ip_network(text)
     for text in ("127.0.0.0/8", "10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "100.64.0.0/10", "::1", "fc00::/7")
 ]
-"""This machine, and networks of a house, a laboratory or a VPN."""
+"""This machine, and local networks and VPNs."""
 METADATA = [ipaddress.ip_network(text) for text in ("100.100.100.200", "fd00:ec2::/32", "fd20:ce::254")]
-"""Where clouds tell their machines credentials, as far as that is not link-local (169.254.169.254)."""
+"""Credentials services of clouds that are not link-local, as 169.254.169.254 is."""
 
 Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 
 
 def addresses_of(url: str, host: str, port: int, allow_private: bool = False) -> list[str]:
-    """The IP addresses of a URL's host, to connect to one of them: the same name may lead elsewhere later.
+    """The checked IP addresses of a URL's host. Connect to one of them: the name may resolve to others later.
 
-    allow_private: whether addresses may also be private, see is_private. Raises EarshotError if one is neither that nor
-    public, or if the host has no address.
+    allow_private: accept private addresses, see is_private, besides public ones.
+
+    Raises EarshotError if an address is not accepted or the host has none.
     """
     try:
         found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
@@ -46,7 +47,7 @@ def addresses_of(url: str, host: str, port: int, allow_private: bool = False) ->
 
 
 def is_public(text: str) -> bool:
-    """Whether an IP address is one of the internet, also one that stands for another address.
+    """Whether an IP address, and any address embedded in it, is on the public internet.
 
     >>> is_public("93.184.216.34"), is_public("::ffff:10.0.0.1")
     (True, False)
@@ -55,7 +56,7 @@ def is_public(text: str) -> bool:
 
 
 def is_private(text: str) -> bool:
-    """Whether an IP address is this machine's, or of a network such as a laboratory's; link-local ones are not.
+    """Whether an IP address belongs to this machine or a private network; link-local addresses do not.
 
     >>> is_private("192.168.1.7"), is_private("169.254.169.254")
     (True, False)
@@ -64,7 +65,7 @@ def is_private(text: str) -> bool:
 
 
 def _meanings(text: str) -> Iterator[Address]:
-    """An IP address, and those that it stands for."""
+    """An IP address and those embedded in it."""
     address = ipaddress.ip_address(text.partition("%")[0])
     if isinstance(address, ipaddress.IPv6Address):
         if address.ipv4_mapped:

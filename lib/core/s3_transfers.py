@@ -1,7 +1,7 @@
-"""Objects fetched from S3, or from another server of its protocol, which AWS_ENDPOINT_URL names.
+"""Fetch objects from S3, or from the S3-compatible server that AWS_ENDPOINT_URL names.
 
-Only a user's own settings say which server that is, so addresses are not checked as those of http(s) are. Credentials
-come from where all tools of S3 look for them: the environment, ~/.aws, or the machine's role in a cloud.
+The endpoint comes from the user's own settings, never from the URL, so its address is not checked. Credentials come
+from the usual places: the environment, ~/.aws, or the machine's role in a cloud.
 """
 
 import time
@@ -19,22 +19,22 @@ from lib.core.http_transfers import ATTEMPTS, TransferLimits
 from lib.core.urls import shown_url, split_url
 
 AT_ONCE = 2**16
-"""Bytes that are read at a time; the whole transfer's time is checked between them."""
+"""Bytes read at a time; the time limit is checked in between."""
 NO_CREDENTIALS = "set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or AWS_PROFILE; a public object has an https:// URL"
 
 Answer = TypeVar("Answer")
 
 
 class _NoSuchObject(Exception):
-    """A bucket holds no object of that key."""
+    """A bucket has no object with that key."""
 
 
 def fetch_from_s3(url: str, target: Path, limits: TransferLimits) -> None:
-    """Fetch an object as a file or, if there is none of that key, all objects below it as a folder.
+    """Fetch an object as a file or, if there is no object with that key, all objects below it as a folder.
 
     Args:
-        url: `s3://BUCKET/KEY`, the key as it is, not quoted.
-        target: the file or folder, which appears whole or not at all.
+        url: `s3://BUCKET/KEY`, the key is not percent-decoded.
+        target: the file or folder; it appears whole or not at all.
         limits: of size, number of files and time.
 
     Raises EarshotError.
@@ -59,7 +59,7 @@ def fetch_from_s3(url: str, target: Path, limits: TransferLimits) -> None:
 
 
 class _Bucket:
-    """What a URL's bucket has given so far, within the limits."""
+    """The bucket of a URL, and how much of the limits is used up."""
 
     def __init__(self, url: str, name: str, limits: TransferLimits) -> None:
         self._url, self._name, self._limits = url, name, limits
@@ -71,11 +71,11 @@ class _Bucket:
         from botocore.config import Config
         from botocore.session import get_session
 
-        wait, once = self._limits.wait_seconds, {"total_max_attempts": 1}  # since _attempt asks again
+        wait, once = self._limits.wait_seconds, {"total_max_attempts": 1}  # _attempt retries
         return get_session().create_client("s3", config=Config(connect_timeout=wait, read_timeout=wait, retries=once))
 
     def copy_all(self, prefix: str, folder: Path) -> None:
-        """Fetch all objects whose keys begin so. Raises EarshotError, or _NoSuchObject if there are none."""
+        """Fetch all objects with a prefix. Raises EarshotError, or _NoSuchObject if there are none."""
         keys = self._keys(prefix)
         if not keys:
             raise _NoSuchObject
@@ -101,7 +101,7 @@ class _Bucket:
         self._attempt(fetch_object)
 
     def _keys(self, prefix: str) -> list[str]:
-        """Keys of all objects that begin so, without those that stand for folders. Raises EarshotError."""
+        """Keys of all objects with a prefix, without the markers of folders. Raises EarshotError."""
         keys: list[str] = []
         options = {"Bucket": self._name, "Prefix": prefix}
         n_bytes = 0
@@ -118,7 +118,7 @@ class _Bucket:
             options["ContinuationToken"] = page["NextContinuationToken"]
 
     def _attempt(self, ask: Callable[[], Answer]) -> Answer:
-        """What a question gives, which is asked again if its connection breaks off, but not if nobody answers."""
+        """The result of a request, which is retried if the connection fails, but not if the server is silent."""
         from botocore.exceptions import BotoCoreError, ClientError
         from botocore.parsers import ResponseParserError
         from urllib3.exceptions import HTTPError
@@ -135,10 +135,10 @@ class _Bucket:
 
     def _check_time(self) -> None:
         if time.monotonic() > self._deadline:
-            raise self._failed("it takes too long", "check the network")
+            raise self._failed("the transfer takes too long", "check the network")
 
     def _failure(self, error: Exception) -> Exception:
-        """What an error of the libraries below means: an EarshotError, or _NoSuchObject."""
+        """The EarshotError or _NoSuchObject for an error of the libraries below."""
         from botocore import exceptions
 
         if isinstance(error, exceptions.ClientError):
@@ -148,23 +148,23 @@ class _Bucket:
             if status == HTTPStatus.NOT_FOUND:
                 return _NoSuchObject()
             if status in (HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN):
-                return self._failed(f"access is denied: {printable(code)}", "check the URL and the credentials of S3")
+                return self._failed(f"access is denied: {printable(code)}", "check the URL and your S3 credentials")
             return self._failed(f"the server answers {printable(code)}", "check the URL")
         if isinstance(error, exceptions.ParamValidationError):
             return EarshotError(shown_url(self._url), "has an invalid bucket name", "check the URL")
         if isinstance(error, exceptions.NoCredentialsError | exceptions.PartialCredentialsError):
-            return self._failed("no credentials of S3 were found", NO_CREDENTIALS)
+            return self._failed("no S3 credentials were found", NO_CREDENTIALS)
         if isinstance(error, exceptions.ReadTimeoutError | exceptions.ConnectTimeoutError):
             return self._failed("it timed out", "check the network, and AWS_ENDPOINT_URL if that is set")
         reason = next(iter(str(error).splitlines()), "").rstrip(".") or type(error).__name__
-        return self._failed(reason, "check the URL, the network and the settings of S3")
+        return self._failed(reason, "check the URL, the network and your S3 settings")
 
     def _failed(self, reason: str, remedy: str) -> EarshotError:
         return EarshotError(shown_url(self._url), f"cannot be fetched ({reason})", remedy)
 
 
 def _may_pass(error: Exception) -> bool:
-    """Whether the same question may be answered a moment later."""
+    """Whether the same request may succeed a moment later."""
     from botocore import exceptions
 
     if isinstance(error, exceptions.ClientError):

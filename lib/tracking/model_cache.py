@@ -1,7 +1,7 @@
-"""Copies of models on this machine, of which the least recently used go once all of them take too much room.
+"""Local copies of models; the least recently used are removed once all copies together take too much space.
 
-A process that uses a copy has a shared lock on a file beside it until it ends, and the time of that file says when the
-copy was last used.
+A process that uses a copy holds a shared lock on a file beside it until it exits; that file's modification time is when
+the copy was last used.
 """
 
 import fcntl
@@ -18,21 +18,21 @@ from filelock import FileLock, Timeout
 from lib.tracking.logged_models import ABANDONED
 
 LARGEST = 20 * 10**9
-"""Bytes of all copies: a few hundred usual models, or some dozen large ones, beside 6 GB that the environment takes."""
+"""Bytes of all copies: hundreds of models of the usual size, or a few dozen large ones."""
 UNPACKED = "-unpacked"
-"""How the folder of an archive's files is called, after the copy that the archive is in."""
+"""Suffix of the folder with the unpacked archive of a copy."""
 
 _in_use: dict[Path, int] = {}
 _in_use_lock = threading.Lock()
 
 
 def copy_lock(folder: Path) -> FileLock:
-    """The lock of a copy that must be held while it is made, removed, or begun to be used."""
+    """The lock to hold while a copy is created or removed, or while a process begins to use it."""
     return FileLock(folder.with_name(f".{folder.name}.lock"))
 
 
 def use_copy(folder: Path) -> None:
-    """Keep a copy, whose copy_lock is held, from being removed until this process ends."""
+    """Protect a copy from removal until this process exits; its copy_lock must be held."""
     mark = _mark_of(folder)
     descriptor = os.open(mark, os.O_RDONLY | os.O_CREAT, 0o666)
     with suppress(OSError):  # another user's file, or a network drive that has no locks
@@ -42,14 +42,14 @@ def use_copy(folder: Path) -> None:
     with _in_use_lock:
         before = _in_use.pop(mark, None)
         _in_use[mark] = descriptor
-    if before is not None:  # only now: the copy is in use all the time
+    if before is not None:  # only now, so that the copy is protected throughout
         os.close(before)
 
 
 def remove_unused_copies(cache: Path) -> None:
     """Remove copies that no process uses, least recently used first, until all take at most LARGEST bytes.
 
-    What was used a day ago or later stays: people may have been told the copy's path.
+    Copies used within the last day stay: a user may have been told the path.
     """
     copies = [path for path in cache.glob("[!.]*") if path.is_dir() and not path.name.endswith(UNPACKED)]
     sizes = {folder: sum(map(_size_of, (folder, _unpacked_of(folder)))) for folder in copies}
@@ -73,12 +73,12 @@ def _remove(folder: Path) -> bool:
         with mark.open("ab") as file:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
             for path in filter(Path.exists, (unpacked, folder)):
-                part = folder.with_name(f".{uuid.uuid4().hex}.part")  # which is removed later if this process is killed
+                part = folder.with_name(f".{uuid.uuid4().hex}.part")  # left by a killed process, it is removed later
                 path.rename(part)
                 shutil.rmtree(part, ignore_errors=True)
             for path in (*folder.parent.glob(f".{unpacked.name}.*"), mark, Path(lock.lock_file)):
                 path.unlink(missing_ok=True)
-    except OSError:  # it is used, or another user's
+    except OSError:  # it is in use, or another user's
         return False
     finally:
         lock.release()
@@ -94,7 +94,7 @@ def _unpacked_of(folder: Path) -> Path:
 
 
 def _last_use(folder: Path) -> float:
-    """Seconds since 1970; of a copy that an earlier version made, when it was made."""
+    """Seconds since 1970; when it was created, for a copy of an earlier version."""
     for path in (_mark_of(folder), folder):
         with suppress(OSError):
             return path.stat().st_mtime

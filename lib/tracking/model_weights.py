@@ -64,10 +64,10 @@ def taken_weights(
         url_or_path: what holds the weights. What belongs to a single file, an ONNX model's tensors and card or a
             checkpoint's description, is taken in with it.
         is_package: unpack it if it is an archive.
-        sha256: hex digits of the file's digest; None: any file will do.
+        sha256: expected SHA-256 digest of the file, 64 hex digits; None: not checked.
         allow_private: whether a URL may lead to a private address, see lib.core.downloads.
 
-    Raises EarshotError if the files cannot be had, may run code or are not whole (see lib.models.weight_files).
+    Raises EarshotError if the files cannot be fetched, may run code or are incomplete (see lib.models.weight_files).
     """
     with scratch_folder() as scratch:
         folder = scratch / "model"

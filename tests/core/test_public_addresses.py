@@ -20,7 +20,7 @@ from lib.core.public_addresses import is_private, is_public
         ("fe80::1%eth0", False),
     ],
 )
-def test_an_address_that_stands_for_another_is_as_public_as_that(address, expected):
+def test_an_address_is_as_public_as_the_one_embedded_in_it(address, expected):
     assert is_public(address) is expected
 
 
@@ -47,6 +47,6 @@ def test_an_address_that_stands_for_another_is_as_public_as_that(address, expect
         ("93.184.216.34", False),
     ],
 )
-def test_private_addresses_are_those_of_networks_of_ones_own_and_never_a_clouds_credentials(address, expected):
+def test_private_addresses_exclude_link_local_ones_and_credentials_services(address, expected):
     assert is_private(address) is expected
     assert not (is_private(address) and is_public(address))

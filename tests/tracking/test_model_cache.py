@@ -52,14 +52,14 @@ def left_in(cache: Path) -> set[str]:
     return {path.name for path in cache.iterdir()}
 
 
-def test_the_copies_that_were_not_used_for_longest_go_with_all_that_belongs_to_them(cache):
+def test_the_least_recently_used_copies_are_removed_with_all_their_files(cache):
     for name, hours in (("a", 50), ("b", 200), ("c", 100), ("d", 60)):
         add_copy(cache, name, hours, unpacked_bytes=100 if name == "b" else 0)
     remove_unused_copies(cache)
     assert left_in(cache) == {"a", "d", ".a.lock", ".d.lock", ".a.use.lock", ".d.use.lock"}
 
 
-def test_what_was_unpacked_counts(cache):
+def test_unpacked_files_count(cache):
     add_copy(cache, "a", 50, unpacked_bytes=1)
     add_copy(cache, "b", 100)
     remove_unused_copies(cache)
@@ -77,7 +77,7 @@ def test_copies_that_fit_or_were_used_within_a_day_stay(cache):
     assert {name for name in left_in(cache) if not name.startswith(".")} == {"c", "d", "e"}
 
 
-def test_a_copy_of_an_earlier_version_counts_from_when_it_was_made(cache):
+def test_the_age_of_a_copy_of_an_earlier_version_is_that_of_its_folder(cache):
     for name in ("a", "b", "c"):
         (cache / name).mkdir(parents=True)
         (cache / name / "m.pt").write_bytes(bytes(10_000))
@@ -86,7 +86,7 @@ def test_a_copy_of_an_earlier_version_counts_from_when_it_was_made(cache):
     assert "b" not in left_in(cache) and {"a", "c"} <= left_in(cache)
 
 
-def test_a_copy_that_a_process_uses_stays_until_it_ends(cache, monkeypatch):
+def test_a_copy_in_use_stays_until_the_process_exits(cache, monkeypatch):
     monkeypatch.setattr(model_cache, "LARGEST", 0)
     theirs, mine = add_copy(cache, "a", 100), add_copy(cache, "b", 200)
     options = {"cwd": PROJECT, "stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True}
@@ -104,7 +104,7 @@ def test_a_copy_that_a_process_uses_stays_until_it_ends(cache, monkeypatch):
     assert "a" not in left_in(cache) and "b" in left_in(cache)
 
 
-def test_a_copy_that_is_being_made_stays(cache, monkeypatch):
+def test_a_locked_copy_stays(cache, monkeypatch):
     monkeypatch.setattr(model_cache, "LARGEST", 0)
     folder = add_copy(cache, "a", 100)
     with copy_lock(folder):
