@@ -48,11 +48,24 @@ class QuietHandler(SimpleHTTPRequestHandler):
 @contextmanager
 def serving(folder: Path, monkeypatch) -> Iterator[str]:
     """The address of a site of a folder's files on the internet, behind which is a real server on loopback."""
+    with _server(folder) as server:
+        Internet(monkeypatch, server.server_address).names["frogs.example"] = ["93.184.216.34"]
+        yield "http://frogs.example"
+
+
+@contextmanager
+def serving_here(folder: Path) -> Iterator[str]:
+    """The address of a real server of a folder's files on loopback."""
+    with _server(folder) as server:
+        yield f"http://127.0.0.1:{server.server_address[1]}"
+
+
+@contextmanager
+def _server(folder: Path) -> Iterator[ThreadingHTTPServer]:
     server = ThreadingHTTPServer(("127.0.0.1", 0), partial(QuietHandler, directory=str(folder)))
     thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
     thread.start()
-    Internet(monkeypatch, server.server_address).names["frogs.example"] = ["93.184.216.34"]
-    yield "http://frogs.example"
+    yield server
     server.shutdown()
     thread.join()
     server.server_close()

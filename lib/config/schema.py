@@ -568,6 +568,9 @@ class TrackingSettings(Section):
     register_as: Maybe[Text] = Field(
         "earshot", description="name under which evaluate registers the model of each MLflow run; empty: it does not"
     )
+    allow_private_addresses: bool = Field(
+        False, description="import models also from private addresses, such as localhost or a laboratory's own server"
+    )
 
 
 class ServeSettings(Section):

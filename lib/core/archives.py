@@ -1,7 +1,7 @@
-"""Archives from others, unpacked so that they cannot leave their folder, fill the disk or replace a file.
+"""Unpack untrusted archives: they cannot leave their folder, fill the disk or replace a file.
 
-Python's own readers do the work. They trust what an archive says of itself, so its names, kinds and number of entries
-are checked before anything of an entry is written, and bytes are counted as they come out of the decompressor.
+Python's own readers do the work. They trust what an archive declares, so names, types and the number of entries are
+checked before an entry is written, and bytes are counted as they leave the decompressor.
 """
 
 import bz2
@@ -12,27 +12,26 @@ import lzma
 import os
 import stat
 import tarfile
-import unicodedata
 import zipfile
 import zlib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from pathlib import Path, PureWindowsPath
+from pathlib import Path
 from typing import IO, Any, cast
 
+from lib.core.entry_places import EntryPlaces
 from lib.core.errors import EarshotError
-from lib.core.files import LONGEST_NAME, new_folder, open_regular, printable
+from lib.core.files import new_folder, open_regular, printable
 from lib.core.unpacking_budget import UnpackingBudget
 
 DECOMPRESSORS: dict[str, Callable[..., Any]] = {".gz": gzip.open, ".bz2": bz2.open, ".xz": lzma.open}
-"""By the suffix behind .tar."""
+"""By the suffix after .tar."""
 SHORT_SUFFIXES = {".tgz": ".tar.gz", ".tbz2": ".tar.bz2", ".txz": ".tar.xz"}
 AT_ONCE = 2**16
-"""Bytes that are copied at a time."""
+"""Bytes copied at a time."""
 LARGEST_READ = 8 * 2**20
-"""Bytes that a reader may ask for at once, which it keeps in memory: a zip's directory, a tar's long name."""
-LONGEST_PATH = 1024
-"""Bytes of an entry's name, folders included."""
+"""Bytes that a reader may hold in memory at once: a zip's directory, a tar's long name."""
+UNTOUCHED = "nothing was unpacked"
 DAMAGED = (
     zipfile.BadZipFile,
     tarfile.TarError,
@@ -43,13 +42,13 @@ DAMAGED = (
     ValueError,
     OverflowError,
 )
-"""What Python's readers raise on a file that is no archive, or a broken one."""
+"""What Python's readers raise for a file that is damaged or not an archive."""
 NOT_THE_DISK = {None, errno.EINVAL}
-"""Of an OSError that bz2 or gzip raises, or a zip file that says that something lies before its beginning."""
+"""errno of an OSError that the archive caused: of bz2 and gzip, or of a zip file with a negative offset."""
 
 
 def is_archive(path: str | Path) -> bool:
-    """Whether a file is called as zip and tar archives are. A checkpoint of torch is a zip file, too, and is none.
+    """Whether a file has the suffix of a zip or tar archive; a torch checkpoint, though a zip file, has not.
 
     >>> is_archive("frogs.tar.gz"), is_archive("model.pt")
     (True, False)
@@ -58,13 +57,13 @@ def is_archive(path: str | Path) -> bool:
 
 
 def archive_kind(path: Path) -> str | None:
-    """The kind of an archive for unpack: by its name, or `.tar` if it begins as a tar file; None if it is none."""
+    """The kind of an archive for unpack: its suffix, or `.tar` if its first bytes say so; None if it is neither."""
     if kind := _kind_by_name(path):
         return kind
     with open_regular(path) as file:
         head = file.read(tarfile.BLOCKSIZE)
     try:
-        tarfile.TarInfo.frombuf(head, "utf-8", "surrogateescape")  # which checks a sum
+        tarfile.TarInfo.frombuf(head, "utf-8", "surrogateescape")  # verifies the header's checksum
     except tarfile.HeaderError:
         return None
     return ".tar"
@@ -74,18 +73,18 @@ def unpack(archive: Path, folder: Path, budget: UnpackingBudget | None = None, k
     """Unpack a zip or tar (.gz, .bz2, .xz) archive into a new or empty folder; returns the files, sorted.
 
     Raises EarshotError, and leaves no folder behind, if the archive is damaged, holds anything but files and folders,
-    names a place outside of the folder or a file twice (also where only case or Unicode form differ), or exceeds a
-    limit. Permissions and owners are not taken over.
+    names a path outside the folder or a file twice (also if only case or Unicode form differ), or exceeds a limit.
+    Permissions and owners are not restored.
 
     Args:
         archive: the file.
         folder: new or empty.
-        budget: of the archive that this one was in; None: it was in none.
-        kind: `.zip`, `.tar`, `.tar.gz`, `.tar.bz2` or `.tar.xz`; None: as the archive is called.
+        budget: of the enclosing archive; None: there is none.
+        kind: `.zip`, `.tar`, `.tar.gz`, `.tar.bz2` or `.tar.xz`; None: by the suffix.
     """
     kind = kind or _kind_by_name(archive)
     if kind is None:
-        raise EarshotError(archive, "is no archive", "give a .zip, .tar, .tar.gz, .tar.bz2 or .tar.xz file")
+        raise EarshotError(archive, "is not an archive", "give a .zip, .tar, .tar.gz, .tar.bz2 or .tar.xz file")
     if folder.is_dir() and any(folder.iterdir()):
         raise EarshotError(folder, "is not empty", "give a new folder")
     with new_folder(folder) as part:
@@ -99,7 +98,7 @@ def unpack(archive: Path, folder: Path, budget: UnpackingBudget | None = None, k
 
 
 def zip_entries(archive: Path) -> dict[str, int]:
-    """The names of a zip file's entries and, as far as it tells the truth, how many bytes each unpacks to.
+    """The names of a zip file's entries, each with its declared size in bytes.
 
     Raises EarshotError if it is damaged or has more entries than an archive may have.
     """
@@ -109,50 +108,28 @@ def zip_entries(archive: Path) -> dict[str, int]:
 
 
 class _Unpacked:
-    """What has come out of an archive so far."""
+    """What was unpacked of an archive so far."""
 
     def __init__(self, archive: Path, folder: Path, budget: UnpackingBudget) -> None:
-        self.archive, self.folder, self.budget = archive, folder, budget
+        self.archive, self.budget = archive, budget
         self.files: list[str] = []
-        self._claimed: dict[str, tuple[str, bool]] = {}  # by the name as the most forgetful disk keeps it
+        self._places = EntryPlaces(archive, folder, UNTOUCHED)
         self._n_bytes_before = budget.n_bytes
         budget.n_archives += 1
 
     def refuse(self, fault: str) -> EarshotError:
-        return EarshotError(self.archive, fault, "nothing was unpacked")
+        return EarshotError(self.archive, fault, UNTOUCHED)
 
     def place(self, name: str, is_folder: bool) -> Path:
-        """Where an entry goes, whose folder is made. Raises EarshotError if it must not be unpacked."""
+        """The path of an entry, whose folder is created. Raises EarshotError if it may not be unpacked."""
         self.budget.add_entry(self.archive)
-        path, shown = name.rstrip("/") if is_folder else name, printable(name[:100])
-        parts = path.split("/")
-        while parts and parts[0] == "." and (is_folder or len(parts) > 1):  # as tar writes it
-            del parts[0]
-        if path.startswith(("/", "\\")) or PureWindowsPath(path).drive:
-            raise self.refuse(f"holds a file with an absolute path ({shown})")
-        if ".." in parts or "\\" in path:
-            raise self.refuse(f"holds a file that would leave the folder ({shown})")
-        encoded = [len(part.encode("utf-8", "surrogateescape")) for part in parts]
-        too_long = max(encoded, default=0) > LONGEST_NAME or sum(encoded) + len(parts) > LONGEST_PATH
-        if too_long or printable(path) != path or any(part in ("", ".") for part in parts):
-            raise self.refuse(f"holds a file whose name cannot be used ({shown})")
-        for i in range(1, len(parts) + 1):
-            self._claim("/".join(parts[:i]), is_folder or i < len(parts))
-        target = self.folder.joinpath(*parts)
-        (target if is_folder else target.parent).mkdir(parents=True, exist_ok=True)
+        target = self._places.place(name, is_folder)
         if not is_folder:
-            self.files.append("/".join(parts))
+            self.files.append(target.relative_to(self._places.folder).as_posix())
         return target
 
-    def _claim(self, path: str, is_folder: bool) -> None:
-        """Take a name for a file or folder. Raises EarshotError if it is another's on some disk."""
-        key = unicodedata.normalize("NFC", path).casefold()
-        if (earlier := self._claimed.get(key)) and not (is_folder and earlier == (path, True)):
-            raise self.refuse(f"holds two files of one name ({path})")
-        self._claimed[key] = path, is_folder
-
     def check_length(self, n: int) -> None:
-        """Raise EarshotError if n bytes of this archive, from its beginning, are too many."""
+        """Raise EarshotError if the first n bytes of this archive exceed a limit."""
         self.budget.check_bytes(self.archive, n - (self.budget.n_bytes - self._n_bytes_before))
 
 
@@ -166,7 +143,7 @@ def _zip_file(archive: Path, unpacked: _Unpacked) -> Iterator[zipfile.ZipFile]:
 def _unpack_zip(archive: Path, unpacked: _Unpacked) -> None:
     with _zip_file(archive, unpacked) as content:
         for entry in content.infolist():
-            kind = stat.S_IFMT(entry.external_attr >> 16)  # 0: it was written on a system that knows no kinds
+            kind = stat.S_IFMT(entry.external_attr >> 16)  # 0: written on a system without file types
             if kind not in (0, stat.S_IFREG, stat.S_IFDIR):
                 what = "a link" if kind == stat.S_IFLNK else "a device"
                 raise unpacked.refuse(f"holds {what} ({printable(entry.filename[:100])})")
@@ -204,9 +181,9 @@ def _copy(source: Any, target: Path, unpacked: _Unpacked) -> None:
 
 
 class _Reading(io.RawIOBase):
-    """A file for an archive's reader, which is not allowed to keep much of it in memory at once.
+    """A file for an archive's reader that limits how much is read into memory at once.
 
-    limits_all: whether the file's own length is what comes out of the archive, as that of a decompressed tar is.
+    limits_all: whether the file's length is the unpacked size, as for a decompressed tar.
     """
 
     def __init__(self, file: Any, unpacked: _Unpacked, limits_all: bool = False) -> None:
@@ -247,11 +224,11 @@ def _damage(archive: Path) -> Iterator[None]:
         if isinstance(error, OSError) and error.errno not in NOT_THE_DISK:
             raise
         reason = next(iter(str(error).splitlines()), type(error).__name__)
-        raise EarshotError(archive, f"cannot be unpacked ({reason})", "get it again") from None
+        raise EarshotError(archive, f"cannot be unpacked ({reason})", "get a new copy") from None
 
 
 def _kind_by_name(path: Path) -> str | None:
-    """The suffix of an archive as `.zip` or `.tar.gz`, None if it has no such suffix."""
+    """The suffix of an archive, such as `.zip` or `.tar.gz`; None if it has none."""
     name = path.name.lower()
     for short, long in SHORT_SUFFIXES.items():
         name = name.removesuffix(short) + long if name.endswith(short) else name

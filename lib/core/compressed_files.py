@@ -1,4 +1,4 @@
-"""Single files that were compressed, told by how they begin, and decompressed within a budget."""
+"""Compressed single files: recognized by their first bytes, decompressed within a budget."""
 
 import bz2
 import gzip
@@ -14,7 +14,7 @@ from lib.core.files import open_regular
 from lib.core.unpacking_budget import UnpackingBudget
 
 SUFFIXES = {".gz", ".bz2", ".xz", ".lzma", ".zst", ".lz4", ".z"}
-"""How compressed files are called, if they are called so."""
+"""Usual suffixes of compressed files."""
 STARTS = {
     b"\x1f\x8b": "gzip",
     b"BZh": "bz2",
@@ -24,23 +24,23 @@ STARTS = {
     b"\x04\x22\x4d\x18": "lz4",
     b"\x78": "zlib",
 }
-"""How files begin, and by what they were compressed."""
+"""Compression formats by the first bytes of a file."""
 READERS: dict[str | None, Callable[[Any], Any]] = {
     "gzip": lambda file: gzip.GzipFile(fileobj=file),
     "bz2": bz2.BZ2File,
     "xz": lzma.LZMAFile,
     "lzma": lzma.LZMAFile,
 }
-"""Python's own; it has none for zstd and lz4."""
+"""Python's own readers; there are none for zstd and lz4."""
 AT_ONCE = 2**16
 
 
 def compression_of(path: Path) -> str | None:
-    """The name of what a file was compressed by, None if it begins as no compressed file. Raises OSError."""
+    """The compression format of a file; None if its first bytes match none. Raises OSError."""
     with open_regular(path) as file:
         head = file.read(1024)
     kind = next((kind for start, kind in STARTS.items() if head.startswith(start)), None)
-    if kind in ("zlib", "lzma"):  # which text may begin as
+    if kind in ("zlib", "lzma"):  # text may begin with the same bytes
         try:
             decompressor: Any = zlib.decompressobj() if kind == "zlib" else lzma.LZMADecompressor(lzma.FORMAT_ALONE)
             decompressor.decompress(head, 1)
@@ -63,7 +63,7 @@ def decompress_file(path: Path, target: Path, budget: UnpackingBudget) -> None:
     except (OSError, EOFError, ValueError, zlib.error, lzma.LZMAError) as error:
         target.unlink(missing_ok=True)
         reason = next(iter(str(error).splitlines()), type(error).__name__)
-        raise EarshotError(path, f"cannot be unpacked ({reason})", "get it again") from None
+        raise EarshotError(path, f"cannot be unpacked ({reason})", "get a new copy") from None
     except EarshotError:
         target.unlink(missing_ok=True)
         raise
@@ -76,7 +76,7 @@ def _contents(file: IO[bytes], kind: str | None) -> Iterator[bytes]:
     if kind in READERS:
         stream = READERS[kind](file)
     else:
-        import pyarrow  # which takes a moment, and is hardly ever needed
+        import pyarrow  # slow to import and rarely needed
 
         stream = pyarrow.CompressedInputStream(pyarrow.PythonFile(file, "r"), kind)
     while content := stream.read(AT_ONCE):
@@ -89,5 +89,5 @@ def _contents_of_zlib(file: IO[bytes]) -> Iterator[bytes]:
         content = decompressor.unconsumed_tail or file.read(AT_ONCE)
         unpacked = decompressor.decompress(content, AT_ONCE)
         if not content and not unpacked:
-            raise EOFError("it ends too early")
+            raise EOFError("it is truncated")
         yield unpacked

@@ -1,7 +1,7 @@
-"""Files fetched from URLs that others may have written: http(s), file:// and s3://.
+"""Fetch files from untrusted URLs: http(s)://, file:// and s3://.
 
-A server that fetches what it is told to must not be led to its own network, see lib.core.http_transfers, nor to files
-outside of the folders that it shares.
+A server that fetches URLs for others must not reach into its own network (see lib.core.http_transfers) or read files
+outside the folders that it shares.
 """
 
 import hashlib
@@ -18,6 +18,7 @@ from filelock import FileLock
 from lib.core.errors import EarshotError
 from lib.core.files import atomic, new_folder, open_regular
 from lib.core.http_transfers import AT_ONCE, USUAL_LIMITS, TransferLimits, transfer
+from lib.core.s3_transfers import fetch_from_s3
 from lib.core.urls import file_name_of, shown_url, split_url
 
 
@@ -29,17 +30,19 @@ def fetch(
     file_roots: Sequence[str | Path] | None = None,
     limits: TransferLimits = USUAL_LIMITS,
 ) -> Path:
-    """Fetch a file to a folder, or a folder of a file:// or s3:// URL into it; returns where it is.
+    """Fetch a file, or a folder from a file:// or s3:// URL, into a folder; returns its path.
 
     Args:
-        url: its last part becomes the name of the file.
-        folder: made if it is missing.
-        sha256: hex digits of the file's digest; None: any file will do.
-        allow_private: whether the URL, or a redirect, may lead to addresses that are not public.
-        file_roots: folders in which a file:// URL must lie; None: anywhere.
-        limits: of size and time.
+        url: its last part becomes the file name.
+        folder: created if missing.
+        sha256: expected SHA-256 digest of the file, 64 hex digits; None: not checked.
+        allow_private: whether the URL may lead to a private address (see lib.core.public_addresses), and redirect from
+            there to another. Redirects from the internet to a private address are always refused.
+        file_roots: folders in which a file:// URL must lie; None: anywhere, which is right for a user on this machine.
+            A server that fetches URLs for others must pass its own; lib.server fetches none.
+        limits: of size, number of files and time.
 
-    Raises EarshotError if the URL must not be fetched, or cannot be; nothing counts as fetched then.
+    Raises EarshotError, and leaves no file, if the URL may not or cannot be fetched.
     """
     parts = split_url(url)
     target = Path(folder, file_name_of(url))
@@ -47,7 +50,7 @@ def fetch(
     if parts.scheme == "file":
         _copy(_local_file(url, parts, file_roots), target, limits, url)
     elif parts.scheme == "s3":
-        _fetch_from_s3(url, target, limits)
+        fetch_from_s3(url, target, limits)
     else:
         return _fetch_over_http(url, target, sha256, allow_private, limits)
     try:
@@ -60,7 +63,7 @@ def fetch(
 
 
 def is_url(text: str) -> bool:
-    """Whether a text is a URL that fetch knows, not a path.
+    """Whether a text is a URL that fetch accepts, rather than a path.
 
     >>> is_url("https://example.org/frogs.pt"), is_url("data/frogs.pt")
     (True, False)
@@ -76,10 +79,10 @@ def sha256_of(path: str | Path) -> str:
 
 def _check_sha256(url: str, path: Path, sha256: str) -> None:
     if path.is_dir():
-        raise EarshotError(shown_url(url), "is a folder, which has no SHA-256 digest", "leave it out")
+        raise EarshotError(shown_url(url), "is a folder, which has no SHA-256 digest", "leave out the digest")
     if (digest := sha256_of(path)) != sha256.lower():
         fault = f"its SHA-256 digest is {digest}, not {sha256}"
-        raise EarshotError(shown_url(url), fault, "it is another file, or a damaged one; check where it is from")
+        raise EarshotError(shown_url(url), fault, "the file is damaged or a different one; check its source")
 
 
 def _remove(path: Path) -> None:
@@ -93,13 +96,13 @@ def _remove(path: Path) -> None:
 
 
 def _local_file(url: str, parts: SplitResult, roots: Sequence[str | Path] | None) -> Path:
-    """What a file:// URL means. Raises EarshotError if it is missing, or lies outside of the roots."""
+    """The path that a file:// URL names. Raises EarshotError if it is missing or outside the roots."""
     if parts.netloc not in ("", "localhost"):
         raise EarshotError(shown_url(url), f"is on another machine ({parts.netloc})", "write file:///PATH")
     path = Path(url2pathname(parts.path))
     if not path.is_absolute():
         raise EarshotError(shown_url(url), "has no absolute path", "write file:///PATH")
-    real = path.resolve()  # without links, which might lead out of the roots
+    real = path.resolve()  # a link might lead out of the roots
     if roots is not None:
         allowed = [Path(root).resolve() for root in roots]
         _check_root(url, real, allowed)
@@ -112,12 +115,13 @@ def _local_file(url: str, parts: SplitResult, roots: Sequence[str | Path] | None
 
 def _check_root(url: str, path: Path, roots: Iterable[Path]) -> None:
     if not any(path.is_relative_to(root) for root in roots):
-        raise EarshotError(shown_url(url), "lies outside of the folders that are allowed", "copy it to one of them")
+        raise EarshotError(shown_url(url), "lies outside the allowed folders", "copy it to one of them")
 
 
 def _copy(source: Path, target: Path, limits: TransferLimits, url: str) -> None:
-    """Copy a file or folder; what a link to a file leads to is copied, too."""
+    """Copy a file or folder; links to files are followed."""
     files = [source] if source.is_file() else _files_in(source, url)
+    limits.check_files(url, len(files))
     limits.check_size(url, sum(file.stat().st_size for file in files))
     try:
         if source.is_dir():
@@ -131,50 +135,21 @@ def _copy(source: Path, target: Path, limits: TransferLimits, url: str) -> None:
                 _copy_file(source, part)
     except OSError as error:
         fault = f"cannot be copied ({error.strerror})"
-        raise EarshotError(shown_url(url), fault, "check the file, and free room") from None
+        raise EarshotError(shown_url(url), fault, "check the file and the free disk space") from None
 
 
 def _files_in(folder: Path, url: str) -> list[Path]:
-    """Files of a folder and its folders. Raises EarshotError if one of these is a link: it may lead in a circle."""
-    paths = sorted(folder.rglob("*"))  # which follows no links
+    """All files below a folder. Raises EarshotError if there is a link to a folder, which may form a cycle."""
+    paths = sorted(folder.rglob("*"))  # follows no links
     if linked := next((path for path in paths if path.is_symlink() and path.is_dir()), None):
         fault = f"holds a link to a folder ({linked.relative_to(folder)})"
-        raise EarshotError(shown_url(url), fault, "replace the link by a copy of that folder")
+        raise EarshotError(shown_url(url), fault, "replace the link with a copy of that folder")
     return [path for path in paths if not path.is_dir()]
 
 
 def _copy_file(source: Path, target: Path) -> None:
     with open_regular(source) as reading, target.open("wb") as writing:
         shutil.copyfileobj(reading, writing, AT_ONCE)
-
-
-# s3://
-
-
-def _fetch_from_s3(url: str, target: Path, limits: TransferLimits) -> None:
-    import fsspec
-
-    try:
-        system, path = fsspec.url_to_fs(url)
-    except ImportError:
-        raise EarshotError(shown_url(url), "needs s3fs, which is not installed", "pip install s3fs") from None
-    try:
-        is_folder = system.isdir(path)
-        limits.check_size(url, int(system.du(path) if is_folder else system.size(path) or 0))
-        if is_folder:
-            with new_folder(target) as part:
-                system.get(f"{path.rstrip('/')}/", f"{part}/", recursive=True)
-        else:
-            with atomic(target) as part:
-                system.get_file(path, str(part))
-    except EarshotError:
-        raise
-    except FileNotFoundError:
-        raise EarshotError(shown_url(url), "no such object", "check the URL") from None
-    except Exception as error:  # s3fs raises exceptions of many libraries
-        reason = next(iter(str(error).splitlines()), type(error).__name__)
-        fault = f"cannot be fetched ({reason})"
-        raise EarshotError(shown_url(url), fault, "check the URL and the credentials of S3") from None
 
 
 # http(s)://
@@ -194,5 +169,5 @@ def _fetch_over_http(url: str, target: Path, sha256: str | None, allow_private: 
                 part.unlink(missing_ok=True)
                 state.unlink(missing_ok=True)
         finally:
-            Path(lock.lock_file).unlink(missing_ok=True)  # before the release: who waits for it makes another
+            Path(lock.lock_file).unlink(missing_ok=True)  # before the release: a waiting process creates a new one
     return target

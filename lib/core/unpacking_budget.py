@@ -1,4 +1,4 @@
-"""How much may come out of an archive, and of all archives inside of it together."""
+"""How much an archive may unpack to, together with the archives nested in it."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -8,13 +8,13 @@ from lib.core.errors import EarshotError
 
 @dataclass(frozen=True)
 class Limits:
-    """What an archive may hold at most.
+    """Limits of an archive together with the archives nested in it.
 
     Args:
         entries: files and folders.
         total_bytes: of all files.
-        ratio: of the bytes that come out to those of the archive, once more than free_bytes came out.
-        free_bytes: see ratio.
+        ratio: of unpacked to packed bytes; it applies above free_bytes.
+        free_bytes: unpacked bytes that are allowed whatever the ratio.
     """
 
     entries: int = 10_000
@@ -27,11 +27,11 @@ USUAL_LIMITS = Limits()
 
 
 class UnpackingBudget:
-    """What has come out of archives so far. One inside of another is counted with it, since each might be a bomb.
+    """What was unpacked so far. Nested archives count together, since each might be a bomb.
 
     Args:
-        n_bytes: of the archive, or of all files that may be archives, as they came.
-        limits: of all together.
+        n_bytes: packed size of the archive, or of all files that may be archives.
+        limits: of all archives together.
     """
 
     def __init__(self, n_bytes: int, limits: Limits = USUAL_LIMITS) -> None:
@@ -41,7 +41,7 @@ class UnpackingBudget:
 
     @classmethod
     def of(cls, path: Path, limits: Limits = USUAL_LIMITS) -> "UnpackingBudget":
-        """That of a file, or of all files of a folder."""
+        """The budget of a file, or of all files in a folder."""
         files = path.rglob("*") if path.is_dir() else [path]
         return cls(sum(file.stat().st_size for file in files if file.is_file()), limits)
 
@@ -51,17 +51,17 @@ class UnpackingBudget:
         self.n_entries += 1
 
     def check_entries(self, archive: Path, n: int) -> None:
-        """Raise EarshotError if so many further entries are too many."""
+        """Raise EarshotError if n more entries exceed the limit."""
         if self.n_entries + n > self.limits.entries:
             raise self._refused(archive, "holds", f"more than {self.limits.entries:,} entries")
 
     def add_bytes(self, archive: Path, n: int) -> None:
-        """Count bytes that came out of an archive. Raises EarshotError if they are too many."""
+        """Count unpacked bytes. Raises EarshotError if they exceed a limit."""
         self.check_bytes(archive, n)
         self.n_bytes += n
 
     def check_bytes(self, archive: Path, n: int) -> None:
-        """Raise EarshotError if so many further bytes are too many."""
+        """Raise EarshotError if n more bytes exceed a limit."""
         if self.n_bytes + n > self.limits.total_bytes:
             raise self._refused(archive, "unpacks", f"to more than {self.limits.total_bytes / 1e9:.3g} GB")
         if self.n_bytes + n > self._most:

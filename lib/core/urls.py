@@ -1,4 +1,4 @@
-"""URLs that others may have written: their parts, and how they are shown and kept without what may be a secret."""
+"""Untrusted URLs: their parts, and how to show and store them without secrets."""
 
 import re
 from urllib.parse import SplitResult, parse_qsl, unquote, urlsplit
@@ -13,26 +13,26 @@ ACCESS = re.compile(
     r"|sv|ss|srt|sp|sr|st|se|spr|sip|skoid|sktid|skt|ske|sks|skv",  # of Azure's
     re.IGNORECASE,
 )
-"""Parameters of a query that grant access, and say nothing of which file is meant."""
+"""Query parameters that grant access and do not identify the file."""
 KEPT = re.compile("query=[0-9a-f]{16}")
-"""The query of a URL that has been through url_without_query."""
+"""The query of a URL that url_without_query returned."""
 
 
 def split_url(url: str) -> SplitResult:
-    """The parts of a URL. Raises EarshotError if it is none that can be fetched."""
+    """The parts of a URL. Raises EarshotError if it cannot be fetched."""
     parts = _parts(url)
     if parts.scheme not in ("http", "https", "file", "s3") or printable(url) != url:
-        raise EarshotError(shown_url(url), "is no URL that can be fetched", "give an http(s)://, file:// or s3:// URL")
+        raise EarshotError(shown_url(url), "is not a URL that can be fetched", "give an http(s), file or s3 URL")
     if parts.username is not None or parts.password is not None:
-        fault = "holds a user's name, or a password"
-        raise EarshotError(shown_url(url), fault, "fetch the file by other means, and give its path")
+        fault = "contains a user name or a password"
+        raise EarshotError(shown_url(url), fault, "download the file another way and give its path")
     if parts.scheme != "file" and not parts.hostname:
         raise EarshotError(shown_url(url), "names no host", "check it")
     return parts
 
 
 def shown_url(url: str) -> str:
-    """A URL for an error: without a user's name and password, and without its query, which may hold a token.
+    """A URL as errors show it: without user name and password, and without its query, which may contain a token.
 
     >>> shown_url("https://me:secret@example.org/frogs.pt?token=secret")
     'https://example.org/frogs.pt'
@@ -41,7 +41,7 @@ def shown_url(url: str) -> str:
 
 
 def url_without_query(url: str) -> str:
-    """A URL as it may be kept: a digest takes the place of its query, in which what grants access does not count.
+    """A URL that is safe to store: a digest replaces its query, without the parameters that grant access.
 
     >>> url_without_query("https://example.org/frogs.pt?token=secret")
     'https://example.org/frogs.pt'
@@ -56,7 +56,7 @@ def url_without_query(url: str) -> str:
 
 
 def file_name_of(url: str) -> str:
-    """The name that a file of a URL gets here: the last part of its path, without what is dangerous in a name."""
+    """The local name of a URL's file: the last part of its path, without characters that are unsafe in a name."""
     name = unquote(urlsplit(url).path.rstrip("/").rpartition("/")[2])
     name = re.sub(r"[/\\]", "_", printable(name)).lstrip(".") or "download"
     return fitting_name(name, "", more=80)
@@ -65,7 +65,7 @@ def file_name_of(url: str) -> str:
 def _parts(url: str) -> SplitResult:
     try:
         parts = urlsplit(url)
-        parts.port  # noqa: B018  which raises ValueError if it is no number
-    except ValueError:  # which may quote a password
-        raise EarshotError(shown_url(url), "is no URL", "check its host and port") from None
+        parts.port  # noqa: B018  raises ValueError if it is not a number
+    except ValueError:  # whose message may quote a password
+        raise EarshotError(shown_url(url), "is not a URL", "check its host and port") from None
     return parts

@@ -47,7 +47,7 @@ def refused(path, match, limits=SMALL):
 @pytest.mark.parametrize(
     "name", ["a.zip", "a.tar", "a.tar.gz", "a.tgz", "a.tar.bz2", "a.tbz2", "a.tar.xz", "a.TXZ", "frogs.v1.tar.gz"]
 )
-def test_what_was_packed_is_unpacked(tmp_path, name):
+def test_each_kind_of_archive_is_unpacked(tmp_path, name):
     path, lower = tmp_path / name, name.lower()
     if lower.endswith("zip"):
         zip_of(path, FILES.items())
@@ -60,13 +60,13 @@ def test_what_was_packed_is_unpacked(tmp_path, name):
     assert sorted(each.name for each in tmp_path.iterdir()) == sorted([name, "out"])
 
 
-def test_folders_of_an_archive_may_be_named_before_their_files_or_after(tmp_path):
+def test_folders_may_be_listed_before_or_after_their_files(tmp_path):
     path = zip_of(tmp_path / "a.zip", [("empty/", b""), ("w/a", b"1"), ("w/", b""), ("w/b", b"2")])
     assert [file.name for file in unpack(path, tmp_path / "out")] == ["a", "b"]
     assert (tmp_path / "out/empty").is_dir()
 
 
-def test_a_folder_that_holds_something_is_left_as_it_is(tmp_path):
+def test_a_folder_that_is_not_empty_is_left_alone(tmp_path):
     path = zip_of(tmp_path / "a.zip", FILES.items())
     (tmp_path / "out").mkdir()
     (tmp_path / "out/mine").write_text("kept")
@@ -75,10 +75,10 @@ def test_a_folder_that_holds_something_is_left_as_it_is(tmp_path):
     assert [each.name for each in (tmp_path / "out").iterdir()] == ["mine"]
 
 
-def test_what_is_no_archive_is_one_clear_line(tmp_path):
+def test_a_file_that_is_not_an_archive_is_one_clear_line(tmp_path):
     assert not is_archive("model.pt") and not is_archive("zip")
     (tmp_path / "model.pt").write_bytes(b"x")
-    refused(tmp_path / "model.pt", "is no archive")
+    refused(tmp_path / "model.pt", "is not an archive")
 
 
 @pytest.mark.parametrize(
@@ -152,7 +152,7 @@ def many_in_a_zip(path, n):
     return path
 
 
-def test_a_zip_of_many_files_that_is_written_by_hand_is_as_others(tmp_path):
+def test_a_handwritten_zip_of_many_files_is_read_like_any_other(tmp_path):
     path = many_in_a_zip(tmp_path / "a.zip", 20)
     assert [file.name for file in unpack(path, tmp_path / "out")] == [f"{i:07d}" for i in range(20)]
 

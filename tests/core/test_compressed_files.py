@@ -24,7 +24,7 @@ COMPRESSED = {
 
 
 @pytest.mark.parametrize("kind", COMPRESSED)
-def test_what_was_compressed_is_decompressed(tmp_path, kind):
+def test_each_format_is_decompressed(tmp_path, kind):
     (tmp_path / "a").write_bytes(COMPRESSED[kind])
     assert compression_of(tmp_path / "a") == kind
     decompress_file(tmp_path / "a", tmp_path / "out", UnpackingBudget.of(tmp_path / "a"))
@@ -50,6 +50,6 @@ def test_other_files_are_not_taken_for_compressed_ones(tmp_path, content):
 
 
 @pytest.mark.parametrize("name", ["m.z", "m.gz", "m.bz2", "m.xz", "m.lzma"])
-def test_all_that_joblib_compresses_is_told_by_its_beginning(tmp_path, name):
+def test_all_formats_of_joblib_are_recognized(tmp_path, name):
     joblib.dump(CONTENT, tmp_path / name)
     assert compression_of(tmp_path / name) is not None

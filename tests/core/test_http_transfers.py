@@ -72,18 +72,18 @@ def internet(server, tmp_path, monkeypatch):
     return internet
 
 
-def test_a_certificate_is_checked_for_the_hosts_name_though_its_address_is_connected_to(server, internet, tmp_path):
+def test_a_certificate_is_verified_against_the_host_name_not_the_address(server, internet, tmp_path):
     assert fetch("https://frogs.example/m.pt", tmp_path / "new").read_bytes() == CONTENT
     assert internet.connected == ["93.184.216.34"]
     assert server.requests == [("TLS", "frogs.example"), ("/m.pt", "frogs.example")]
-    with pytest.raises(EarshotError, match=r"toads.example/m.pt: cannot be reached safely \(Hostname mismatch"):
+    with pytest.raises(EarshotError, match=r"toads.example/m.pt: cannot be reached securely \(Hostname mismatch"):
         fetch("https://toads.example/m.pt", tmp_path / "new")
     assert server.requests[2:] == [("TLS", "toads.example")]
 
 
-def test_a_certificate_that_nobody_trusts_is_refused(internet, tmp_path, monkeypatch):
+def test_an_untrusted_certificate_is_refused(internet, tmp_path, monkeypatch):
     monkeypatch.delenv("SSL_CERT_FILE")
-    with pytest.raises(EarshotError, match=r"cannot be reached safely \(self-signed certificate\); check the URL"):
+    with pytest.raises(EarshotError, match=r"cannot be reached securely \(self-signed certificate\); check the URL"):
         fetch("https://frogs.example/m.pt", tmp_path / "new")
 
 
@@ -99,14 +99,14 @@ def test_the_next_address_of_a_host_is_tried_if_one_does_not_answer(server, tmp_
     assert server.requests == [("/m.pt", f"frogs.example:{port}")]
 
 
-def test_characters_that_no_request_may_hold_are_escaped(server, tmp_path):
+def test_characters_that_are_invalid_in_a_request_are_escaped(server, tmp_path):
     url = f"http://127.0.0.1:{server.server_address[1]}/tree frogs é.pt?a=b c"
     assert fetch(url, tmp_path, allow_private=True).name == "tree frogs é.pt"
     assert server.requests[0][0] == "/tree%20frogs%20%C3%A9.pt?a=b%20c"
 
 
 @pytest.mark.parametrize("answer", [b"no HTTP\r\n\r\n", b"HTTP/1.1 200 OK\r\nContent-Length: 1, 2\r\n\r\n"])
-def test_an_answer_that_cannot_be_understood_is_one_clear_line(tmp_path, answer):
+def test_an_invalid_response_is_one_clear_line(tmp_path, answer):
     with socket.create_server(("127.0.0.1", 0)) as listening:
 
         def say() -> None:
@@ -118,8 +118,6 @@ def test_an_answer_that_cannot_be_understood_is_one_clear_line(tmp_path, answer)
         thread = threading.Thread(target=say)
         thread.start()
         url = f"http://127.0.0.1:{listening.getsockname()[1]}/m.pt"
-        with pytest.raises(
-            EarshotError, match=r"m\.pt: the server's answer cannot be understood \(\w+\); check the URL"
-        ):
+        with pytest.raises(EarshotError, match=r"m\.pt: the server's response is invalid \(\w+\); check the URL"):
             fetch(url, tmp_path, allow_private=True)
         thread.join()

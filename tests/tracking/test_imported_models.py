@@ -12,6 +12,7 @@ from lib.core.errors import EarshotError
 from lib.models.description import Calibration
 from lib.models.onnx_export import comparison_windows, export_onnx
 from lib.tracking.registry.imported_models import import_weights, url_of
+from lib.tracking.registry.input_model import InputModel
 from lib.tracking.registry.model_card import LONGEST, CardInputs, card_metadata
 from lib.tracking.registry.model_changes import set_alias
 from lib.tracking.registry.model_design import ModelDesign, read_design
@@ -20,7 +21,7 @@ from lib.tracking.registry.model_queries import find_models, model_at
 from lib.tracking.registry.model_tables import card_of
 from lib.tracking.registry.registered_models import ModelError
 from lib.tracking.registry.registration import stored_card
-from tests.internet import serving
+from tests.internet import serving, serving_here
 from tests.models.builders import save_random_model
 from tests.models.onnx_models import spectrogram_model
 from tests.tracking.registry_store import write_tensors
@@ -38,16 +39,16 @@ def bring_in(store, path, **options):
     return import_weights(store.client, store.experiment_id, str(path), ModelDesign.of(), **options)
 
 
-def test_a_path_and_its_url_are_the_same_place(tmp_path, monkeypatch):
+def test_a_path_and_its_url_identify_the_same_weights(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     assert url_of("a folder/frogs.pt") == url_of((tmp_path / "a folder/frogs.pt").as_uri())
     assert url_of("a folder/") == url_of(str(tmp_path / "a folder"))
     assert url_of("s3://bucket/file.bin") == "s3://bucket/file.bin"
-    with pytest.raises(EarshotError, match="https://host:port/x: is no URL"):
+    with pytest.raises(EarshotError, match="https://host:port/x: is not a URL"):
         url_of("https://host:port/x?token=a")
 
 
-def test_a_url_is_the_same_place_whatever_its_token_and_no_token_is_kept(store, tmp_path, monkeypatch):
+def test_tokens_do_not_change_what_a_url_identifies_and_are_never_stored(store, tmp_path, monkeypatch):
     (tmp_path / "site").mkdir()
     write_tensors(tmp_path / "site/frogs.safetensors")
     with serving(tmp_path / "site", monkeypatch) as site:
@@ -65,7 +66,21 @@ def test_a_url_is_the_same_place_whatever_its_token_and_no_token_is_kept(store, 
     assert not any(b"hushhush" in file.read_bytes() for file in files if file.is_file())
 
 
-def test_a_model_is_called_like_its_file_unless_it_has_a_name(store, tmp_path):
+def test_a_model_is_imported_from_a_private_address_if_the_settings_allow_it(store, tmp_path):
+    (tmp_path / "site").mkdir()
+    write_tensors(tmp_path / "site/frogs.safetensors")
+    with serving_here(tmp_path / "site") as site:
+        url, options = f"{site}/frogs.safetensors", {"name": store.name("frogs")}
+        with pytest.raises(EarshotError, match=r"not public.*tracking\.allow_private_addresses"):
+            InputModel.import_model(url, tracking=store.tracking, **options)
+        assert store.client.search_logged_models([store.experiment_id]) == []
+        tracking = store.tracking.model_copy(update={"allow_private_addresses": True})
+        assert InputModel.import_model(url, tracking=tracking, **options).url == url
+        with pytest.raises(EarshotError, match="not public"):
+            InputModel.import_model("http://169.254.169.254/frogs.pt", tracking=tracking, **options)
+
+
+def test_a_model_is_named_after_its_file_by_default(store, tmp_path):
     names = {"tree frogs.safetensors": "tree frogs", "pond.tar.gz": "pond", "a:b.onnx.tflite": "a-b.onnx"}
     for file, name in names.items():
         write_tensors(tmp_path / file)
@@ -74,7 +89,7 @@ def test_a_model_is_called_like_its_file_unless_it_has_a_name(store, tmp_path):
     assert bring_in(store, tmp_path / "toads.safetensors", name=store.name("toads")).model.name == store.name("toads")
 
 
-def test_the_framework_is_what_the_suffix_tells_unless_it_is_given(store, tmp_path):
+def test_the_framework_follows_from_the_suffix_by_default(store, tmp_path):
     options = {"name": store.name("model")}
     for file, framework in (("a.tflite", "TensorFlow Lite"), ("b.safetensors", "")):
         write_tensors(tmp_path / file)
@@ -161,7 +176,7 @@ def test_an_imported_export_of_this_project_keeps_its_card(store, tmp_path):
 
 
 @pytest.mark.parametrize("text", ["", "no card", '{"name": "frogs"}', '{"name": "' + 2**20 * "x" + '"}'])
-def test_weights_of_others_get_no_card(store, tmp_path, text):
+def test_weights_from_elsewhere_get_no_card(store, tmp_path, text):
     network = spectrogram_model(tmp_path / "frogs.onnx", AUDIO)
     content = onnx.load(network)
     content.metadata_props.add(key="model_card", value=text)

@@ -13,6 +13,7 @@ from lib.core.databases import SQLITE
 from lib.core.errors import EarshotError
 from lib.models.checkpoints import load_checkpoint
 from lib.tracking.mlflow_store import ensure_store, mlflow_client
+from lib.tracking.registry import model_cache
 from lib.tracking.registry.model_weights import local_weights, store_model, taken_weights
 from tests.internet import serving
 from tests.models.builders import save_random_model
@@ -270,6 +271,34 @@ def test_what_a_killed_fetch_left_does_not_count_and_is_removed_in_time(store, c
     os.utime(killed, (0, 0))
     store.local(model_id)
     assert not killed.exists()
+
+
+def test_copies_that_nobody_uses_make_room_for_others(store, checkpoint, monkeypatch):
+    monkeypatch.setattr(model_cache, "LARGEST", 0)
+    models = []
+    for number in range(3):
+        (checkpoint.parent / "notes.txt").write_text(str(number))
+        models.append(store.store(checkpoint.parent))
+    code = (
+        "import sys, time; from lib.tracking.mlflow_store import mlflow_client; "
+        "from lib.tracking.registry.model_weights import local_weights; "
+        f"print(local_weights(mlflow_client({store.uri!r}), sys.argv[1]), flush=True); time.sleep(600)"
+    )
+    environment = os.environ | {"DVC_ROOT": str(store.folder)}
+    options = {"cwd": PROJECT, "env": environment, "stdout": subprocess.PIPE, "text": True}
+    process = subprocess.Popen([sys.executable, "-c", code, models[0]], **options)
+    try:
+        others = Path(process.stdout.readline().strip())
+        os.utime(others.with_name(f".{others.name}.use.lock"), (0, 0))
+        mine = store.local(models[1])
+        os.utime(mine.with_name(f".{mine.name}.use.lock"), (0, 0))
+        assert files_of(others) == {"model.pt", "model.json", "notes.txt"}
+    finally:
+        process.kill()
+        process.communicate()
+    last = store.local(models[2])
+    assert left_in(store.folder / ".earshot/models") == {mine.name, last.name}
+    assert files_of(store.local(models[0])) == {"model.pt", "model.json", "notes.txt"}
 
 
 def test_a_project_that_was_moved_finds_its_models(tmp_path, monkeypatch, checkpoint):

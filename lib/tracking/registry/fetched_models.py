@@ -12,6 +12,7 @@ from lib.core.digests import digest_known_file
 from lib.core.errors import EarshotError
 from lib.core.files import read_text, write_json
 from lib.tracking.registry.imported_models import PACKAGE, file_name_in
+from lib.tracking.registry.model_cache import UNPACKED
 from lib.tracking.registry.model_queries import find_model
 from lib.tracking.registry.model_weights import companions_of, is_whole, local_weights
 
@@ -69,7 +70,7 @@ def copy_model(
 
 def _unpacked(archive: Path, folder: Path, force: bool) -> Path:
     """The folder of an archive's files, beside the folder that it is in; unpacked again if they have changed."""
-    target = folder.with_name(f"{folder.name}-unpacked")
+    target = folder.with_name(folder.name + UNPACKED)
     record = target.with_name(f".{target.name}.json")
     with FileLock(target.with_name(f".{target.name}.lock")):
         if force or not is_whole(target, _recorded_digests(record)):

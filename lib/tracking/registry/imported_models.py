@@ -1,4 +1,4 @@
-"""Models of others, brought into the registry from a file, a folder or a URL; the same place is brought in once."""
+"""Import models into the registry from a file, a folder or a URL; each source is imported once."""
 
 import re
 from collections.abc import Sequence
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from mlflow import MlflowClient
 
 PACKAGE = "package"
-"""System tag of a model that is several files which belong together."""
+"""System tag of a model that consists of several files."""
 FRAMEWORKS = {
     ".ckpt": "PyTorch",
     ".h5": "Keras",
@@ -43,9 +43,9 @@ FRAMEWORKS = {
     ".pth": "PyTorch",
     ".tflite": "TensorFlow Lite",
 }
-"""What weights are for if nobody says so, by the suffix of their file."""
+"""Default frameworks by the suffix of a file of weights."""
 STORED = re.compile(r"/models/(m-[0-9a-f]+)/artifacts$")
-"""How the places end where MLflow has the files of a model."""
+"""End of the locations at which MLflow stores a model's files."""
 LOCKS = Path(".cache/imports")
 
 
@@ -68,28 +68,30 @@ def import_weights(
     is_published: bool = False,
     framework: Any = None,
     sha256: str | None = None,
+    allow_private: bool = False,
 ) -> Imported:
-    """Register weights as a model, unless those of that URL are.
+    """Register weights as a model, unless their URL was imported before.
 
     Args:
         client: of the store.
-        experiment_id: what the model will belong to.
+        experiment_id: MLflow experiment of the model.
         weights_url: path or URL of a file or folder.
         design: configuration and labels; without labels, those of the card.
         name: of the registered model; default: that of the file or folder, without suffixes.
-        tags: people's.
+        tags: the user's.
         comment: about the model, up to LONGEST_TEXT characters.
         is_package: the weights are several files, which may be in an archive.
-        is_published: else it is a draft.
-        framework: a name, or something whose value is one; default: by the file's suffix, if that tells.
-        sha256: hex digits of the file's digest; None: any file will do.
+        is_published: publish the model; otherwise it is a draft.
+        framework: a name, or an enum member whose value is one; default: by the file's suffix, if known.
+        sha256: expected SHA-256 digest of the file, 64 hex digits; None: not checked.
+        allow_private: whether the URL may lead to a private address, see tracking.allow_private_addresses.
 
-    Raises EarshotError, and registers nothing, if the weights cannot be had or an argument is wrong.
+    Raises EarshotError, and registers nothing, if the weights cannot be fetched or an argument is invalid.
     """
     url = url_of(weights_url)
     locks = project_root() / LOCKS
     locks.mkdir(parents=True, exist_ok=True)
-    with FileLock(locks / f"{digest_of(url)}.lock"):  # else two processes would both import it
+    with FileLock(locks / f"{digest_of(url)}.lock"):  # two processes must not both import it
         if known := model_of_url(client, url, include_archived=True):
             if sha256 is not None and not holds_file(client, known.id, sha256):
                 fault = f"is in the registry as {known}, which holds no file of that SHA-256 digest"
@@ -99,7 +101,7 @@ def import_weights(
         check_name(name)
         check_tags(tags)
         check_comment(comment or "")
-        with taken_weights(weights_url, is_package, sha256=sha256) as folder:
+        with taken_weights(weights_url, is_package, sha256=sha256, allow_private=allow_private) as folder:
             card = add_card(folder, name)
             if card and not design.labels:
                 design = design._replace(labels={each.name: number for number, each in enumerate(card.classes)})
@@ -131,7 +133,7 @@ def import_weights(
 
 
 def model_of_url(client: "MlflowClient", weights_url: str, include_archived: bool = False) -> RegisteredModel | None:
-    """The model that was imported from a path or URL, or whose files the store has there; None if there is none."""
+    """The model that was imported from a path or URL, or that MLflow stores there; None if there is none."""
     url = url_of(weights_url)
     found = find_models(client, url=url, include_archived=include_archived, max_results=1)
     if not found and (stored := STORED.search(url)):
@@ -141,9 +143,9 @@ def model_of_url(client: "MlflowClient", weights_url: str, include_archived: boo
 
 
 def url_of(weights_url: str) -> str:
-    """The URL by which weights are known: that of a path is a file:// URL; passwords and queries are not kept.
+    """The URL that identifies weights: a file:// URL for a path; passwords and queries are dropped.
 
-    Two URLs whose queries differ in more than what grants access are two, see lib.core.urls.
+    URLs whose queries differ in more than access tokens stay different, see lib.core.urls.
 
     >>> url_of("https://me:secret@example.org/frogs.pt")
     'https://me:***@example.org/frogs.pt'

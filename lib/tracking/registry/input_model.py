@@ -184,7 +184,8 @@ class InputModel:
         client, experiment_id = open_registry(
             settings.model_copy(update={"experiment": project or settings.experiment})
         )
-        options = (name, tags or (), comment, is_package, create_as_published, framework, sha256)
+        allow_private = settings.allow_private_addresses
+        options = (name, tags or (), comment, is_package, create_as_published, framework, sha256, allow_private)
         model, is_new = import_weights(client, experiment_id, str(weights_url), design, *options)
         if not is_new:
             state = "archived model" if model.archived else "model"

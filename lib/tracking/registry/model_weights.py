@@ -36,6 +36,7 @@ from lib.tracking.registry.logged_models import (
     remove_abandoned_models,
     unfinished_tag,
 )
+from lib.tracking.registry.model_cache import copy_lock, remove_unused_copies, use_copy
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -55,6 +56,7 @@ def taken_weights(
     is_package: bool = False,
     *,
     sha256: str | None = None,
+    allow_private: bool = False,
 ) -> Iterator[Path]:
     """Copy a file, folder or URL for store_model: a folder with the weights in WEIGHTS, which the block may add to.
 
@@ -62,7 +64,8 @@ def taken_weights(
         url_or_path: what holds the weights. What belongs to a single file, an ONNX model's tensors and card or a
             checkpoint's description, is taken in with it.
         is_package: unpack it if it is an archive.
-        sha256: hex digits of the file's digest; None: any file will do.
+        sha256: expected SHA-256 digest of the file, 64 hex digits; None: not checked.
+        allow_private: whether a URL may lead to a private address, see lib.core.downloads.
 
     Raises EarshotError if the files cannot be fetched, may run code or are not whole (see lib.models.weight_files).
     """
@@ -71,7 +74,7 @@ def taken_weights(
         weights = folder / WEIGHTS
         folder.mkdir()
         if is_url(str(url_or_path)):
-            with _fetched(str(url_or_path), sha256) as source:
+            with _fetched(str(url_or_path), sha256, allow_private) as source:
                 budget = _take(source, weights, is_package)
         else:
             path = Path(os.path.abspath(url_or_path))
@@ -149,15 +152,18 @@ def local_weights(client: "MlflowClient", model_id: str, force: bool = False) ->
     """The folder of a model's files here, which are those that were stored; it must not be written to.
 
     They are fetched once and verified each time; digests of files that have not changed are known. Models of the same
-    content share a folder. force: fetch them again.
+    content share a folder. It stays until this process ends, and at least a day, see lib.tracking.registry.model_cache.
+
+    force: fetch them again.
 
     Raises EarshotError if the store does not have the model, or other files than were stored.
     """
     with scratch_folder() as scratch:
         digests = _stored_digests(client, model_id, scratch)
         folder = project_root().absolute() / CACHE / digest_of(digests)
-        with FileLock(folder.with_name(f".{folder.name}.lock")):
-            if force or not is_whole(folder, digests):
+        with copy_lock(folder):
+            must_fetch = force or not is_whole(folder, digests)
+            if must_fetch:
                 stored = stored_file(client, model_id, WEIGHTS, scratch)
                 if sha256_of_files(stored) != digests:
                     fault = "the files in the store are not those that were stored"
@@ -166,6 +172,9 @@ def local_weights(client: "MlflowClient", model_id: str, force: bool = False) ->
                     folder.rename(scratch / "replaced")
                 with new_folder(folder) as part:
                     shutil.copytree(stored, part, dirs_exist_ok=True, copy_function=shutil.copyfile)
+            use_copy(folder)
+    if must_fetch:
+        remove_unused_copies(folder.parent)
     return folder
 
 
@@ -205,13 +214,13 @@ def _copy_companions(path: Path, weights: Path) -> None:
 
 
 @contextmanager
-def _fetched(url: str, sha256: str | None) -> Iterator[Path]:
+def _fetched(url: str, sha256: str | None, allow_private: bool) -> Iterator[Path]:
     """What a URL gives, to be moved away while the block lasts; an interrupted transfer is resumed."""
     folder = project_root().absolute() / DOWNLOADS / digest_of(url_without_query(url))
     folder.parent.mkdir(parents=True, exist_ok=True)
     with FileLock(folder.with_name(f".{folder.name}.lock")) as lock:
         try:
-            yield fetch(url, folder, sha256)
+            yield fetch(url, folder, sha256, allow_private)
             shutil.rmtree(folder)
         finally:
             if folder.exists() and not any(folder.iterdir()):
