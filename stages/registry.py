@@ -61,7 +61,8 @@ def registry(
     Args:
         action: list, show, history, import, fetch, tag, comment, metadata, alias, unalias, publish, archive, unarchive,
             connect (make the model an input of a run) or remove.
-        model: the model; with import, the path or URL of a file or folder of weights.
+        model: the model; with import, the path or URL of a file or folder of weights. s3:// takes its credentials, and
+            AWS_ENDPOINT_URL of a server other than Amazon's, from the places that AWS's own tools take them from.
         value: with tag, the tags to add, separated by commas; with alias and unalias, the alias; with comment, the
             text; with metadata, key=value of entries to set, separated by commas, default: show them; with connect, the
             run's id.
