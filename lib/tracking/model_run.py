@@ -27,6 +27,7 @@ from lib.evaluation.matches_store import (
 from lib.evaluation.run_matching import rules_of
 from lib.formats.data_sets import DataSet, read_data_set
 from lib.results.manifest import ExternalRun
+from lib.results.prediction_reader import PredictionReader
 from lib.results.predictions import Prediction
 from lib.results.results_store import ResultsStore
 from lib.sound.labels import RESULTS_FILE
@@ -73,6 +74,7 @@ class ModelRun:
         if not (self._folder / RESULTS_FILE).is_file():
             raise UnknownItem(model_run_id, "is no model run", "give a folder that infer or ModelRun.create wrote")
         self._store = ResultsStore(self._folder)
+        self._reader = PredictionReader(self._store)
         self._reading = threading.Lock()
         self._executor = ThreadPoolExecutor(1, "model run")
 
@@ -243,14 +245,14 @@ class ModelRun:
         """The predictions of a recording, by start time and class. Raises UnknownItem."""
         self._check_recording(reference_id)
         with self._reading:
-            return self._store.predictions(reference_id)
+            return self._reader.predictions(reference_id)
 
     def prediction_loc(self, reference_id: str, annotation_id: str) -> Prediction:
         """The prediction of a recording with that id; one without has its number as text. Raises UnknownItem."""
         self._check_recording(reference_id)
         with self._reading:
             is_id = isinstance(annotation_id, str)
-            prediction = self._store.prediction(reference_id, annotation_id) if is_id else None
+            prediction = self._reader.prediction(reference_id, annotation_id) if is_id else None
         if prediction is None:
             raise self._unknown(f"has no prediction {annotation_id!r} of {reference_id}", "see refloc")
         return prediction
@@ -306,7 +308,7 @@ class ModelRun:
         with MatchesStore(place) as matches:
             item = matches.item(reference_id)
         with self._reading:
-            key, predictions = self._store.key(reference_id), self._store.numbered_predictions(reference_id)
+            key, predictions = self._store.key(reference_id), self._reader.by_number(reference_id)
         if item is None or (item.results, item.annotations) != (key, self._annotation_digests.get(reference_id, "")):
             fault = f"is out of date for {reference_id}"
             raise EarshotError(place / MATCHES_FILE, fault, "commit the model run again")
