@@ -271,8 +271,9 @@ class ModelRun:
 
         Args:
             payload: `class_agnostic`, whether any two classes may match (default: true); `allowed_label_matches`, a
-                list of {"ground_truth_label", "model_prediction_label"} that may match besides equal ones, with which
-                class_agnostic counts as false; `iou`, least intersection over union (default: 0.5).
+                list of {"ground_truth_label", "model_prediction_label"} that may match besides equal ones, with which,
+                also if it is empty, class_agnostic counts as false; `iou`, least intersection over union (default:
+                0.5).
             folder: where to write matches.db; None: the model run's or, if infer wrote that, the one beside it whose
                 name ends with `.matches`, where evaluate commits the run by class.
 

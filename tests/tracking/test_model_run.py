@@ -555,6 +555,6 @@ def test_matches_of_other_predictions_or_annotations_are_not_given(run, data_set
 def test_a_payload_with_a_fault_writes_nothing(run):
     with pytest.raises(SettingsError, match=r"payload\.class_agnostic"):
         run.commit({"class_agnostic": 3})
-    with pytest.raises(SettingsError, match="'Wren' is no class of the model run"):
+    with pytest.raises(SettingsError, match="'Wren' is not a class of the model run"):
         run.commit({"allowed_label_matches": [{"ground_truth_label": "MOFR", "model_prediction_label": "Wren"}]})
     assert not (Path(run.model_run_id) / MATCHES_FILE).exists()
