@@ -2,7 +2,7 @@
 
 A label and an annotation of one recording can be a pair where their intersection over union is at least `iou` (see
 lib.evaluation.event_matching) and their classes allow it: any two with `class_agnostic`; else the same class, and the
-pairs of classes that `allowed_label_matches` lists; an empty list allows none besides. Of all one-to-one choices the one with the most pairs is taken.
+pairs of classes that `allowed_label_matches` lists. Of all one-to-one choices the one with the most pairs is taken.
 
 Which events there are, lib.evaluation.event_tables tells. Annotations of classes that the model does not have are among
 them, since such a pair may be allowed. Where an annotation has no end, labels of the classes that may match it are left

@@ -12,6 +12,8 @@ from functools import cached_property, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
+import yaml
+
 from lib.config.load import get_config
 from lib.config.schema import DataSetSettings, TrackingSettings
 from lib.core.errors import EarshotError, SettingsError
@@ -24,7 +26,7 @@ from lib.evaluation.matches_store import (
     matches_folder,
     store_matches,
 )
-from lib.evaluation.run_matching import rules_of
+from lib.evaluation.run_matching import MatchingRules, rules_of
 from lib.formats.data_sets import DataSet, read_data_set
 from lib.results.manifest import ExternalRun
 from lib.results.prediction_reader import PredictionReader
@@ -33,6 +35,7 @@ from lib.results.results_store import ResultsStore
 from lib.sound.labels import RESULTS_FILE
 from lib.tracking.async_job import AsyncJob, Report
 from lib.tracking.created_runs import create_run, external_manifest
+from lib.tracking.data_versions import read_data_versions
 from lib.tracking.match_tables import match_table
 from lib.tracking.models_by_weights import id_by_weights
 from lib.tracking.run_writer import WAIT_SECONDS, RunWriter
@@ -187,31 +190,40 @@ class ModelRun:
         counts = {"predictions_processed": written.processed, "predictions_ignored": written.ignored}
         return {"model_run_id": self.model_run_id} | counts
 
-    def info(self) -> dict[str, Any]:
-        """model_id, name, status and metadata of the model run.
+    def info(self, folder: str | Path | None = None) -> dict[str, Any]:
+        """model_id, name, status and metadata of the model run, and the payload of its last commit.
 
-        status: `committed` if all predictions are as they were at the last commit into the usual folder, else
-        `uncommitted`. Of what infer wrote, model_id is the id of the registered model that has the same weights (see
-        InputModel), None if there is none, and metadata is how it was made. Raises EarshotError if the registry cannot
-        be reached.
+        status: `committed` if all predictions and annotations are as they were at the last commit, else `uncommitted`.
+        payload: by which rules that commit matched, as `commit` takes them; None: uncommitted. Of what infer wrote,
+        model_id is the id of the registered model that has the same weights (see InputModel), None if there is none,
+        and metadata is how it was made. Raises EarshotError if the registry cannot be reached.
+
+        folder: that was given to commit.
         """
-        run, status = self._external_run, COMMITTED if self._is_committed() else UNCOMMITTED
+        rules, run = self._committed_rules(self._matches_folder(folder)), self._external_run
+        commit = {
+            "status": UNCOMMITTED if rules is None else COMMITTED,
+            "payload": None if rules is None else rules.model_dump(mode="json"),
+        }
         if run is not None:
-            return {"model_id": run.model_id, "name": run.name, "status": status, "metadata": run.metadata}
+            return {"model_id": run.model_id, "name": run.name, "metadata": run.metadata} | commit
         manifest = self._store.manifest
         model_id = id_by_weights(self._tracking or get_config().tracking, manifest.models)
         metadata = manifest.model_dump(mode="json", exclude={"classes", "external_run"})
-        return {"model_id": model_id, "name": self._folder.name, "status": status, "metadata": metadata}
+        return {"model_id": model_id, "name": self._folder.name, "metadata": metadata} | commit
 
-    def _is_committed(self) -> bool:
-        folder, recordings = self._matches_folder(None), self._data_set.recordings
+    def _committed_rules(self, folder: Path) -> MatchingRules | None:
+        """The rules by which the matches in a folder were made; None if they are missing or out of date."""
         if not (folder / MATCHES_FILE).is_file():
-            return False
+            return None
         with self._reading:
             results = [result for result in self._store.recordings().values() if result.is_ok]
+        digests = {each.name: (each.key, self._annotation_digests.get(each.name, "")) for each in results}
         with MatchesStore(folder) as matches:
-            digests = {each.name: (each.key, self._annotation_digests.get(each.name, "")) for each in results}
-            return matches.matched() == {name: digests[name] for name in digests.keys() & recordings.keys()}
+            is_current = matches.matched() == {
+                name: digests[name] for name in digests.keys() & self._data_set.recordings.keys()
+            }
+            return matches.rules() if is_current else None
 
     # Items
 
@@ -277,9 +289,15 @@ class ModelRun:
             folder: where to write matches.db; None: the model run's or, if infer wrote that, the one beside it whose
                 name ends with `.matches`, where evaluate commits the run by class.
 
-        Returns model_run_id. Raises SettingsError if the payload cannot be used.
+        Returns model_run_id. Raises SettingsError if the payload cannot be used, and EarshotError if this would change
+        the matches that the pipeline made.
         """
         rules, place = rules_of(payload), self._matches_folder(folder)
+        if self._is_pipeline_output(place):
+            if self._committed_rules(place) != rules:
+                remedy = "give commit a folder for these matches, or run `dvc repro evaluate`"
+                raise EarshotError(place, "is an output of the pipeline, which only evaluate writes", remedy)
+            return {"model_run_id": self.model_run_id}
         if self._external_run is not None and os.access(self._folder, os.W_OK):
             self._writer.note_recordings()
         with sole_writer(place / MATCHES_FILE, WAIT_SECONDS), self._reading:
@@ -290,6 +308,19 @@ class ModelRun:
         if folder is not None:
             return Path(folder)
         return matches_folder(self._folder) if self._external_run is None else self._folder
+
+    def _is_pipeline_output(self, folder: Path) -> bool:
+        """Whether evaluate commits this run into that folder, and DVC has recorded that it did."""
+        folder = Path(os.path.abspath(folder))
+        if self._external_run is not None or folder != Path(os.path.abspath(matches_folder(self._folder))):
+            return False
+        lock = next((place / "dvc.lock" for place in folder.parents if (place / "dvc.lock").is_file()), None)
+        if lock is None:
+            return False
+        try:
+            return folder.relative_to(lock.parent).as_posix() in read_data_versions(lock)
+        except (yaml.YAMLError, AttributeError, KeyError, TypeError):  # a killed DVC leaves a part of it
+            raise EarshotError(lock, "cannot be read", "restore it by `git checkout dvc.lock`") from None
 
     def matches(self, reference_id: str, folder: str | Path | None = None) -> "pd.DataFrame":
         """What became of the predictions and annotations of a recording at the last commit.

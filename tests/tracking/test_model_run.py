@@ -242,17 +242,31 @@ def test_what_infer_wrote_stays_as_it_is(data_set, tmp_path):
 
 
 def test_info_tells_what_the_run_was_made_with_and_whether_it_is_committed(run, data_set):
-    info = {"model_id": "bd-2", "name": "BatDetect", "status": "uncommitted", "metadata": {"when": "May"}}
+    info = {"model_id": "bd-2", "name": "BatDetect", "metadata": {"when": "May"}}
+    info |= {"status": "uncommitted", "payload": None}
     assert run.info() == info
     run.predict([FULL])
     run.commit()
-    assert run.info() == info | {"status": "committed"}
+    rules = {"class_agnostic": True, "allowed_label_matches": [], "iou": 0.5}
+    assert run.info() == info | {"status": "committed", "payload": rules}
     run.predict([prediction("noon")])
     assert run.info() == info
     run.commit({"iou": 0.3})
     (data_set / "annotations.csv").write_text(ANNOTATIONS + "noon,Moor Frog,1,2,,\n")
     with ModelRun(run.model_run_id, data_set) as again:
         assert again.info() == info
+
+
+def test_info_tells_by_which_rules_a_run_was_committed(run, tmp_path):
+    run.predict([FULL])
+    allowed = [{"ground_truth_label": "Moor Frog", "model_prediction_label": "Common Toad"}]
+    run.commit({"iou": 0.3, "allowed_label_matches": allowed})
+    rules = {"class_agnostic": False, "allowed_label_matches": allowed, "iou": 0.3}
+    assert run.info()["payload"] == rules
+    run.commit({"iou": 0.7}, folder=tmp_path / "strict")
+    assert run.info()["payload"] == rules and run.info(tmp_path / "strict")["payload"]["iou"] == 0.7
+    run.commit(run.info()["payload"], folder=tmp_path / "again")
+    assert run.info(tmp_path / "again")["payload"] == rules
 
 
 def test_info_of_what_infer_wrote_tells_how_it_was_made(data_set, tmp_path):
@@ -538,6 +552,53 @@ def test_matches_may_lie_in_another_folder_and_have_the_same_bytes_each_time(run
     assert len(run.matches("dawn", tmp_path / "a")) == 2
     with pytest.raises(EarshotError, match=r"matches\.db: no such file; commit the model run first"):
         run.matches("dawn")
+
+
+BY_CLASS = {"class_agnostic": False}
+
+
+@pytest.fixture
+def pipeline_run(data_set, tmp_path):
+    """A run that infer wrote and evaluate committed, and whose matches DVC has recorded."""
+    with write_results(tmp_path / "data/labels", {"dawn": 30}, labels={"dawn": [("a", 0, 3)]}):
+        pass
+    with ModelRun(tmp_path / "data/labels", data_set) as run:
+        run.commit(BY_CLASS)
+        out = {"path": "data/labels.matches", "md5": "0.dir"}
+        (tmp_path / "dvc.lock").write_text(json.dumps({"stages": {"evaluate": {"outs": [out]}}}))
+        yield run
+
+
+@pytest.mark.parametrize("payload", [None, {"iou": 0.3} | BY_CLASS])
+def test_commit_by_other_rules_does_not_replace_matches_that_the_pipeline_made(pipeline_run, tmp_path, payload):
+    file = tmp_path / "data/labels.matches" / MATCHES_FILE
+    digest = digest_file(file)
+    fault = r"labels\.matches: is an output of the pipeline, which only evaluate writes; give commit a folder"
+    for folder in (None, tmp_path / "data/labels.matches"):
+        with pytest.raises(EarshotError, match=fault) as error:
+            pipeline_run.commit(payload, folder)
+        assert "\n" not in str(error.value) and digest_file(file) == digest
+    pipeline_run.commit(payload, tmp_path / "data/mine")
+    assert len(pipeline_run.matches("dawn", tmp_path / "data/mine")) and digest_file(file) == digest
+
+
+def test_commit_by_the_rules_of_the_pipeline_changes_nothing(pipeline_run, data_set, tmp_path):
+    file = tmp_path / "data/labels.matches" / MATCHES_FILE
+    state = file.stat().st_mtime_ns
+    assert pipeline_run.commit(BY_CLASS) == {"model_run_id": pipeline_run.model_run_id}
+    assert file.stat().st_mtime_ns == state
+    (data_set / "annotations.csv").write_text(ANNOTATIONS.replace("0,4,", "0,3,"))
+    with (
+        ModelRun(pipeline_run.model_run_id, data_set) as again,
+        pytest.raises(EarshotError, match="dvc repro evaluate"),
+    ):
+        again.commit(BY_CLASS)
+
+
+def test_matches_beside_results_that_no_pipeline_made_are_replaced_by_other_rules(pipeline_run, tmp_path):
+    (tmp_path / "dvc.lock").write_text(json.dumps({"stages": {}}))
+    pipeline_run.commit({"iou": 0.3})
+    assert pipeline_run.info(tmp_path / "data/labels.matches")["payload"]["iou"] == 0.3
 
 
 def test_matches_of_other_predictions_or_annotations_are_not_given(run, data_set):
