@@ -25,6 +25,7 @@ from lib.results.predictions import Prediction
 from lib.results.results_store import ResultsStore
 from lib.sound.labels import RESULTS_FILE
 from lib.tracking.async_job import AsyncJob
+from lib.tracking.registration import SHA256
 from tests.evaluation.example import write_results
 from tests.tracking.registry_store import RegistryStore
 
@@ -284,19 +285,36 @@ def test_info_of_what_infer_wrote_tells_the_registered_model_with_its_weights(da
     weights = {"a.pt": request.node.name.encode(), "b.pt": b"b"}
     digests = {name: hashlib.sha256(content).hexdigest() for name, content in weights.items()}
     files = {f"weights/{name}": content for name, content in weights.items()}
-    kept = store.add(files=files | {"earshot/files.json": json.dumps(digests).encode()})
+    ensemble = store.add(files=files | {"earshot/files.json": json.dumps(digests).encode()})
     alone = {"weights/a.pt": weights["a.pt"], "earshot/files.json": json.dumps({"a.pt": digests["a.pt"]}).encode()}
     store.add(files=alone)
     store.add(files={"weights/other.bin": b"of other software"})
     for name in weights:
         (tmp_path / name).write_bytes(weights[name])
     used = {f"renamed {name}": digest_file(tmp_path / name) for name in weights}
-    models = {"both": (used, kept.id), "one": ({"b.pt": used["renamed b.pt"]}, None)}
+    models = {"both": (used, ensemble.id), "one": ({"b.pt": used["renamed b.pt"]}, None)}
     for name, (digests_of_run, model_id) in models.items():
-        with write_results(tmp_path / name, {"dawn": 30}, models=digests_of_run):
-            pass
-        with ModelRun(tmp_path / name, data_set, tracking=store.tracking) as run:
-            assert run.info()["model_id"] == model_id
+        assert model_id_of(tmp_path / name, data_set, store, digests_of_run) == model_id
+
+
+def model_id_of(folder, data_set, store, checkpoints) -> str | None:
+    """What info tells of a run that infer wrote with these checkpoints."""
+    with write_results(folder, {"dawn": 30}, models=checkpoints):
+        pass
+    with ModelRun(folder, data_set, tracking=store.tracking) as run:
+        return run.info()["model_id"]
+
+
+@pytest.mark.parametrize("tag", ["valid", "{", "[1]", "{}"])
+def test_files_of_a_model_are_only_looked_at_if_its_tag_does_not_tell_their_digests(
+    data_set, tmp_path, mlflow_uri, request, tag
+):
+    store = RegistryStore(mlflow_uri, request.node.name, tmp_path)
+    digest = hashlib.sha256(request.node.name.encode()).hexdigest()
+    kept = b"{}" if tag == "valid" else json.dumps({"a.pt": digest}).encode()  # so the files tell where the tag doesn't
+    tags = {SHA256: json.dumps({"a.pt": digest}) if tag == "valid" else tag}
+    model = store.add(files={"weights/a.pt": b"", "earshot/files.json": kept}, facts=tags)
+    assert model_id_of(tmp_path / "run", data_set, store, {"a.pt": digest[:32]}) == model.id
 
 
 def test_classes_of_a_run_may_be_others_than_those_of_the_data_set(data_set, tmp_path):
