@@ -36,7 +36,7 @@ def is_of_file(manifest: Manifest, result: RecordingResult, file: Path, folder: 
 def result_key(manifest: Manifest, name: str, content: str) -> str:
     """The key by which lib.core.incremental keeps what was made of a recording with that content, without a place.
 
-    Of predictions from elsewhere it is the first part of their key, see lib.results.prediction_keys.
+    Of an external run it is the first part of the key, see lib.results.prediction_keys.
     """
     job: Job[None] = Job("", lambda source: iter(()), manifest.key if manifest.external_run is None else None, "", 1)
     return job.key_of(Source(Item(name, Path(name)), content))

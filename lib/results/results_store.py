@@ -239,10 +239,10 @@ class ResultsStore:
         return digest_of([self.manifest.model_dump(), rows])
 
     def check_scores(self) -> None:
-        """Raise DataSetError if the store holds predictions from elsewhere, which have no scores of windows."""
+        """Raise DataSetError if the store holds an external run, which has no scores of windows."""
         if self.manifest.external_run is not None:
             remedy = "compare them by stages.compare, or give a folder that the infer stage wrote"
-            raise DataSetError(self.path, "holds predictions from elsewhere, without scores of windows", remedy)
+            raise DataSetError(self.path, "holds an external model run, without scores of windows", remedy)
 
     @property
     def _is_current(self) -> ColumnElement[bool]:

@@ -23,6 +23,7 @@ from lib.evaluation.matches_store import (
     MATCHES_FILE,
     MatchesStore,
     annotation_digests,
+    match_table,
     matches_folder,
     store_matches,
 )
@@ -34,11 +35,9 @@ from lib.results.predictions import Prediction
 from lib.results.results_store import ResultsStore
 from lib.sound.labels import RESULTS_FILE
 from lib.tracking.async_job import AsyncJob, Report
-from lib.tracking.created_runs import create_run, external_manifest
 from lib.tracking.data_versions import read_data_versions
-from lib.tracking.match_tables import match_table
+from lib.tracking.external_runs import WAIT_SECONDS, ExternalRunWriter, create_run, external_manifest
 from lib.tracking.models_by_weights import id_by_weights
-from lib.tracking.run_writer import WAIT_SECONDS, RunWriter
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -134,8 +133,8 @@ class ModelRun:
         return read_data_set(self._settings)
 
     @cached_property
-    def _writer(self) -> RunWriter:
-        return RunWriter(self._folder, self._store.manifest, self._data_set.recordings)
+    def _writer(self) -> ExternalRunWriter:
+        return ExternalRunWriter(self._folder, self._store.manifest, self._data_set.recordings)
 
     @cached_property
     def _annotation_digests(self) -> dict[str, str]:
@@ -299,7 +298,7 @@ class ModelRun:
                 raise EarshotError(place, "is an output of the pipeline, which only evaluate writes", remedy)
             return {"model_run_id": self.model_run_id}
         if self._external_run is not None and os.access(self._folder, os.W_OK):
-            self._writer.note_recordings()
+            self._writer.update_recordings()
         with sole_writer(place / MATCHES_FILE, WAIT_SECONDS), self._reading:
             store_matches(self._data_set, self._store, place, rules)
         return {"model_run_id": self.model_run_id}

@@ -25,7 +25,7 @@ def external_store(folder):
     store = ResultsStore(folder, manifest_of_predictions(CLASSES, ExternalRun(model_id="m", name="batdetect")))
     for name, seconds in SECONDS.items():
         if name not in store.recordings():
-            ExternalRecordings(store).note(name, f"{name}.wav", seconds, f"content of {name}")
+            ExternalRecordings(store).upsert(name, f"{name}.wav", seconds, f"content of {name}")
     store.commit()
     return store
 
@@ -178,7 +178,7 @@ def test_each_batch_changes_the_digest_of_the_store(tmp_path):
 def test_a_store_of_predictions_has_no_scores_and_says_so(tmp_path):
     with external_store(tmp_path) as store:
         assert store.scores("r").shape == (0, 2)
-        with pytest.raises(EarshotError, match=r"results\.db: holds predictions from elsewhere, without scores"):
+        with pytest.raises(EarshotError, match=r"results\.db: holds an external model run, without scores"):
             store.check_scores()
         assert store.manifest.external_run == ExternalRun(model_id="m", name="batdetect")
     assert earlier_results(tmp_path).manifests[0].external_run

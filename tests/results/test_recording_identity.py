@@ -3,7 +3,7 @@ import soundfile
 
 from lib.config.schema import InferSettings, Settings
 from lib.inference.analyzer import analyze
-from lib.results.external_recordings import note_recordings
+from lib.results.external_recordings import update_recordings
 from lib.results.manifest import ExternalRun, manifest_of_predictions
 from lib.results.prediction_writer import PredictionWriter
 from lib.results.predictions import Prediction
@@ -39,10 +39,10 @@ def test_results_of_infer_are_of_the_content_that_was_analyzed(folder):
         assert [same(store, folder, name) for name in ("set/a", "copy/a", "set/b")] == [True, True, False]
 
 
-def test_predictions_from_elsewhere_are_of_the_content_of_the_data_set(folder):
+def test_predictions_of_an_external_run_are_of_the_content_of_the_data_set(folder):
     manifest = manifest_of_predictions([{"name": "a"}], ExternalRun(model_id="m", name="m"))
     with ResultsStore(folder / "run", manifest) as store:
-        note_recordings(store, {"dawn": folder / "set/a/dawn.wav"})
+        update_recordings(store, {"dawn": folder / "set/a/dawn.wav"})
         PredictionWriter(store).write([Prediction("a", "dawn", 0.0, 1.0, 0.5)], overwrite=False)
         assert [same(store, folder, name) for name in ("set/a", "copy/a", "set/b")] == [True, True, False]
 

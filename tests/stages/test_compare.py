@@ -11,7 +11,7 @@ from tests.evaluation.example import write_project
 
 @pytest.fixture
 def project(tmp_path, monkeypatch):
-    """A test set, what infer found in `labels`, and a run of predictions from elsewhere in `external`."""
+    """A test set, what infer found in `labels`, and an external model run in `external`."""
     write_project(tmp_path, n_classes=3)
     (tmp_path / "params.yaml").write_text(f"data:\n  test: {{path: {tmp_path}/test}}\nevaluate: {{bootstrap: 50}}\n")
     monkeypatch.chdir(tmp_path)
