@@ -46,7 +46,7 @@ COMMITTED, UNCOMMITTED = "committed", "uncommitted"
 
 
 class UnknownItem(EarshotError):
-    """A model run, recording or prediction of that id does not exist."""
+    """There is no model run, recording or prediction of that id."""
 
 
 class ModelRun:
@@ -74,7 +74,7 @@ class ModelRun:
         self.model_run_id, self.dataset_id, self.client = str(model_run_id), self._settings.path, client
         self._folder = Path(model_run_id)
         if not (self._folder / RESULTS_FILE).is_file():
-            raise UnknownItem(model_run_id, "is no model run", "give a folder that infer or ModelRun.create wrote")
+            raise UnknownItem(model_run_id, "is not a model run", "give a folder that infer or ModelRun.create wrote")
         self._store = ResultsStore(self._folder)
         self._reader = PredictionReader(self._store)
         self._reading = threading.Lock()
@@ -96,17 +96,16 @@ class ModelRun:
         Args:
             folder: a new folder.
             dataset_id: as above.
-            classes: that predictions may be of: names, or name, code, alt_name and alt_code of each; None: those of
-                the data set.
-            name: of the model, for people; "": that of the folder.
-            model_id: "": the name.
-            metadata: whatever else is to be kept, as JSON can hold it, with texts as keys.
-            recordings: names of those that the model has analyzed, also where it found nothing: all annotated sounds
-                in them that no prediction matches count as missed. Others count once predictions are about them. None:
-                all recordings of the data set, also those that are added to it later.
+            classes: the model's classes: names, or name, code, alt_name and alt_code of each; None: the data set's.
+            name: of the model, for people; "": the folder's name.
+            model_id: of the model; "": its name.
+            metadata: anything else to store with the run: a mapping that JSON can hold, with strings as keys.
+            recordings: names of the recordings that the model has analyzed, including those in which it found nothing:
+                annotated sounds in them that no prediction matches count as missed. Others count as analyzed once they
+                have predictions. None: all recordings of the data set, including those added later.
 
-        A recording that cannot be read is shown and left out, until it can be. Raises SettingsError if an argument
-        cannot be used, and EarshotError if the folder holds results.
+        Unreadable recordings are reported, and left out until they can be read. Raises SettingsError if an argument is
+        invalid, and EarshotError if the folder holds results.
         """
         data_set = read_data_set(_settings_of(dataset_id))
         chosen = data_set.classes.to_dict("records") if classes is None else classes
@@ -158,20 +157,19 @@ class ModelRun:
     ) -> dict[str, Any] | AsyncJob:
         """Store predictions, by recording and batch by batch; a process that is killed leaves whole batches.
 
-        Several processes may predict into a run, one after another. The first call notes which recordings are new or
-        were replaced; predictions of a replaced one stay. Apart from that, a call costs time by its own predictions.
+        Several processes may predict into a run, one after another. The first call looks for new and replaced
+        recordings; predictions of a replaced one stay. Otherwise the time of a call depends on its predictions alone.
 
         Args:
             annotations: the predictions.
-            update: whether a prediction of a (reference_id, annotation_id) that exists overwrites it; else it is
-                ignored.
-            asynchronous: return at once; the work goes on in the background, after that of earlier calls.
+            update: overwrite existing predictions of the same (reference_id, annotation_id); False: skip them.
+            asynchronous: return at once and work in the background, after earlier calls.
             batch_size: predictions in a batch.
             remote_files_per_upload_request, local_files_per_upload_request: not used; predictions have no files.
 
-        Returns model_run_id, predictions_processed and predictions_ignored; or a job, whose message is that at its end.
-        Raises EarshotError, with a line for each of the first faults, if a prediction cannot be stored: then none is;
-        and if infer wrote the model run, whose files are derived and must stay as they are.
+        Returns model_run_id, predictions_processed and predictions_ignored; or a job, whose message they become.
+        Raises EarshotError, with a line for each of the first faults, if a prediction is invalid: then none is stored;
+        and if infer wrote the model run, whose files are derived and read-only.
         """
         if batch_size < 1:
             raise SettingsError(f"batch_size = {batch_size}", "must be 1 or more")
@@ -197,7 +195,7 @@ class ModelRun:
         model_id is the id of the registered model that has the same weights (see InputModel), None if there is none,
         and metadata is how it was made. Raises EarshotError if the registry cannot be reached.
 
-        folder: that was given to commit.
+        folder: the folder given to commit.
         """
         rules, run = self._committed_rules(self._matches_folder(folder)), self._external_run
         commit = {
@@ -227,7 +225,7 @@ class ModelRun:
     # Items
 
     def iloc(self, i: int) -> list[Prediction]:
-        """The predictions of the recording of that number, from 0, among those of the data set by name.
+        """The predictions of the i-th recording, from 0, of the data set in order of names.
 
         Raises UnknownItem.
         """
@@ -237,9 +235,9 @@ class ModelRun:
         return self.refloc(names[i])
 
     def loc(self, dataset_item_id: str) -> dict[str, list[Prediction]]:
-        """The predictions, as `annotations`, of the recording with that id, which is a digest of its content.
+        """The predictions of a recording, as `annotations`, by the digest of its content.
 
-        dataset_item_ids gives the ids. Raises UnknownItem, also where several recordings have the same content.
+        dataset_item_ids gives the ids. Raises UnknownItem, also if several recordings have the same content.
         """
         names = [name for name, digest in self.dataset_item_ids().items() if digest == dataset_item_id]
         if len(names) != 1:
@@ -259,7 +257,7 @@ class ModelRun:
             return self._reader.predictions(reference_id)
 
     def prediction_loc(self, reference_id: str, annotation_id: str) -> Prediction:
-        """The prediction of a recording with that id; one without has its number as text. Raises UnknownItem."""
+        """A prediction of a recording by its id, or its number as text if it was given none. Raises UnknownItem."""
         self._check_recording(reference_id)
         with self._reading:
             is_id = isinstance(annotation_id, str)
@@ -322,11 +320,11 @@ class ModelRun:
             raise EarshotError(lock, "cannot be read", "restore it by `git checkout dvc.lock`") from None
 
     def matches(self, reference_id: str, folder: str | Path | None = None) -> "pd.DataFrame":
-        """What became of the predictions and annotations of a recording at the last commit.
+        """The matches of a recording's predictions and annotations as of the last commit.
 
         Args:
             reference_id: name of the recording.
-            folder: that was given to commit.
+            folder: the folder given to commit.
 
         Returns a row for each pair, then each annotation and each prediction alone: `iou` (NaN: alone),
         `ground_truth_label`, `ground_truth_start`, `ground_truth_end` (s), `annotation`, its number among the

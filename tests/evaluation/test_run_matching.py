@@ -84,7 +84,7 @@ def test_each_event_is_in_one_pair_and_as_many_pairs_as_possible_are_taken(tmp_p
     assert [row[:3] for row in rows] == [("r", 0, 1), ("r", 1, 0)]  # though 0 and 0 share most of their time, too
 
 
-def test_an_annotation_without_an_end_takes_labels_that_may_match_it_out(tmp_path):
+def test_labels_that_may_match_an_annotation_without_an_end_take_no_part(tmp_path):
     annotations = [("r", "a", 0, np.inf), ("r", "b", 0, 3), ("s", "a", 0, 3)]
     labels = {"r": [("a", 3, 6), ("b", 0, 3), ("b", 9, 12)], "s": [("a", 0, 3)]}
     kept = [("r", 1, 1, 1.0), ("r", None, 2, None), ("s", 0, 0, 1.0)]
@@ -123,7 +123,7 @@ def test_events_end_with_their_recording(tmp_path):
         ),
     ],
 )
-def test_a_payload_with_a_fault_gives_one_line(tmp_path, payload, fault):
+def test_an_invalid_payload_gives_one_line(tmp_path, payload, fault):
     with pytest.raises(SettingsError, match=fault) as error:
         matched(tmp_path, ANNOTATIONS, LABELS, payload)
     assert "\n" not in str(error.value)

@@ -34,7 +34,7 @@ def prediction(recording="r", annotation_id=None, confidence=0.5, **values):
     return Prediction("a", recording, 1.0, 2.0, confidence, annotation_id)._replace(**values)
 
 
-def test_predictions_come_back_whole(tmp_path):
+def test_predictions_are_read_as_they_were_written(tmp_path):
     full = Prediction("b", "r", 0.5, 1.5, 0.25, "x", 300.0, 900.0, {"a": 0.25, "c": 0.75}, {"by": ["me", None]})
     with external_store(tmp_path) as store:
         given = [full, prediction(), prediction("s", label="A", start_time=np.float32(0.5), low_freq=5)]
@@ -102,7 +102,7 @@ def test_an_id_is_new_or_exists_and_a_prediction_without_gets_a_new_one(tmp_path
 
 @settings(deadline=None, max_examples=60)
 @given(GIVEN, st.booleans(), st.lists(st.integers(0, 12), max_size=3), st.booleans())
-def test_it_does_not_matter_how_predictions_are_batched(tmp_path_factory, given, overwrite, cuts, is_fresh):
+def test_batch_sizes_do_not_change_what_is_stored(tmp_path_factory, given, overwrite, cuts, is_fresh):
     predictions = [prediction(*each, number / 20) for number, each in enumerate(given)]
     with (
         external_store(tmp_path_factory.mktemp("whole")) as whole,
@@ -150,7 +150,7 @@ def test_ids_are_looked_up_by_indexes(tmp_path):
     assert all("SEARCH" in plan and "Recording=? AND" in plan for plan in plans), plans
 
 
-def test_a_batch_that_breaks_off_leaves_those_before_it(tmp_path):
+def test_a_failing_batch_leaves_the_batches_before_it(tmp_path):
     with external_store(tmp_path) as store:
         writer = PredictionWriter(store)
         writer.write([prediction(), prediction("s")], False)
@@ -175,7 +175,7 @@ def test_each_batch_changes_the_digest_of_the_store(tmp_path):
     assert len(set(digests)) == 3
 
 
-def test_a_store_of_predictions_has_no_scores_and_says_so(tmp_path):
+def test_scores_of_an_external_run_are_an_error(tmp_path):
     with external_store(tmp_path) as store:
         assert store.scores("r").shape == (0, 2)
         with pytest.raises(EarshotError, match=r"results\.db: holds an external model run, without scores"):

@@ -50,13 +50,13 @@ def test_compare_writes_tables_a_picture_and_json_and_prints_them(project, run_s
         (["labels", "labels", "--annotations", "a.csv"], "go together; give both or neither"),
     ],
 )
-def test_what_cannot_be_compared_gives_one_line(project, run_stage, arguments, fault):
+def test_invalid_runs_and_arguments_give_one_line(project, run_stage, arguments, fault):
     paths = [project / each if each in ("labels", "nothing") else each for each in arguments]
     code, _, errors = run_stage("compare", *paths, "--params", project / "params.yaml")
     assert code == 1 and len(errors.splitlines()) == 1 and fault in errors
 
 
-def test_recordings_of_other_content_or_folders_are_not_compared_though_they_have_the_same_names(project, run_stage):
+def test_recordings_of_the_same_name_but_other_content_are_left_out(project, run_stage):
     files = sorted(project.glob("test/recordings/*.wav"))
     for file in files[:2]:
         file.write_bytes(file.read_bytes() + b"x")
