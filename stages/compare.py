@@ -18,6 +18,8 @@ def compare(
 ) -> None:
     """Compare two model runs on the recordings of data.test that both have analyzed.
 
+    A recording whose content differs from what a run analyzed under its name is left out.
+
     Labels are matched one to one with annotated sounds of the same class; a sound is found where a label matches it.
     Differences are those of the second run less the first. Their 95 % intervals are of paired resampling: both runs
     are drawn together, recording by recording. Where an interval does not hold 0, the runs differ by more than

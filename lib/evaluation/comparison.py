@@ -26,7 +26,8 @@ from lib.evaluation.event_tables import annotated_events
 from lib.evaluation.metrics import Counts, ratio
 from lib.evaluation.run_matching import NONE, MatchingRules, RunMatching
 from lib.evaluation.units import analyzed_recordings
-from lib.results.results_store import AGAIN, ResultsStore
+from lib.results.recording_identity import is_of_file
+from lib.results.results_store import AGAIN, RecordingResult, ResultsStore
 from lib.sound.classes import ClassList
 
 if TYPE_CHECKING:
@@ -102,7 +103,9 @@ def compare_runs(
         iou: least intersection over union of a label and the sound that it finds.
         resamples, seed: of the recordings, for 95 % intervals.
 
-    Raises DataSetError if there is no recording that both have analyzed.
+    A run's recording is left out where it was made from a file of other content than the data set's, such as one of the
+    same name in another folder. Raises DataSetError if there is no recording that both have analyzed, or a run is of
+    another data set.
     """
     stores = first, second
     names, problems = _common_recordings(data_set, stores)
@@ -138,7 +141,13 @@ def _common_recordings(data_set: "DataSet", stores: Sequence[ResultsStore]) -> t
         except DataSetError:
             remedy = f"check data.test, and {remedy}"
             raise DataSetError(folder, "has analyzed none of the test recordings", remedy) from None
-        names &= {result.name for result in results}
+        same = _of_data_set(data_set, store, results)
+        others = sorted({result.name for result in results} - same)
+        if not same:
+            fault = f"is of another data set: its {shortened(others)} and the test set's are different recordings"
+            raise DataSetError(folder, fault, f"check data.test, and {remedy}")
+        run_problems += [Problem(name, "was analyzed from a file of other content", remedy) for name in others]
+        names &= same
         problems += [
             one._replace(subject=f"{one.subject} in {folder}", remedy=remedy) if one.lost else one
             for one in run_problems
@@ -148,6 +157,12 @@ def _common_recordings(data_set: "DataSet", stores: Sequence[ResultsStore]) -> t
         fault, remedy = f"has no recording that both {both} have analyzed", "check data.test, and that both are of it"
         raise DataSetError("test set", fault, remedy)
     return sorted(names), list(dict.fromkeys(problems))
+
+
+def _of_data_set(data_set: "DataSet", store: ResultsStore, results: Sequence[RecordingResult]) -> set[str]:
+    """Names of the results that are of the data set's recordings, not of others of the same names."""
+    files, folder = data_set.recordings, data_set.folder
+    return {each.name for each in results if is_of_file(store.manifest, each, files[each.name], folder)}
 
 
 def _remedy(store: ResultsStore) -> str:

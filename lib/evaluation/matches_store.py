@@ -5,6 +5,7 @@ The same predictions, annotations and rules give the same bytes.
 
 import hashlib
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple, Self
 
@@ -17,6 +18,7 @@ from lib.core.digests import digest_of
 from lib.core.files import atomic
 from lib.evaluation.run_matching import NONE, Matches, MatchingRules, RunMatching
 from lib.evaluation.units import analyzed_recordings
+from lib.results.predictions import Prediction
 from lib.results.results_store import ResultsStore
 
 if TYPE_CHECKING:
@@ -49,6 +51,8 @@ _match = Table(
     Column("IoU", Float),  # null: alone
     sqlite_with_rowid=False,
 )
+GROUND_TRUTH_COLUMNS = ["ground_truth_label", "ground_truth_start", "ground_truth_end"]
+PREDICTION_COLUMNS = ["annotation_id", "label", "start_time", "end_time", "confidence"]
 FILE = Kind("store of matches", _metadata, 0x4541524D, 1, "commit the model run")
 
 
@@ -103,13 +107,13 @@ class MatchesStore:
         columns = _match.c
         query = select(columns.Annotation, columns.Label, columns.IoU).filter_by(Recording=recording)
         with readable(self.path, FILE):
-            known = self._connection.execute(select(_recording).filter_by(Name=recording)).one_or_none()
+            recording_row = self._connection.execute(select(_recording).filter_by(Name=recording)).one_or_none()
             rows = self._connection.execute(query.order_by(columns.Number)).all()
-        if known is None:
+        if recording_row is None:
             return None
         table = pd.DataFrame(list(map(tuple, rows)), columns=["annotation", "label", "iou"])
         table = table.astype({"annotation": "Int64", "label": "Int64", "iou": float})
-        return ItemMatches(known.Results, known.Annotations, table)
+        return ItemMatches(recording_row.Results, recording_row.Annotations, table)
 
 
 def matches_folder(results: str | Path) -> Path:
@@ -131,10 +135,10 @@ def store_matches(data_set: "DataSet", store: ResultsStore, folder: str | Path, 
     names = [result.name for result in results]
     matching = RunMatching(data_set, store, names, rules)
     digests = annotation_digests(data_set.annotations)
-    noted = [
+    recordings = [
         {"Name": result.name, "Results": result.key, "Annotations": digests.get(result.name, "")} for result in results
     ]
-    digest = hashlib.blake2b(digest_of([rules.digest, noted]).encode(), digest_size=16)
+    digest = hashlib.blake2b(digest_of([rules.digest, recordings]).encode(), digest_size=16)
     path = Path(folder, MATCHES_FILE)
     with atomic(path) as part:
         part.write_bytes(b"")  # a killed run may have left a part of one
@@ -143,7 +147,7 @@ def store_matches(data_set: "DataSet", store: ResultsStore, folder: str | Path, 
             connection.execute(text("PRAGMA synchronous = OFF"))  # the file counts only once it is whole
             payload = json.dumps(rules.model_dump(), sort_keys=True)
             connection.execute(insert(_rules), {"Payload": payload, "Digest": rules.digest})
-            connection.execute(insert(_recording), noted)
+            connection.execute(insert(_recording), recordings)
             for matches in matching.matches():
                 insert_rows(connection, _match, _rows(matches, names))
                 for values in (matches.recording, matches.annotation, matches.label, matches.iou):
@@ -164,6 +168,24 @@ def annotation_digests(annotations: pd.DataFrame) -> dict[str, str]:
     for name, *values in rows:
         by_recording.setdefault(name, []).append(values)
     return {name: digest_of(values) for name, values in by_recording.items()}
+
+
+def match_table(
+    numbers: pd.DataFrame, annotations: pd.DataFrame, predictions: Mapping[int, Prediction]
+) -> pd.DataFrame:
+    """The table that ModelRun.matches returns.
+
+    Args:
+        numbers: of matches, as ItemMatches has them.
+        annotations: of the recording, in their order in the data set.
+        predictions: those of the recording, by number.
+    """
+    annotated = annotations[["class", "start_time", "end_time"]].set_axis(GROUND_TRUTH_COLUMNS, axis=1)
+    found = pd.DataFrame(list(predictions.values()), columns=list(Prediction._fields))[PREDICTION_COLUMNS]
+    found = found.set_axis(list(predictions), axis=0)
+    numbers = numbers.rename(columns={"label": "number"})
+    table = numbers.join(annotated.reset_index(drop=True), on="annotation").join(found, on="number")
+    return table[["iou", "annotation", *GROUND_TRUTH_COLUMNS, *PREDICTION_COLUMNS]]
 
 
 def _rows(matches: Matches, names: list[str]) -> list[tuple]:

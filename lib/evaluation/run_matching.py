@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 import pandas as pd
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
@@ -45,8 +45,8 @@ class MatchingRules(BaseModel):
     """Which labels and annotations may match.
 
     Args:
-        class_agnostic: whether any two classes may; False where allowed_label_matches are given.
-        allowed_label_matches: pairs of different classes that may.
+        class_agnostic: whether any two classes may.
+        allowed_label_matches: pairs of different classes that may unless class_agnostic.
         iou: least intersection over union, above 0 and at most 1.
     """
 
@@ -55,15 +55,6 @@ class MatchingRules(BaseModel):
     class_agnostic: bool = True
     allowed_label_matches: tuple[AllowedMatch, ...] = Field((), strict=False)
     iou: float = Field(0.5, gt=0, le=1)
-
-    @model_validator(mode="before")
-    @classmethod
-    def _without_agnostic(cls, values: Any) -> Any:
-        if isinstance(values, Mapping):
-            values = {key: value for key, value in values.items() if value is not None}
-            if values.get("allowed_label_matches"):
-                values["class_agnostic"] = False
-        return values
 
     @property
     def digest(self) -> str:
@@ -75,9 +66,18 @@ BY_CLASS = MatchingRules(class_agnostic=False)
 
 
 def rules_of(payload: Mapping[str, Any] | None) -> MatchingRules:
-    """The rules of a payload as ModelRun.commit takes it. Raises SettingsError."""
+    """The rules of a payload as ModelRun.commit takes it. Raises SettingsError.
+
+    With allowed_label_matches, also an empty list, class_agnostic is False, whatever the payload says; None is taken as
+    if the key were missing.
+    """
+    content: Any = {} if payload is None else payload
+    if isinstance(content, Mapping):
+        content = {key: value for key, value in content.items() if value is not None}
+        if "allowed_label_matches" in content:
+            content["class_agnostic"] = False
     try:
-        return MatchingRules.model_validate({} if payload is None else payload)
+        return MatchingRules.model_validate(content)
     except ValidationError as error:
         first = error.errors()[0]
         place = ".".join(map(str, ("payload", *first["loc"])))
@@ -210,10 +210,10 @@ def _allowed(annotated: Sequence[str], classes: ClassList, data_set: "DataSet", 
         name = known.resolve(allowed.ground_truth_label)
         column = int(classes.indices([allowed.model_prediction_label])[0])
         if name is None and classes.resolve(allowed.ground_truth_label) is None:
-            fault = f"{allowed.ground_truth_label!r} is no class of the data set"
+            fault = f"{allowed.ground_truth_label!r} is not a class of the data set"
             raise SettingsError(f"{place}.ground_truth_label", fault, remedy)
         if column < 0:
-            fault = f"{allowed.model_prediction_label!r} is no class of the model run"
+            fault = f"{allowed.model_prediction_label!r} is not a class of the model run"
             raise SettingsError(f"{place}.model_prediction_label", fault, remedy)
         if (index := row.get(name or "")) is not None:  # else it is only the model's, or not annotated here
             pairs.append((index, column))

@@ -1,4 +1,4 @@
-"""Recordings of model runs that were made elsewhere: how long they are, and digests of their content."""
+"""Recordings of external model runs: how long they are, and digests of their content."""
 
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -16,8 +16,8 @@ from lib.results.results_store import ResultsStore
 from lib.results.results_tables import FILE, LABEL, RECORDING
 
 
-def note_recordings(store: ResultsStore, recordings: Mapping[str, Path]) -> list[Problem]:
-    """Note recordings in a store, all of them or, if this is interrupted, none.
+def update_recordings(store: ResultsStore, recordings: Mapping[str, Path]) -> list[Problem]:
+    """Put recordings into a store as they are now, all of them or, if this is interrupted, none.
 
     Known ones whose content has not changed are only hashed. Labels of a recording stay when its file is replaced or
     can no longer be read.
@@ -42,8 +42,8 @@ class ExternalRecordings:
     def __init__(self, store: ResultsStore) -> None:
         self._store, self._connection = store, store.connection
 
-    def note(self, name: str, path: str, seconds: float, content: str) -> None:
-        """Note a recording, its duration (s) and the digest of its content."""
+    def upsert(self, name: str, path: str, seconds: float, content: str) -> None:
+        """Insert or update a recording with its duration (s) and the digest of its content."""
         labels = select(*list(LABEL.c)[1:]).filter_by(Recording=name)
         with usable(self._store.path, FILE):
             key = key_of(content, map(tuple, self._connection.execute(labels)))
@@ -62,7 +62,7 @@ class ExternalRecordings:
 
     def write(self, source: Source, key: str, pieces: Iterator[float], problems: list[Problem]) -> None:
         (seconds,) = pieces
-        self.note(source.item.name, printable(str(source.item.path)), seconds, key_to_keep(key, problems))
+        self.upsert(source.item.name, printable(str(source.item.path)), seconds, key_to_keep(key, problems))
 
     def fail(self, item: Item, error: AudioError) -> None:
         if not self._store.key(item.name):

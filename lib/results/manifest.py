@@ -22,7 +22,7 @@ FOR_LABEL_FILES = {"formats", "label_field", "escape_formulas"}
 
 
 class ExternalRun(BaseModel):
-    """A model run whose predictions were made elsewhere.
+    """An external model run: its predictions were made elsewhere, not by infer.
 
     Args:
         model_id, name: of its model.
@@ -131,7 +131,7 @@ def manifest_of(files: list[Path], descriptions: list[Description], settings: Se
 
 
 def manifest_of_predictions(classes: Iterable[Mapping[str, str]], external_run: ExternalRun) -> Manifest:
-    """The manifest of predictions that were made elsewhere, of these classes."""
+    """The manifest of an external run with these classes."""
     nothing: dict[str, Any] = {"models": {}, "scaling": {}, "infer": {}, "audio": {}}
     return Manifest(
         segment_len=0.0, overlap=0.0, classes=ClassList(classes).entries, external_run=external_run, **nothing

@@ -1,4 +1,4 @@
-"""Keys of recordings whose predictions were made elsewhere: a digest of the recording's content and one of its labels.
+"""Keys of recordings of external model runs: a digest of the recording's content and one of its labels.
 
 The digest of labels is the sum of the digests of each (Bellare and Micciancio, A New Paradigm for Collision-Free
 Hashing: Incrementality at Reduced Cost, 1997). So a batch changes it at a cost that depends on the batch alone, and the

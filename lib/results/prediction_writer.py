@@ -1,4 +1,4 @@
-"""Writes predictions from elsewhere into a results store, batch by batch; each is there as a whole or not at all."""
+"""Writes predictions of an external model run, batch by batch; each batch is stored as a whole or not at all."""
 
 from collections import Counter, defaultdict
 from collections.abc import Collection, Mapping, Sequence
@@ -69,7 +69,7 @@ class PredictionWriter:
             rows[recording, number] = (number, *self._values(prediction))
             n_written += 1
         insert_rows(self._connection, LABEL, [(name, *row) for (name, _), row in rows.items()], replace=True)
-        self._note_changes(rows, {key: row for key, row in stored.items() if key in rows}, n_added)
+        self._update_recordings(rows, {key: row for key, row in stored.items() if key in rows}, n_added)
         return WriteCounts(n_written, len(predictions) - n_written)
 
     def _values(self, prediction: Prediction) -> Row:
@@ -96,10 +96,10 @@ class PredictionWriter:
         self._next_numbers[recording] = number + 1
         return number
 
-    def _note_changes(
+    def _update_recordings(
         self, rows: Mapping[tuple[str, int], Row], replaced: Mapping[tuple[str, int], Row], n_added: Counter[str]
     ) -> None:
-        """Note in the recordings how many labels they have, and keys by which other labels can be told."""
+        """Update how many labels the recordings have, and their keys, which differ where labels do."""
         added, removed = defaultdict[str, list[Row]](list), defaultdict[str, list[Row]](list)
         for by_recording, table in ((added, rows), (removed, replaced)):
             for (name, _), row in table.items():

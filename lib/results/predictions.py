@@ -1,4 +1,4 @@
-"""Predictions: labels with all that a model, of whatever origin, may tell of them."""
+"""Predictions: labels with everything that a model, of any origin, may say about them."""
 
 import json
 import math
@@ -26,7 +26,7 @@ class Prediction(NamedTuple):
         annotation_id: unique within the recording; None: a number is given to it.
         low_freq, high_freq: Hz; None: unknown.
         class_pdf: probability, 0..1, of each class that the model considered.
-        metadata: whatever else is to be kept, as JSON can hold it.
+        metadata: anything else to store with it: a mapping that JSON can hold.
 
     >>> Prediction("Moor Frog", "dawn", 1.5, 2.25, 0.9, low_freq=300, high_freq=1200).annotation_id is None
     True
@@ -66,9 +66,9 @@ def fault_of(prediction: Prediction, classes: ClassList, recordings: Collection[
         return f"is a {type(prediction).__name__}, not a Prediction"
     label, recording, start, end, confidence, annotation_id, low, high, pdf, metadata = prediction
     if not isinstance(label, str) or classes.resolve(label) is None:
-        return f"label {label!r} is no class of the model run"
+        return f"label {label!r} is not a class of the model run"
     if not isinstance(recording, str) or recording not in recordings:
-        return f"reference_id {recording!r} is no recording of the data set, or cannot be read"
+        return f"reference_id {recording!r} is not a readable recording of the data set"
     if not (_is_number(start) and _is_number(end) and 0 <= start < end):
         return f"times {start!r} to {end!r} must be seconds, 0 <= start_time < end_time"
     if not (_is_number(confidence) and 0 <= confidence <= 1):
@@ -89,7 +89,7 @@ def fault_of(prediction: Prediction, classes: ClassList, recordings: Collection[
 
 
 def as_json(content: Mapping[str, Any]) -> str | None:
-    """A mapping as JSON; None if JSON cannot hold it, all of whose keys are texts."""
+    """A mapping as JSON; None if JSON cannot hold it, or one of its keys is not a string."""
     try:
         if not _has_text_keys(content):
             return None

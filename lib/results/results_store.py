@@ -33,17 +33,12 @@ from lib.core.errors import DataSetError, EarshotError, Problem
 from lib.core.files import atomic
 from lib.core.incremental import key_to_keep
 from lib.results.manifest import Manifest
-from lib.results.predictions import Prediction, number_of
 from lib.results.results_tables import FILE, LABEL, LABEL_FILE, MANIFEST, RECORDING, SCORES, json_values
 from lib.sound.labels import RESULTS_FILE, Label, RecordingLabels
 
 WINDOWS_A_BLOCK = 256
 AGAIN = "run the infer stage (`dvc repro infer`)"
 BY_TIME = LABEL.c.StartTime, LABEL.c.Class, LABEL.c.Number
-PREDICTION_COLUMNS = (
-    *(LABEL.c.Number, LABEL.c.Class, LABEL.c.StartTime, LABEL.c.EndTime, LABEL.c.Score),
-    *(LABEL.c.LowFreq, LABEL.c.HighFreq, LABEL.c.AnnotationId, LABEL.c.ClassPdf, LABEL.c.Metadata),
-)
 
 
 class PartialResult(NamedTuple):
@@ -223,33 +218,6 @@ class ResultsStore:
         query = self._of(name, columns.Number, columns.Class, *times)
         return [FoundEvent(*row) for row in self._rows(query.order_by(columns.Number))]
 
-    def predictions(self, name: str) -> list[Prediction]:
-        """The labels of a recording with all that is known of them, by start time and class."""
-        return [prediction for _, prediction in self.numbered_predictions(name)]
-
-    def numbered_predictions(self, name: str) -> list[tuple[int, Prediction]]:
-        """The same, with their numbers in the recording."""
-        return self._predictions(name, self._of(name, *PREDICTION_COLUMNS).order_by(*BY_TIME))
-
-    def prediction(self, name: str, annotation_id: str) -> Prediction | None:
-        """The label of a recording that has this id; None: no label has it."""
-        query, number = self._of(name, *PREDICTION_COLUMNS), number_of(annotation_id)
-        rows = self._predictions(name, query.where(LABEL.c.AnnotationId == annotation_id))
-        if not rows and number is not None:
-            is_unnamed = LABEL.c.AnnotationId.is_(None)
-            rows = self._predictions(name, query.where(LABEL.c.Number == number, is_unnamed))
-        return rows[0][1] if rows else None
-
-    def _predictions(self, name: str, query: Select) -> list[tuple[int, Prediction]]:
-        names, predictions = self.manifest.class_list.names, []
-        with readable(self.path, FILE):
-            rows = self._connection.execute(query).all()  # one by one takes half as long again
-            for number, index, start, end, score, low, high, annotation_id, pdf, metadata in rows:
-                extras = low, high, pdf and json.loads(pdf), metadata and json.loads(metadata)
-                shown_id = str(number) if annotation_id is None else annotation_id
-                predictions.append((number, Prediction(names[index], name, start, end, score, shown_id, *extras)))
-        return predictions
-
     def _of(self, name: str, *columns: Column) -> Select:
         """A query for columns of the labels of a recording."""
         return select(*columns).join(RECORDING).filter_by(Name=name).where(self._is_current)
@@ -271,10 +239,10 @@ class ResultsStore:
         return digest_of([self.manifest.model_dump(), rows])
 
     def check_scores(self) -> None:
-        """Raise DataSetError if the store holds predictions from elsewhere, which have no scores of windows."""
+        """Raise DataSetError if the store holds an external run, which has no scores of windows."""
         if self.manifest.external_run is not None:
             remedy = "compare them by stages.compare, or give a folder that the infer stage wrote"
-            raise DataSetError(self.path, "holds predictions from elsewhere, without scores of windows", remedy)
+            raise DataSetError(self.path, "holds an external model run, without scores of windows", remedy)
 
     @property
     def _is_current(self) -> ColumnElement[bool]:

@@ -106,7 +106,7 @@ def log_missing_epochs(client: "MlflowClient", run_id: str, curves: str | Path =
 def log_evaluation(client: "MlflowClient", run_id: str, report: str | Path, model_id: str | None) -> None:
     """Log the figures of a report, and those of each class, as metrics of the run, and of the model if one is given.
 
-    Bounds of intervals are no metrics: they are in the report, which is an artifact.
+    Bounds of intervals are not logged as metrics: the report, which is an artifact, has them.
     """
     figures = read_figures(report)
     metrics = {f"test/{name}": value for name, value in figures.items() if not name.endswith(("_low", "_high"))}

@@ -6,8 +6,10 @@ import numpy as np
 import pandas as pd
 import soundfile
 
+from lib.core.digests import digest_file
 from lib.core.errors import Problem
 from lib.formats.data_sets import DataSet
+from lib.results.recording_identity import result_key
 from lib.results.results_store import PartialResult, ResultsStore
 from lib.sound.grid import window_starts
 from lib.sound.labels import Label
@@ -29,6 +31,7 @@ def write_results(
     labels: dict[str, list[tuple]] | None = None,
     failed: dict[str, str] | None = None,
     classes: tuple[str, ...] = ("a", "b"),
+    recordings: Path | None = None,
     **manifest,
 ) -> ResultsStore:
     """A store of results.
@@ -38,6 +41,7 @@ def write_results(
         scores: recording, class, start_time, score.
         labels: recording -> class, start, end.
         failed: recording -> why.
+        recordings: folder of those that were analyzed; None: there are no such files.
         manifest: fields of the manifest.
     """
     store = ResultsStore(folder, make_manifest(list(classes), **manifest))
@@ -47,7 +51,9 @@ def write_results(
             if recording == name:
                 windows[round(start / 1.5), classes.index(label)] = score
         found = [Label(*label, 0.7) for label in (labels or {}).get(name, [])]
-        store.write(name, f"{name}.wav", name, [PartialResult(windows, found, duration)], [], [])
+        file = Path(recordings or "", f"{name}.wav")
+        key = result_key(store.manifest, name, digest_file(file)) if recordings else name
+        store.write(name, str(file), key, [PartialResult(windows, found, duration)], [], [])
     for name, fault in (failed or {}).items():
         store.write_failure(name, f"{name}.wav", Problem(name, fault, ""))
     store.commit()
@@ -74,5 +80,7 @@ def write_project(folder: Path, n_classes: int = 3, n_recordings: int = 4, seed:
             labels.setdefault(name, []).append((label, over[0], over[-1] + 3))
     columns = ["recording", "class", "start_time", "end_time"]
     pd.DataFrame(annotations, columns=columns).to_csv(folder / "test/annotations.csv", index=False)
-    with write_results(folder / "labels", dict.fromkeys(names, 12.0), scores, labels, classes=classes):
+    recordings = folder / "test/recordings"
+    seconds = dict.fromkeys(names, 12.0)
+    with write_results(folder / "labels", seconds, scores, labels, classes=classes, recordings=recordings):
         pass

@@ -63,14 +63,14 @@ def test_each_side_has_the_event_figures_of_its_run(tmp_path):
                 assert result.figures[f"{metric}_{side}{bound}"] == figures[f"event_{metric}{bound}"]
 
 
-def test_turned_round_a_comparison_has_the_opposite_differences(tmp_path):
+def test_swapping_the_runs_negates_the_differences(tmp_path):
     one, other = compared(tmp_path / "1", FIRST, SECOND).classes, compared(tmp_path / "2", SECOND, FIRST).classes
     for metric in METRICS:
         np.testing.assert_allclose(one[f"{metric}_difference"], -other[f"{metric}_difference"])
         np.testing.assert_allclose(one[f"{metric}_difference_low"], -other[f"{metric}_difference_high"])
 
 
-def test_the_interval_of_a_difference_is_that_of_pairs(tmp_path):
+def test_intervals_of_differences_are_of_paired_resampling(tmp_path):
     """The first run finds one sound more in each recording than the second, be it easy or hard."""
     seconds = {f"{i:02}": 100 for i in range(20)}
     annotations = [(name, "a", 9 * i, 9 * i + 3) for name in seconds for i in range(10)]

@@ -5,7 +5,7 @@ from hypothesis import strategies as st
 
 from lib.core.errors import SettingsError
 from lib.evaluation.event_metrics import measure_events
-from lib.evaluation.run_matching import NONE, RunMatching, rules_of
+from lib.evaluation.run_matching import BY_CLASS, NONE, MatchingRules, RunMatching, rules_of
 from tests.evaluation.example import make_data_set, write_results
 
 SECONDS = {"r": 30, "s": 30}
@@ -37,8 +37,17 @@ def test_any_two_classes_match_by_default(tmp_path):
     ]
 
 
-def test_only_the_same_class_matches_if_matching_is_not_class_agnostic(tmp_path):
-    assert matched(tmp_path, ANNOTATIONS, LABELS, {"class_agnostic": False}) == [
+@pytest.mark.parametrize(
+    "payload",
+    [
+        {"class_agnostic": False},
+        {"allowed_label_matches": []},  # is specified, so that class_agnostic is assumed to be False
+        {"class_agnostic": True, "allowed_label_matches": []},
+    ],
+)
+def test_only_the_same_class_matches_if_matching_is_not_class_agnostic(tmp_path, payload):
+    assert rules_of(payload) == BY_CLASS
+    assert matched(tmp_path, ANNOTATIONS, LABELS, payload) == [
         ("r", 0, 0, 0.8),
         ("r", 1, None, None),
         ("r", None, 1, None),
@@ -46,6 +55,11 @@ def test_only_the_same_class_matches_if_matching_is_not_class_agnostic(tmp_path)
         ("s", 0, None, None),
         ("s", None, 0, None),
     ]
+
+
+def test_a_key_of_a_payload_that_is_none_has_its_default():
+    assert rules_of({"class_agnostic": None, "allowed_label_matches": None, "iou": None}) == rules_of(None)
+    assert rules_of(None) == MatchingRules(class_agnostic=True, allowed_label_matches=(), iou=0.5)
 
 
 @pytest.mark.parametrize("agnostic", [{}, {"class_agnostic": True}, {"class_agnostic": False}])
@@ -70,7 +84,7 @@ def test_each_event_is_in_one_pair_and_as_many_pairs_as_possible_are_taken(tmp_p
     assert [row[:3] for row in rows] == [("r", 0, 1), ("r", 1, 0)]  # though 0 and 0 share most of their time, too
 
 
-def test_an_annotation_without_an_end_takes_labels_that_may_match_it_out(tmp_path):
+def test_labels_that_may_match_an_annotation_without_an_end_take_no_part(tmp_path):
     annotations = [("r", "a", 0, np.inf), ("r", "b", 0, 3), ("s", "a", 0, 3)]
     labels = {"r": [("a", 3, 6), ("b", 0, 3), ("b", 9, 12)], "s": [("a", 0, 3)]}
     kept = [("r", 1, 1, 1.0), ("r", None, 2, None), ("s", 0, 0, 1.0)]
@@ -101,15 +115,15 @@ def test_events_end_with_their_recording(tmp_path):
         ({"allowed_label_matches": [{"ground_truth_label": "a"}]}, r"0\.model_prediction_label: "),
         (
             {"allowed_label_matches": [{"ground_truth_label": "x", "model_prediction_label": "a"}]},
-            "'x' is no class of the",
+            "'x' is not a class of the",
         ),
         (
             {"allowed_label_matches": [{"ground_truth_label": "a", "model_prediction_label": "x"}]},
-            "'x' is no class of the",
+            "'x' is not a class of the",
         ),
     ],
 )
-def test_a_payload_with_a_fault_gives_one_line(tmp_path, payload, fault):
+def test_an_invalid_payload_gives_one_line(tmp_path, payload, fault):
     with pytest.raises(SettingsError, match=fault) as error:
         matched(tmp_path, ANNOTATIONS, LABELS, payload)
     assert "\n" not in str(error.value)

@@ -78,8 +78,6 @@ def test_no_recording_to_evaluate_is_one_clear_error(tmp_path, analyzed, names):
 def test_predictions_from_elsewhere_have_no_segments(tmp_path):
     manifest = manifest_of_predictions([{"name": "a"}], ExternalRun(model_id="m", name="other"))
     with ResultsStore(tmp_path, manifest) as store:
-        ExternalRecordings(store).note("r", "r.wav", 6.0, "content")
-        with pytest.raises(
-            DataSetError, match=r"results\.db: holds predictions from elsewhere, without scores of windows"
-        ):
+        ExternalRecordings(store).upsert("r", "r.wav", 6.0, "content")
+        with pytest.raises(DataSetError, match=r"results\.db: holds an external model run, without scores of windows"):
             segment_units(make_data_set([("r", "a", 0, 3)], ["r"]), store)

@@ -516,7 +516,7 @@ def test_predictions_from_elsewhere_are_not_replaced(folder, tmp_path):
     with ResultsStore(
         tmp_path, manifest_of_predictions([{"name": "a"}], ExternalRun(model_id="m", name="other"))
     ) as store:
-        ExternalRecordings(store).note("r00", "r00.wav", 3.0, "content")
+        ExternalRecordings(store).upsert("r00", "r00.wav", 3.0, "content")
         store.commit()
     before = files_of(tmp_path)
     with pytest.raises(EarshotError, match="holds predictions that were made elsewhere; give another --output"):

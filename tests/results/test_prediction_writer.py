@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from lib.core.errors import EarshotError
 from lib.results.external_recordings import ExternalRecordings
 from lib.results.manifest import ExternalRun, manifest_of_predictions
+from lib.results.prediction_reader import PredictionReader
 from lib.results.prediction_writer import PredictionWriter, WriteCounts
 from lib.results.predictions import Prediction
 from lib.results.results_store import PartialResult, ResultsStore, earlier_results
@@ -24,7 +25,7 @@ def external_store(folder):
     store = ResultsStore(folder, manifest_of_predictions(CLASSES, ExternalRun(model_id="m", name="batdetect")))
     for name, seconds in SECONDS.items():
         if name not in store.recordings():
-            ExternalRecordings(store).note(name, f"{name}.wav", seconds, f"content of {name}")
+            ExternalRecordings(store).upsert(name, f"{name}.wav", seconds, f"content of {name}")
     store.commit()
     return store
 
@@ -33,16 +34,17 @@ def prediction(recording="r", annotation_id=None, confidence=0.5, **values):
     return Prediction("a", recording, 1.0, 2.0, confidence, annotation_id)._replace(**values)
 
 
-def test_predictions_come_back_whole(tmp_path):
+def test_predictions_are_read_as_they_were_written(tmp_path):
     full = Prediction("b", "r", 0.5, 1.5, 0.25, "x", 300.0, 900.0, {"a": 0.25, "c": 0.75}, {"by": ["me", None]})
     with external_store(tmp_path) as store:
         given = [full, prediction(), prediction("s", label="A", start_time=np.float32(0.5), low_freq=5)]
         assert PredictionWriter(store).write(given, overwrite=False) == WriteCounts(3, 0)
     with ResultsStore(tmp_path) as store:
-        assert store.predictions("r") == [full, prediction(annotation_id="1")]
-        assert store.predictions("s") == [prediction("s", annotation_id="0", start_time=0.5, low_freq=5.0)]
-        assert store.prediction("r", "x") == full and store.prediction("r", "1") == prediction(annotation_id="1")
-        assert store.prediction("r", "0") is None and store.prediction("s", "x") is None
+        reader = PredictionReader(store)
+        assert reader.predictions("r") == [full, prediction(annotation_id="1")]
+        assert reader.predictions("s") == [prediction("s", annotation_id="0", start_time=0.5, low_freq=5.0)]
+        assert reader.prediction("r", "x") == full and reader.prediction("r", "1") == prediction(annotation_id="1")
+        assert reader.prediction("r", "0") is None and reader.prediction("s", "x") is None
         assert list(store.labels("r")) == [Label("b", 0.5, 1.5, 0.25), Label("a", 1.0, 2.0, 0.5)]
         assert [result.n_labels for result in store.recordings().values()] == [2, 1]
 
@@ -53,12 +55,13 @@ def test_labels_of_infer_have_their_numbers_as_ids(tmp_path):
             PartialResult(np.zeros((2, 3), np.float32), [Label("b", 3.0, 6.0, 0.5), Label("a", 0.0, 3.0, 0.7)], 6.0)
         ]
         store.write("r", "r.wav", "key", parts, [], [])
-        assert store.predictions("r") == [
+        reader = PredictionReader(store)
+        assert reader.predictions("r") == [
             Prediction("a", "r", 0.0, 3.0, 0.7, "1"),
             Prediction("b", "r", 3.0, 6.0, 0.5, "0"),
         ]
-        assert store.prediction("r", "0") == Prediction("b", "r", 3.0, 6.0, 0.5, "0")
-        assert store.prediction("r", "00") is None and store.prediction("r", "2") is None
+        assert reader.prediction("r", "0") == Prediction("b", "r", 3.0, 6.0, 0.5, "0")
+        assert reader.prediction("r", "00") is None and reader.prediction("r", "2") is None
 
 
 IDS = st.none() | st.sampled_from(["0", "1", "2", "3", "01", "x", "y"])
@@ -67,7 +70,7 @@ GIVEN = st.lists(st.tuples(st.sampled_from("rs"), IDS), max_size=12)
 
 def stored(store):
     """Confidence by recording and id."""
-    rows = [each for name in SECONDS for each in store.predictions(name)]
+    rows = [each for name in SECONDS for each in PredictionReader(store).predictions(name)]
     assert {name: result.n_labels for name, result in store.recordings().items()} == {
         name: sum(each.reference_id == name for each in rows) for name in SECONDS
     }
@@ -91,12 +94,15 @@ def test_an_id_is_new_or_exists_and_a_prediction_without_gets_a_new_one(tmp_path
             if not exists or overwrite:
                 expected[recording, annotation_id] = number / 20
             assert now == expected
-            assert store.prediction(recording, annotation_id).confidence == expected[recording, annotation_id]
+            assert (
+                PredictionReader(store).prediction(recording, annotation_id).confidence
+                == expected[recording, annotation_id]
+            )
 
 
 @settings(deadline=None, max_examples=60)
 @given(GIVEN, st.booleans(), st.lists(st.integers(0, 12), max_size=3), st.booleans())
-def test_it_does_not_matter_how_predictions_are_batched(tmp_path_factory, given, overwrite, cuts, is_fresh):
+def test_batch_sizes_do_not_change_what_is_stored(tmp_path_factory, given, overwrite, cuts, is_fresh):
     predictions = [prediction(*each, number / 20) for number, each in enumerate(given)]
     with (
         external_store(tmp_path_factory.mktemp("whole")) as whole,
@@ -118,7 +124,7 @@ def test_an_id_that_is_a_number_is_not_given_to_another_label(tmp_path):
         writer.write([prediction(annotation_id="1"), prediction(annotation_id="2")], False)
         writer.write([prediction(confidence=0.1), prediction(confidence=0.2), prediction(annotation_id="5")], False)
         writer.write([prediction(confidence=0.3), prediction(confidence=0.4)], False)
-        ids = [each.annotation_id for each in store.predictions("r")]
+        ids = [each.annotation_id for each in PredictionReader(store).predictions("r")]
         assert len(set(ids)) == len(ids) == 7
 
 
@@ -129,7 +135,7 @@ def test_an_id_that_is_the_number_of_a_label_means_that_label(tmp_path):
         again = [prediction(annotation_id="0", confidence=0.9)]
         assert writer.write(again, False) == WriteCounts(0, 1)
         assert writer.write(again, True) == WriteCounts(1, 0)
-        assert store.predictions("r") == again
+        assert PredictionReader(store).predictions("r") == again
 
 
 def test_ids_are_looked_up_by_indexes(tmp_path):
@@ -144,7 +150,7 @@ def test_ids_are_looked_up_by_indexes(tmp_path):
     assert all("SEARCH" in plan and "Recording=? AND" in plan for plan in plans), plans
 
 
-def test_a_batch_that_breaks_off_leaves_those_before_it(tmp_path):
+def test_a_failing_batch_leaves_the_batches_before_it(tmp_path):
     with external_store(tmp_path) as store:
         writer = PredictionWriter(store)
         writer.write([prediction(), prediction("s")], False)
@@ -156,7 +162,7 @@ def test_a_batch_that_breaks_off_leaves_those_before_it(tmp_path):
         with pytest.raises(EarshotError, match="full"):
             writer.write([prediction("s", confidence=0.1), prediction(confidence=1.0)], False)
     with ResultsStore(tmp_path) as store:
-        assert [len(store.predictions(name)) for name in "rs"] == [1, 1]
+        assert [len(PredictionReader(store).predictions(name)) for name in "rs"] == [1, 1]
         assert [result.n_labels for result in store.recordings().values()] == [1, 1]
 
 
@@ -169,10 +175,10 @@ def test_each_batch_changes_the_digest_of_the_store(tmp_path):
     assert len(set(digests)) == 3
 
 
-def test_a_store_of_predictions_has_no_scores_and_says_so(tmp_path):
+def test_scores_of_an_external_run_are_an_error(tmp_path):
     with external_store(tmp_path) as store:
         assert store.scores("r").shape == (0, 2)
-        with pytest.raises(EarshotError, match=r"results\.db: holds predictions from elsewhere, without scores"):
+        with pytest.raises(EarshotError, match=r"results\.db: holds an external model run, without scores"):
             store.check_scores()
         assert store.manifest.external_run == ExternalRun(model_id="m", name="batdetect")
     assert earlier_results(tmp_path).manifests[0].external_run

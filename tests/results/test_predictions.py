@@ -20,17 +20,17 @@ GOOD = Prediction("Moor Frog", "dawn", 0.0, 1.5, 0.9)
         {"class_pdf": {}, "metadata": {}},
     ],
 )
-def test_predictions_without_fault(values):
+def test_valid_predictions_have_no_fault(values):
     assert fault_of(GOOD._replace(**values), CLASSES, {"dawn"}) == ""
 
 
 @pytest.mark.parametrize(
     ("values", "fault"),
     [
-        ({"label": "Wren"}, "label 'Wren' is no class of the model run"),
-        ({"label": None}, "label None is no class"),
-        ({"reference_id": "dusk"}, "reference_id 'dusk' is no recording of the data set"),
-        ({"reference_id": 3}, "reference_id 3 is no recording"),
+        ({"label": "Wren"}, "label 'Wren' is not a class of the model run"),
+        ({"label": None}, "label None is not a class"),
+        ({"reference_id": "dusk"}, "reference_id 'dusk' is not a readable recording of the data set"),
+        ({"reference_id": 3}, "reference_id 3 is not a readable recording"),
         ({"start_time": 1.5}, "times 1.5 to 1.5 must be seconds"),
         ({"start_time": -0.1}, "times -0.1 to 1.5 must be seconds"),
         ({"end_time": float("inf")}, "times 0.0 to inf must be seconds"),
@@ -57,5 +57,5 @@ def test_a_fault_is_one_line_that_names_the_field(values, fault):
     assert fault in found and "\n" not in found
 
 
-def test_what_is_no_prediction_is_a_fault():
+def test_only_a_prediction_is_accepted():
     assert fault_of(("Moor Frog", "dawn"), CLASSES, {"dawn"}) == "is a tuple, not a Prediction"

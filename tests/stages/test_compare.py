@@ -11,7 +11,7 @@ from tests.evaluation.example import write_project
 
 @pytest.fixture
 def project(tmp_path, monkeypatch):
-    """A test set, what infer found in `labels`, and a run of predictions from elsewhere in `external`."""
+    """A test set, what infer found in `labels`, and an external model run in `external`."""
     write_project(tmp_path, n_classes=3)
     (tmp_path / "params.yaml").write_text(f"data:\n  test: {{path: {tmp_path}/test}}\nevaluate: {{bootstrap: 50}}\n")
     monkeypatch.chdir(tmp_path)
@@ -50,7 +50,32 @@ def test_compare_writes_tables_a_picture_and_json_and_prints_them(project, run_s
         (["labels", "labels", "--annotations", "a.csv"], "go together; give both or neither"),
     ],
 )
-def test_what_cannot_be_compared_gives_one_line(project, run_stage, arguments, fault):
+def test_invalid_runs_and_arguments_give_one_line(project, run_stage, arguments, fault):
     paths = [project / each if each in ("labels", "nothing") else each for each in arguments]
     code, _, errors = run_stage("compare", *paths, "--params", project / "params.yaml")
     assert code == 1 and len(errors.splitlines()) == 1 and fault in errors
+
+
+def test_recordings_of_the_same_name_but_other_content_are_left_out(project, run_stage):
+    files = sorted(project.glob("test/recordings/*.wav"))
+    for file in files[:2]:
+        file.write_bytes(file.read_bytes() + b"x")
+    arguments = [project / "labels", project / "external", "--output", project / "out"]
+    code, shown, errors = run_stage("compare", *arguments, "--params", project / "params.yaml")
+    assert code == 0 and "4 sounds in 2 recordings" in shown
+    for run, remedy in (("labels", "run the infer stage"), ("external", "predict it by ModelRun.predict")):
+        lines = [line for line in errors.splitlines() if f" in {project / run}: " in line]
+        assert [line.split(" in ")[0][-3:] for line in lines] == ["000", "001"]
+        assert all("was analyzed from a file of other content" in line and remedy in line for line in lines)
+
+
+@pytest.mark.parametrize("run", ["labels", "external"])
+def test_a_run_of_another_data_set_gives_one_line(project, run_stage, run):
+    write_project(project / "other", n_classes=3, seed=1)  # recordings of the same names
+    with ModelRun.create(project / "other/external", project / "other/test"):
+        pass
+    runs = [project / "labels", project / "other" / run]
+    for paths in (runs, runs[::-1]):
+        code, _, errors = run_stage("compare", *paths, "--params", project / "params.yaml")
+        assert code == 1 and len(errors.splitlines()) == 1
+        assert f"{runs[1]}: is of another data set: its 000, 001, 002, 003 and the test set's are diff" in errors

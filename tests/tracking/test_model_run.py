@@ -25,6 +25,7 @@ from lib.results.predictions import Prediction
 from lib.results.results_store import ResultsStore
 from lib.sound.labels import RESULTS_FILE
 from lib.tracking.model_runs.async_job import AsyncJob
+from lib.tracking.registry.registration import SHA256
 from tests.evaluation.example import write_results
 from tests.tracking.registry_store import RegistryStore
 
@@ -89,13 +90,13 @@ def test_predictions_of_any_batch_size_are_the_same(run, data_set, tmp_path):
             assert run.refloc(name) == other.refloc(name) and len(run.refloc(name)) == 9
 
 
-def test_none_is_stored_if_one_has_a_fault_and_each_fault_is_a_line(run):
+def test_one_faulty_prediction_rejects_the_call_with_a_line_for_each_fault(run):
     faulty = [prediction(), prediction(label="Wren"), prediction("midnight"), prediction(confidence=2)]
     with pytest.raises(EarshotError) as error:
         run.predict(faulty, batch_size=1)
     assert str(error.value).splitlines() == [
-        "prediction 1: label 'Wren' is no class of the model run",
-        "prediction 2: reference_id 'midnight' is no recording of the data set, or cannot be read",
+        "prediction 1: label 'Wren' is not a class of the model run",
+        "prediction 2: reference_id 'midnight' is not a readable recording of the data set",
         "prediction 3: confidence 2 must be within 0..1",
         f"{run.model_run_id}: 3 of 4 predictions cannot be stored, so none was; correct them",
     ]
@@ -107,7 +108,7 @@ def test_a_batch_size_below_1_is_refused(run):
         run.predict([], batch_size=0)
 
 
-def test_a_label_may_be_a_code_and_is_given_back_as_the_name(run):
+def test_a_label_given_by_its_code_is_returned_by_its_name(run):
     run.predict([prediction(label="COTO")])
     assert [each.label for each in run.refloc("dawn")] == ["Common Toad"]
 
@@ -146,7 +147,7 @@ def test_a_replaced_recording_has_another_duration_and_key_and_keeps_its_predict
         assert store.recordings()["dawn"].seconds == 3.0
 
 
-def test_commit_sees_that_a_recording_was_replaced(run, data_set):
+def test_commit_notices_a_replaced_recording(run, data_set):
     run.predict([FULL])
     soundfile.write(data_set / "recordings/dawn.wav", np.zeros(2 * RATE), RATE)
     with ModelRun(run.model_run_id, data_set) as again:
@@ -154,7 +155,7 @@ def test_commit_sees_that_a_recording_was_replaced(run, data_set):
         assert again.matches("dawn")["iou"].tolist() == pytest.approx([0.75])  # both are cut at its end
 
 
-def test_a_recording_that_can_no_longer_be_read_is_told_in_a_line_and_keeps_its_predictions(run, data_set, capsys):
+def test_a_recording_that_became_unreadable_gives_a_warning_and_keeps_its_predictions(run, data_set, capsys):
     run.predict([FULL])
     (data_set / "recordings/dawn.wav").write_bytes(b"nothing")
     with ModelRun(run.model_run_id, data_set) as again:
@@ -186,7 +187,7 @@ def test_a_job_that_fails_tells_why(run):
     with pytest.raises(EarshotError, match="2 of 2 predictions cannot be stored"):
         job.sleep_until_complete(verbose_std_out=False)
     assert job.status()["status"] == "Errored" and len(job.errors()) == 3
-    assert job.errors()[0] == "prediction 0: label 'Wren' is no class of the model run"
+    assert job.errors()[0] == "prediction 0: label 'Wren' is not a class of the model run"
 
 
 def test_jobs_run_one_after_another_and_closing_waits_for_them(run, data_set):
@@ -224,7 +225,7 @@ def test_a_process_that_is_killed_leaves_whole_batches(run, data_set, seconds):
     assert run.predict([prediction()])["predictions_processed"] == 1  # no lock stays
 
 
-def test_what_infer_wrote_stays_as_it_is(data_set, tmp_path):
+def test_a_run_that_infer_wrote_is_read_only(data_set, tmp_path):
     with write_results(tmp_path / "labels", {"dawn": 30}, labels={"dawn": [("a", 0, 3)]}):
         pass
     digest = digest_file(tmp_path / "labels" / RESULTS_FILE)
@@ -241,12 +242,14 @@ def test_what_infer_wrote_stays_as_it_is(data_set, tmp_path):
 # create and info
 
 
-def test_info_tells_what_the_run_was_made_with_and_whether_it_is_committed(run, data_set):
-    info = {"model_id": "bd-2", "name": "BatDetect", "status": "uncommitted", "metadata": {"when": "May"}}
+def test_info_returns_the_model_the_metadata_and_the_status(run, data_set):
+    info = {"model_id": "bd-2", "name": "BatDetect", "metadata": {"when": "May"}}
+    info |= {"status": "uncommitted", "payload": None}
     assert run.info() == info
     run.predict([FULL])
     run.commit()
-    assert run.info() == info | {"status": "committed"}
+    rules = {"class_agnostic": True, "allowed_label_matches": [], "iou": 0.5}
+    assert run.info() == info | {"status": "committed", "payload": rules}
     run.predict([prediction("noon")])
     assert run.info() == info
     run.commit({"iou": 0.3})
@@ -255,7 +258,19 @@ def test_info_tells_what_the_run_was_made_with_and_whether_it_is_committed(run, 
         assert again.info() == info
 
 
-def test_info_of_what_infer_wrote_tells_how_it_was_made(data_set, tmp_path):
+def test_info_returns_the_payload_of_the_last_commit(run, tmp_path):
+    run.predict([FULL])
+    allowed = [{"ground_truth_label": "Moor Frog", "model_prediction_label": "Common Toad"}]
+    run.commit({"iou": 0.3, "allowed_label_matches": allowed})
+    rules = {"class_agnostic": False, "allowed_label_matches": allowed, "iou": 0.3}
+    assert run.info()["payload"] == rules
+    run.commit({"iou": 0.7}, folder=tmp_path / "strict")
+    assert run.info()["payload"] == rules and run.info(tmp_path / "strict")["payload"]["iou"] == 0.7
+    run.commit(run.info()["payload"], folder=tmp_path / "again")
+    assert run.info(tmp_path / "again")["payload"] == rules
+
+
+def test_info_of_a_run_of_infer_returns_its_manifest(data_set, tmp_path):
     with write_results(tmp_path / "labels", {"dawn": 30}):
         pass
     tracking = TrackingSettings(uri=f"sqlite:///{tmp_path}/mlflow.db")
@@ -265,27 +280,44 @@ def test_info_of_what_infer_wrote_tells_how_it_was_made(data_set, tmp_path):
     assert info["model_id"] is None and not (tmp_path / "mlflow.db").exists()
 
 
-def test_info_of_what_infer_wrote_tells_the_registered_model_with_its_weights(data_set, tmp_path, mlflow_uri, request):
+def test_info_of_a_run_of_infer_finds_the_registered_model_by_its_weights(data_set, tmp_path, mlflow_uri, request):
     store = RegistryStore(mlflow_uri, request.node.name, tmp_path)
     weights = {"a.pt": request.node.name.encode(), "b.pt": b"b"}
     digests = {name: hashlib.sha256(content).hexdigest() for name, content in weights.items()}
     files = {f"weights/{name}": content for name, content in weights.items()}
-    kept = store.add(files=files | {"earshot/files.json": json.dumps(digests).encode()})
+    ensemble = store.add(files=files | {"earshot/files.json": json.dumps(digests).encode()})
     alone = {"weights/a.pt": weights["a.pt"], "earshot/files.json": json.dumps({"a.pt": digests["a.pt"]}).encode()}
     store.add(files=alone)
     store.add(files={"weights/other.bin": b"of other software"})
     for name in weights:
         (tmp_path / name).write_bytes(weights[name])
     used = {f"renamed {name}": digest_file(tmp_path / name) for name in weights}
-    models = {"both": (used, kept.id), "one": ({"b.pt": used["renamed b.pt"]}, None)}
+    models = {"both": (used, ensemble.id), "one": ({"b.pt": used["renamed b.pt"]}, None)}
     for name, (digests_of_run, model_id) in models.items():
-        with write_results(tmp_path / name, {"dawn": 30}, models=digests_of_run):
-            pass
-        with ModelRun(tmp_path / name, data_set, tracking=store.tracking) as run:
-            assert run.info()["model_id"] == model_id
+        assert model_id_of(tmp_path / name, data_set, store, digests_of_run) == model_id
 
 
-def test_classes_of_a_run_may_be_others_than_those_of_the_data_set(data_set, tmp_path):
+def model_id_of(folder, data_set, store, checkpoints) -> str | None:
+    """The model id of a run that infer wrote with these checkpoints."""
+    with write_results(folder, {"dawn": 30}, models=checkpoints):
+        pass
+    with ModelRun(folder, data_set, tracking=store.tracking) as run:
+        return run.info()["model_id"]
+
+
+@pytest.mark.parametrize("tag", ["valid", "{", "[1]", "{}"])
+def test_the_stored_digests_of_a_model_are_read_only_where_its_tag_lacks_them(
+    data_set, tmp_path, mlflow_uri, request, tag
+):
+    store = RegistryStore(mlflow_uri, request.node.name, tmp_path)
+    digest = hashlib.sha256(request.node.name.encode()).hexdigest()
+    kept = b"{}" if tag == "valid" else json.dumps({"a.pt": digest}).encode()  # so the files tell where the tag doesn't
+    tags = {SHA256: json.dumps({"a.pt": digest}) if tag == "valid" else tag}
+    model = store.add(files={"weights/a.pt": b"", "earshot/files.json": kept}, facts=tags)
+    assert model_id_of(tmp_path / "run", data_set, store, {"a.pt": digest[:32]}) == model.id
+
+
+def test_a_run_may_have_other_classes_than_its_data_set(data_set, tmp_path):
     classes = ["frog", {"name": "toad", "code": "T"}]
     with ModelRun.create(tmp_path / "run", data_set, classes=classes) as run:
         run.predict([prediction(label="frog"), prediction("dusk", label="T")])
@@ -294,23 +326,23 @@ def test_classes_of_a_run_may_be_others_than_those_of_the_data_set(data_set, tmp
 
 
 @pytest.mark.parametrize("classes", [[], ["a", "a"], [""], [3], [{"code": "a"}]])
-def test_classes_without_a_name_each_once_are_refused(data_set, tmp_path, classes):
+def test_classes_need_unique_names(data_set, tmp_path, classes):
     with pytest.raises(SettingsError, match="class"):
         ModelRun.create(tmp_path / "run", data_set, classes=classes)
     assert not (tmp_path / "run").exists()
 
 
-def test_a_folder_with_results_is_no_place_for_a_new_run(run, data_set):
+def test_create_refuses_a_folder_with_results(run, data_set):
     with pytest.raises(EarshotError, match="holds results already; give another folder, or remove it"):
         ModelRun.create(run.model_run_id, data_set)
 
 
-def test_recordings_that_come_later_are_part_of_the_run_and_those_that_cannot_be_read_are_not(run, data_set):
+def test_recordings_added_later_join_the_run_once_they_can_be_read(run, data_set):
     soundfile.write(data_set / "recordings/night.wav", np.zeros(RATE), RATE)
     (data_set / "recordings/broken.wav").write_bytes(b"nothing")
     with ModelRun(run.model_run_id, data_set) as later:
         assert later.predict([prediction("night", start_time=0, end_time=0.5)])["predictions_processed"] == 1
-        with pytest.raises(EarshotError, match="reference_id 'broken' is no recording of the data set"):
+        with pytest.raises(EarshotError, match="reference_id 'broken' is not a readable recording of the data set"):
             later.predict([prediction("broken")])
         assert len(later.refloc("night")) == 1 and later.refloc("broken") == []
         soundfile.write(data_set / "recordings/broken.wav", np.zeros(RATE), RATE)  # it is repaired
@@ -329,7 +361,7 @@ def test_only_recordings_that_were_named_or_predicted_count_as_analyzed(data_set
     assert keys(again).keys() == {"dawn", "noon"}
 
 
-def test_recordings_that_are_not_in_the_data_set_are_refused(data_set, tmp_path):
+def test_create_refuses_recordings_outside_the_data_set(data_set, tmp_path):
     with pytest.raises(SettingsError, match="recordings: are not in the data set: midnight; correct them"):
         ModelRun.create(tmp_path / "run", data_set, recordings=["dawn", "midnight"])
     assert not (tmp_path / "run").exists()
@@ -345,7 +377,7 @@ def test_recordings_that_are_not_in_the_data_set_are_refused(data_set, tmp_path)
         ({"model_id": "a\nb"}, r"model_id = 'a\\nb': must be a text"),
     ],
 )
-def test_what_cannot_be_kept_of_a_model_is_one_line(data_set, tmp_path, arguments, fault):
+def test_invalid_arguments_of_create_give_one_line(data_set, tmp_path, arguments, fault):
     with pytest.raises(SettingsError, match=fault) as error:
         ModelRun.create(tmp_path / "run", data_set, **arguments)
     assert len(str(error.value).splitlines()) == 1 and not (tmp_path / "run").exists()
@@ -359,7 +391,7 @@ def test_a_data_set_may_be_given_with_a_format_and_an_include(data_set, tmp_path
             run.refloc("noon")
 
 
-def test_a_recording_that_cannot_be_read_is_told_in_a_line_and_the_others_are_used(data_set, tmp_path, capsys):
+def test_create_warns_of_an_unreadable_recording_and_uses_the_others(data_set, tmp_path, capsys):
     (data_set / "recordings/broken.wav").write_bytes(b"nothing")
     with ModelRun.create(tmp_path / "run", data_set) as run:
         assert {name for name, key in keys(run).items() if key} == {"dawn", "dusk", "noon"}
@@ -474,12 +506,12 @@ def test_prediction_loc_gives_a_prediction_by_its_id(run):
             run.prediction_loc(reference_id, annotation_id)
 
 
-def test_a_folder_without_results_is_no_model_run(data_set, tmp_path):
-    with pytest.raises(UnknownItem, match=r"is no model run; give a folder that infer or ModelRun\.create wrote"):
+def test_a_folder_without_results_is_not_a_model_run(data_set, tmp_path):
+    with pytest.raises(UnknownItem, match=r"is not a model run; give a folder that infer or ModelRun\.create wrote"):
         ModelRun(tmp_path / "nothing", data_set)
 
 
-def test_a_data_set_that_is_not_there_is_an_error(run, tmp_path):
+def test_a_missing_data_set_is_an_error(run, tmp_path):
     with ModelRun(run.model_run_id, tmp_path / "nothing") as other, pytest.raises(DataSetError, match="nothing"):
         other.refloc("dawn")
 
@@ -540,7 +572,54 @@ def test_matches_may_lie_in_another_folder_and_have_the_same_bytes_each_time(run
         run.matches("dawn")
 
 
-def test_matches_of_other_predictions_or_annotations_are_not_given(run, data_set):
+BY_CLASS = {"class_agnostic": False}
+
+
+@pytest.fixture
+def pipeline_run(data_set, tmp_path):
+    """A run that infer wrote and evaluate committed; DVC has recorded its matches."""
+    with write_results(tmp_path / "data/labels", {"dawn": 30}, labels={"dawn": [("a", 0, 3)]}):
+        pass
+    with ModelRun(tmp_path / "data/labels", data_set) as run:
+        run.commit(BY_CLASS)
+        out = {"path": "data/labels.matches", "md5": "0.dir"}
+        (tmp_path / "dvc.lock").write_text(json.dumps({"stages": {"evaluate": {"outs": [out]}}}))
+        yield run
+
+
+@pytest.mark.parametrize("payload", [None, {"iou": 0.3} | BY_CLASS])
+def test_commit_by_other_rules_does_not_replace_matches_that_the_pipeline_made(pipeline_run, tmp_path, payload):
+    file = tmp_path / "data/labels.matches" / MATCHES_FILE
+    digest = digest_file(file)
+    fault = r"labels\.matches: is an output of the pipeline, which only evaluate writes; give commit a folder"
+    for folder in (None, tmp_path / "data/labels.matches"):
+        with pytest.raises(EarshotError, match=fault) as error:
+            pipeline_run.commit(payload, folder)
+        assert "\n" not in str(error.value) and digest_file(file) == digest
+    pipeline_run.commit(payload, tmp_path / "data/mine")
+    assert len(pipeline_run.matches("dawn", tmp_path / "data/mine")) and digest_file(file) == digest
+
+
+def test_commit_by_the_rules_of_the_pipeline_changes_nothing(pipeline_run, data_set, tmp_path):
+    file = tmp_path / "data/labels.matches" / MATCHES_FILE
+    state = file.stat().st_mtime_ns
+    assert pipeline_run.commit(BY_CLASS) == {"model_run_id": pipeline_run.model_run_id}
+    assert file.stat().st_mtime_ns == state
+    (data_set / "annotations.csv").write_text(ANNOTATIONS.replace("0,4,", "0,3,"))
+    with (
+        ModelRun(pipeline_run.model_run_id, data_set) as again,
+        pytest.raises(EarshotError, match="dvc repro evaluate"),
+    ):
+        again.commit(BY_CLASS)
+
+
+def test_commit_replaces_matches_that_no_pipeline_made(pipeline_run, tmp_path):
+    (tmp_path / "dvc.lock").write_text(json.dumps({"stages": {}}))
+    pipeline_run.commit({"iou": 0.3})
+    assert pipeline_run.info(tmp_path / "data/labels.matches")["payload"]["iou"] == 0.3
+
+
+def test_outdated_matches_are_an_error(run, data_set):
     run.predict([FULL])
     run.commit()
     run.predict([prediction("dusk")])
@@ -552,9 +631,9 @@ def test_matches_of_other_predictions_or_annotations_are_not_given(run, data_set
         again.matches("dawn")
 
 
-def test_a_payload_with_a_fault_writes_nothing(run):
+def test_an_invalid_payload_writes_nothing(run):
     with pytest.raises(SettingsError, match=r"payload\.class_agnostic"):
         run.commit({"class_agnostic": 3})
-    with pytest.raises(SettingsError, match="'Wren' is no class of the model run"):
+    with pytest.raises(SettingsError, match="'Wren' is not a class of the model run"):
         run.commit({"allowed_label_matches": [{"ground_truth_label": "MOFR", "model_prediction_label": "Wren"}]})
     assert not (Path(run.model_run_id) / MATCHES_FILE).exists()

@@ -1,4 +1,4 @@
-"""Work that goes on in the background, of which one may ask how far it is."""
+"""Jobs that run in the background and report their progress."""
 
 import uuid
 from collections.abc import Callable
@@ -9,16 +9,16 @@ from lib.core.errors import EarshotError
 
 COMPLETED, ERRORED, RUNNING = "Completed", "Errored", "Running"
 Report = Callable[[int], None]
-"""Called with the number of steps that are done."""
+"""Called with the number of completed steps."""
 
 
 class AsyncJob:
-    """A job of some steps. It goes on until it is done or fails, also when nobody holds this object.
+    """A job of several steps. It runs to its end even if this object is dropped.
 
     Args:
-        executor: runs it.
-        work: takes what it reports its steps to, and returns a summary.
-        steps: how many there are.
+        executor: to run it.
+        work: called with a Report for its completed steps; returns a summary.
+        steps: number of steps.
 
     Attributes:
         job_id: unique.
@@ -46,7 +46,7 @@ class AsyncJob:
         return state | {"completed_steps": self._done, "total_steps": self._steps}
 
     def errors(self) -> list[str]:
-        """What went wrong, a line each; empty while nothing has."""
+        """The lines of the error that ended the job; empty if there was none."""
         error = self._future.exception() if self._future.done() else None
         return [] if error is None else _line(error).splitlines()
 

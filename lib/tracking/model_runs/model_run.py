@@ -12,6 +12,8 @@ from functools import cached_property, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
+import yaml
+
 from lib.config.load import get_config
 from lib.config.schema import DataSetSettings, TrackingSettings
 from lib.core.errors import EarshotError, SettingsError
@@ -21,20 +23,21 @@ from lib.evaluation.matches_store import (
     MATCHES_FILE,
     MatchesStore,
     annotation_digests,
+    match_table,
     matches_folder,
     store_matches,
 )
-from lib.evaluation.run_matching import rules_of
+from lib.evaluation.run_matching import MatchingRules, rules_of
 from lib.formats.data_sets import DataSet, read_data_set
 from lib.results.manifest import ExternalRun
+from lib.results.prediction_reader import PredictionReader
 from lib.results.predictions import Prediction
 from lib.results.results_store import ResultsStore
 from lib.sound.labels import RESULTS_FILE
+from lib.tracking.data_versions import read_data_versions
 from lib.tracking.model_runs.async_job import AsyncJob, Report
-from lib.tracking.model_runs.created_runs import create_run, external_manifest
-from lib.tracking.model_runs.match_tables import match_table
+from lib.tracking.model_runs.external_runs import WAIT_SECONDS, ExternalRunWriter, create_run, external_manifest
 from lib.tracking.model_runs.models_by_weights import id_by_weights
-from lib.tracking.model_runs.run_writer import WAIT_SECONDS, RunWriter
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -43,7 +46,7 @@ COMMITTED, UNCOMMITTED = "committed", "uncommitted"
 
 
 class UnknownItem(EarshotError):
-    """A model run, recording or prediction of that id does not exist."""
+    """There is not a model run, recording or prediction of that id."""
 
 
 class ModelRun:
@@ -71,8 +74,9 @@ class ModelRun:
         self.model_run_id, self.dataset_id, self.client = str(model_run_id), self._settings.path, client
         self._folder = Path(model_run_id)
         if not (self._folder / RESULTS_FILE).is_file():
-            raise UnknownItem(model_run_id, "is no model run", "give a folder that infer or ModelRun.create wrote")
+            raise UnknownItem(model_run_id, "is not a model run", "give a folder that infer or ModelRun.create wrote")
         self._store = ResultsStore(self._folder)
+        self._reader = PredictionReader(self._store)
         self._reading = threading.Lock()
         self._executor = ThreadPoolExecutor(1, "model run")
 
@@ -92,17 +96,16 @@ class ModelRun:
         Args:
             folder: a new folder.
             dataset_id: as above.
-            classes: that predictions may be of: names, or name, code, alt_name and alt_code of each; None: those of
-                the data set.
-            name: of the model, for people; "": that of the folder.
-            model_id: "": the name.
-            metadata: whatever else is to be kept, as JSON can hold it, with texts as keys.
-            recordings: names of those that the model has analyzed, also where it found nothing: all annotated sounds
-                in them that no prediction matches count as missed. Others count once predictions are about them. None:
-                all recordings of the data set, also those that are added to it later.
+            classes: the model's classes: names, or name, code, alt_name and alt_code of each; None: the data set's.
+            name: of the model, for people; "": the folder's name.
+            model_id: of the model; "": its name.
+            metadata: anything else to store with the run: a mapping that JSON can hold, with strings as keys.
+            recordings: names of the recordings that the model has analyzed, including those in which it found nothing:
+                annotated sounds in them that no prediction matches count as missed. Others count as analyzed once they
+                have predictions. None: all recordings of the data set, including those added later.
 
-        A recording that cannot be read is shown and left out, until it can be. Raises SettingsError if an argument
-        cannot be used, and EarshotError if the folder holds results.
+        Unreadable recordings are reported, and left out until they can be read. Raises SettingsError if an argument is
+        invalid, and EarshotError if the folder holds results.
         """
         data_set = read_data_set(_settings_of(dataset_id))
         chosen = data_set.classes.to_dict("records") if classes is None else classes
@@ -129,8 +132,8 @@ class ModelRun:
         return read_data_set(self._settings)
 
     @cached_property
-    def _writer(self) -> RunWriter:
-        return RunWriter(self._folder, self._store.manifest, self._data_set.recordings)
+    def _writer(self) -> ExternalRunWriter:
+        return ExternalRunWriter(self._folder, self._store.manifest, self._data_set.recordings)
 
     @cached_property
     def _annotation_digests(self) -> dict[str, str]:
@@ -154,20 +157,19 @@ class ModelRun:
     ) -> dict[str, Any] | AsyncJob:
         """Store predictions, by recording and batch by batch; a process that is killed leaves whole batches.
 
-        Several processes may predict into a run, one after another. The first call notes which recordings are new or
-        were replaced; predictions of a replaced one stay. Apart from that, a call costs time by its own predictions.
+        Several processes may predict into a run, one after another. The first call looks for new and replaced
+        recordings; predictions of a replaced one stay. Otherwise the time of a call depends on its predictions alone.
 
         Args:
             annotations: the predictions.
-            update: whether a prediction of a (reference_id, annotation_id) that exists overwrites it; else it is
-                ignored.
-            asynchronous: return at once; the work goes on in the background, after that of earlier calls.
+            update: overwrite existing predictions of the same (reference_id, annotation_id); False: skip them.
+            asynchronous: return at once and work in the background, after earlier calls.
             batch_size: predictions in a batch.
             remote_files_per_upload_request, local_files_per_upload_request: not used; predictions have no files.
 
-        Returns model_run_id, predictions_processed and predictions_ignored; or a job, whose message is that at its end.
-        Raises EarshotError, with a line for each of the first faults, if a prediction cannot be stored: then none is;
-        and if infer wrote the model run, whose files are derived and must stay as they are.
+        Returns model_run_id, predictions_processed and predictions_ignored; or a job, whose message they become.
+        Raises EarshotError, with a line for each of the first faults, if a prediction is invalid: then none is stored;
+        and if infer wrote the model run, whose files are derived and read-only.
         """
         if batch_size < 1:
             raise SettingsError(f"batch_size = {batch_size}", "must be 1 or more")
@@ -185,36 +187,45 @@ class ModelRun:
         counts = {"predictions_processed": written.processed, "predictions_ignored": written.ignored}
         return {"model_run_id": self.model_run_id} | counts
 
-    def info(self) -> dict[str, Any]:
-        """model_id, name, status and metadata of the model run.
+    def info(self, folder: str | Path | None = None) -> dict[str, Any]:
+        """model_id, name, status and metadata of the model run, and the payload of its last commit.
 
-        status: `committed` if all predictions are as they were at the last commit into the usual folder, else
-        `uncommitted`. Of what infer wrote, model_id is the id of the registered model that has the same weights (see
-        InputModel), None if there is none, and metadata is how it was made. Raises EarshotError if the registry cannot
-        be reached.
+        status: `committed` if all predictions and annotations are as they were at the last commit, else `uncommitted`.
+        payload: by which rules that commit matched, as `commit` takes them; None: uncommitted. Of what infer wrote,
+        model_id is the id of the registered model that has the same weights (see InputModel), None if there is none,
+        and metadata is how it was made. Raises EarshotError if the registry cannot be reached.
+
+        folder: the folder given to commit.
         """
-        run, status = self._external_run, COMMITTED if self._is_committed() else UNCOMMITTED
+        rules, run = self._committed_rules(self._matches_folder(folder)), self._external_run
+        commit = {
+            "status": UNCOMMITTED if rules is None else COMMITTED,
+            "payload": None if rules is None else rules.model_dump(mode="json"),
+        }
         if run is not None:
-            return {"model_id": run.model_id, "name": run.name, "status": status, "metadata": run.metadata}
+            return {"model_id": run.model_id, "name": run.name, "metadata": run.metadata} | commit
         manifest = self._store.manifest
         model_id = id_by_weights(self._tracking or get_config().tracking, manifest.models)
         metadata = manifest.model_dump(mode="json", exclude={"classes", "external_run"})
-        return {"model_id": model_id, "name": self._folder.name, "status": status, "metadata": metadata}
+        return {"model_id": model_id, "name": self._folder.name, "metadata": metadata} | commit
 
-    def _is_committed(self) -> bool:
-        folder, recordings = self._matches_folder(None), self._data_set.recordings
+    def _committed_rules(self, folder: Path) -> MatchingRules | None:
+        """The rules by which the matches in a folder were made; None if they are missing or out of date."""
         if not (folder / MATCHES_FILE).is_file():
-            return False
+            return None
         with self._reading:
             results = [result for result in self._store.recordings().values() if result.is_ok]
+        digests = {each.name: (each.key, self._annotation_digests.get(each.name, "")) for each in results}
         with MatchesStore(folder) as matches:
-            digests = {each.name: (each.key, self._annotation_digests.get(each.name, "")) for each in results}
-            return matches.matched() == {name: digests[name] for name in digests.keys() & recordings.keys()}
+            is_current = matches.matched() == {
+                name: digests[name] for name in digests.keys() & self._data_set.recordings.keys()
+            }
+            return matches.rules() if is_current else None
 
     # Items
 
     def iloc(self, i: int) -> list[Prediction]:
-        """The predictions of the recording of that number, from 0, among those of the data set by name.
+        """The predictions of the i-th recording, from 0, of the data set in order of names.
 
         Raises UnknownItem.
         """
@@ -224,9 +235,9 @@ class ModelRun:
         return self.refloc(names[i])
 
     def loc(self, dataset_item_id: str) -> dict[str, list[Prediction]]:
-        """The predictions, as `annotations`, of the recording with that id, which is a digest of its content.
+        """The predictions of a recording, as `annotations`, by the digest of its content.
 
-        dataset_item_ids gives the ids. Raises UnknownItem, also where several recordings have the same content.
+        dataset_item_ids gives the ids. Raises UnknownItem, also if several recordings have the same content.
         """
         names = [name for name, digest in self.dataset_item_ids().items() if digest == dataset_item_id]
         if len(names) != 1:
@@ -243,14 +254,14 @@ class ModelRun:
         """The predictions of a recording, by start time and class. Raises UnknownItem."""
         self._check_recording(reference_id)
         with self._reading:
-            return self._store.predictions(reference_id)
+            return self._reader.predictions(reference_id)
 
     def prediction_loc(self, reference_id: str, annotation_id: str) -> Prediction:
-        """The prediction of a recording with that id; one without has its number as text. Raises UnknownItem."""
+        """A prediction of a recording by its id, or its number as text if it was given none. Raises UnknownItem."""
         self._check_recording(reference_id)
         with self._reading:
             is_id = isinstance(annotation_id, str)
-            prediction = self._store.prediction(reference_id, annotation_id) if is_id else None
+            prediction = self._reader.prediction(reference_id, annotation_id) if is_id else None
         if prediction is None:
             raise self._unknown(f"has no prediction {annotation_id!r} of {reference_id}", "see refloc")
         return prediction
@@ -269,16 +280,23 @@ class ModelRun:
 
         Args:
             payload: `class_agnostic`, whether any two classes may match (default: true); `allowed_label_matches`, a
-                list of {"ground_truth_label", "model_prediction_label"} that may match besides equal ones, with which
-                class_agnostic counts as false; `iou`, least intersection over union (default: 0.5).
+                list of {"ground_truth_label", "model_prediction_label"} that may match besides equal ones, with which,
+                also if it is empty, class_agnostic counts as false; `iou`, least intersection over union (default:
+                0.5).
             folder: where to write matches.db; None: the model run's or, if infer wrote that, the one beside it whose
                 name ends with `.matches`, where evaluate commits the run by class.
 
-        Returns model_run_id. Raises SettingsError if the payload cannot be used.
+        Returns model_run_id. Raises SettingsError if the payload cannot be used, and EarshotError if this would change
+        the matches that the pipeline made.
         """
         rules, place = rules_of(payload), self._matches_folder(folder)
+        if self._is_pipeline_output(place):
+            if self._committed_rules(place) != rules:
+                remedy = "give commit a folder for these matches, or run `dvc repro evaluate`"
+                raise EarshotError(place, "is an output of the pipeline, which only evaluate writes", remedy)
+            return {"model_run_id": self.model_run_id}
         if self._external_run is not None and os.access(self._folder, os.W_OK):
-            self._writer.note_recordings()
+            self._writer.update_recordings()
         with sole_writer(place / MATCHES_FILE, WAIT_SECONDS), self._reading:
             store_matches(self._data_set, self._store, place, rules)
         return {"model_run_id": self.model_run_id}
@@ -288,12 +306,25 @@ class ModelRun:
             return Path(folder)
         return matches_folder(self._folder) if self._external_run is None else self._folder
 
+    def _is_pipeline_output(self, folder: Path) -> bool:
+        """Whether evaluate commits this run into that folder, and DVC has recorded that it did."""
+        folder = Path(os.path.abspath(folder))
+        if self._external_run is not None or folder != Path(os.path.abspath(matches_folder(self._folder))):
+            return False
+        lock = next((place / "dvc.lock" for place in folder.parents if (place / "dvc.lock").is_file()), None)
+        if lock is None:
+            return False
+        try:
+            return folder.relative_to(lock.parent).as_posix() in read_data_versions(lock)
+        except (yaml.YAMLError, AttributeError, KeyError, TypeError):  # a killed DVC leaves a part of it
+            raise EarshotError(lock, "cannot be read", "restore it by `git checkout dvc.lock`") from None
+
     def matches(self, reference_id: str, folder: str | Path | None = None) -> "pd.DataFrame":
-        """What became of the predictions and annotations of a recording at the last commit.
+        """The matches of a recording's predictions and annotations as of the last commit.
 
         Args:
             reference_id: name of the recording.
-            folder: that was given to commit.
+            folder: the folder given to commit.
 
         Returns a row for each pair, then each annotation and each prediction alone: `iou` (NaN: alone),
         `ground_truth_label`, `ground_truth_start`, `ground_truth_end` (s), `annotation`, its number among the
@@ -306,7 +337,7 @@ class ModelRun:
         with MatchesStore(place) as matches:
             item = matches.item(reference_id)
         with self._reading:
-            key, predictions = self._store.key(reference_id), self._store.numbered_predictions(reference_id)
+            key, predictions = self._store.key(reference_id), self._reader.by_number(reference_id)
         if item is None or (item.results, item.annotations) != (key, self._annotation_digests.get(reference_id, "")):
             fault = f"is out of date for {reference_id}"
             raise EarshotError(place / MATCHES_FILE, fault, "commit the model run again")
