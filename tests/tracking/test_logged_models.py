@@ -14,7 +14,7 @@ from lib.tracking.registry.model_design import ModelDesign
 from lib.tracking.registry.model_history import model_history
 from lib.tracking.registry.model_queries import find_model, model_at
 from lib.tracking.registry.model_versions import create_version, remove_model
-from lib.tracking.registry.model_weights import store_model, taken_weights
+from lib.tracking.registry.model_weights import collected_weights, store_model
 from tests.tracking.registry_store import RegistryStore, write_tensors
 
 PROJECT = Path(__file__).parents[2]
@@ -27,7 +27,7 @@ from lib.tracking.registry.imported_models import import_weights
 from lib.tracking.mlflow_store import mlflow_client
 from lib.tracking.registry.model_design import ModelDesign
 from lib.tracking.registry.model_versions import remove_model
-from lib.tracking.registry.model_weights import store_model, taken_weights
+from lib.tracking.registry.model_weights import store_model, collected_weights
 
 def run(last_call, verb, *arguments):
     owner = LocalArtifactRepository if last_call == "delete_artifacts" else MlflowClient
@@ -42,7 +42,7 @@ def run(last_call, verb, *arguments):
     if verb == "import":
         import_weights(client, experiment_id, arguments[0], ModelDesign.of(), arguments[1])
     elif verb == "store":
-        with taken_weights(arguments[0]) as folder:
+        with collected_weights(arguments[0]) as folder:
             store_model(client, experiment_id, "frogs", folder, arguments[1])
     else:
         remove_model(client, arguments[0])
@@ -116,7 +116,7 @@ def test_what_a_process_that_was_killed_while_storing_left_is_removed_in_a_day(s
 def test_what_a_process_that_was_killed_while_removing_left_is_removed_in_a_day(store, monkeypatch):
     run = store.client.create_run(store.experiment_id).info.run_id
     store.client.set_terminated(run)
-    with taken_weights(write_tensors(store.folder / "m.safetensors")) as folder:
+    with collected_weights(write_tensors(store.folder / "m.safetensors")) as folder:
         of_run = store_model(store.client, store.experiment_id, "m", folder, run)
     create_version(store.client, store.name("of a run"), of_run, "registered")
     marked, unversioned, without_files = (bring_in(store, name) for name in ("a", "b", "c"))

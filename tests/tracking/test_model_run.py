@@ -25,7 +25,7 @@ from lib.results.predictions import Prediction
 from lib.results.results_store import ResultsStore
 from lib.sound.labels import RESULTS_FILE
 from lib.tracking.model_runs.async_job import AsyncJob
-from lib.tracking.registry.registration import SHA256
+from lib.tracking.registry.registered_models import SHA256
 from tests.evaluation.example import write_results
 from tests.tracking.registry_store import RegistryStore
 

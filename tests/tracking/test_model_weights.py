@@ -14,7 +14,7 @@ from lib.core.errors import EarshotError
 from lib.models.checkpoints import load_checkpoint
 from lib.tracking.mlflow_store import ensure_store, mlflow_client
 from lib.tracking.registry import model_cache
-from lib.tracking.registry.model_weights import local_weights, store_model, taken_weights
+from lib.tracking.registry.model_weights import collected_weights, local_weights, store_model
 from tests.internet import serving
 from tests.models.builders import save_random_model
 from tests.models.onnx_models import spectrogram_model, write_card
@@ -33,7 +33,7 @@ class Store:
         self._others = self.stored_files()
 
     def store(self, url_or_path, *arguments, run_id: str | None = None, **options) -> str:
-        with taken_weights(url_or_path, *arguments, **options) as folder:
+        with collected_weights(url_or_path, *arguments, **options) as folder:
             return store_model(self.client, self.experiment_id, "a frog", folder, run_id)
 
     def local(self, model_id: str, force: bool = False) -> Path:

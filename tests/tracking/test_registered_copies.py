@@ -21,7 +21,7 @@ from lib.tracking.mlflow_store import mlflow_client, open_experiment
 from lib.tracking.registry.model_changes import archive_model, set_alias
 from lib.tracking.registry.model_queries import model_at
 from lib.tracking.registry.model_versions import create_version, remove_model
-from lib.tracking.registry.model_weights import store_model, taken_weights
+from lib.tracking.registry.model_weights import collected_weights, store_model
 from lib.tracking.registry.registered_inputs import inference_model, update_copies
 from stages.registry import registry as registry_stage
 from stages.store import store as store_stage
@@ -43,7 +43,7 @@ class Project:
         self.client, experiment_id = open_experiment(self.settings.tracking)
         for number in (1, 2):
             save_random_model(Path(f"{number}/model.pt"), AUDIO, seed=number)
-            with taken_weights(Path(str(number))) as folder:
+            with collected_weights(Path(str(number))) as folder:
                 model_id = store_model(self.client, experiment_id, "model", folder)
             create_version(self.client, name, model_id, "registered")
         self.move(1)

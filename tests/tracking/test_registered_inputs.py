@@ -17,7 +17,7 @@ from lib.tracking.mlflow_store import open_experiment
 from lib.tracking.registry.model_changes import set_alias
 from lib.tracking.registry.model_queries import model_at
 from lib.tracking.registry.model_versions import create_version
-from lib.tracking.registry.model_weights import store_model, taken_weights
+from lib.tracking.registry.model_weights import collected_weights, store_model
 from lib.tracking.registry.registered_inputs import inference_model, update_copies, with_start_model
 from stages.evaluate import evaluate
 from stages.infer import infer
@@ -33,7 +33,7 @@ EVALUATE = {"min_seconds": 0.2, "bootstrap": 0}
 
 
 def register(client, experiment_id: str, name: str, weights: Path) -> None:
-    with taken_weights(weights) as folder:
+    with collected_weights(weights) as folder:
         create_version(client, name, store_model(client, experiment_id, "model", folder), "registered")
 
 

@@ -7,11 +7,10 @@ from typing import TYPE_CHECKING
 from lib.config.schema import TrackingSettings
 from lib.core.databases import database_of
 from lib.core.errors import EarshotError
-from lib.tracking.mlflow_store import open_registry, store_uri
+from lib.tracking.mlflow_store import existing_store, store_uri
 from lib.tracking.registry.model_queries import PAGE, pages
 from lib.tracking.registry.model_weights import stored_digests
-from lib.tracking.registry.registered_models import read_version
-from lib.tracking.registry.registration import SHA256
+from lib.tracking.registry.registered_models import SHA256, read_version
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -21,7 +20,7 @@ def id_by_weights(tracking: TrackingSettings, checkpoints: Mapping[str, str]) ->
     """The id of the registered model that consists of these checkpoints; None if none does, or there is no registry.
 
     Of several it is the one that was changed last. Archived models count. Files are only looked at of models without
-    a tag SHA256, such as those that were imported.
+    a tag SHA256, such as those of other software.
 
     Args:
         tracking: where the registry is.
@@ -32,7 +31,7 @@ def id_by_weights(tracking: TrackingSettings, checkpoints: Mapping[str, str]) ->
     database = database_of(store_uri(tracking))
     if database is not None and not database.is_file():
         return None
-    client, _ = open_registry(tracking)
+    client = existing_store(tracking)
     versions = pages(client.search_model_versions, "", PAGE)
     models = [(model, version.tags.get(SHA256)) for version in versions if (model := read_version(version))]
     wanted = sorted(checkpoints.values())

@@ -1,5 +1,6 @@
 """Import models into the registry from a file, a folder or a URL; each source is imported once."""
 
+import json
 import re
 from collections.abc import Sequence
 from pathlib import Path
@@ -11,14 +12,14 @@ from filelock import FileLock
 
 from lib.core.digests import digest_of
 from lib.core.errors import EarshotError
-from lib.core.files import project_root, without_password
+from lib.core.files import project_root, read_text, without_password
 from lib.core.urls import url_without_query
 from lib.tracking.registry.imported_cards import add_card
 from lib.tracking.registry.model_card import LONGEST
 from lib.tracking.registry.model_design import ModelDesign
 from lib.tracking.registry.model_queries import find_models, versions_of
 from lib.tracking.registry.model_versions import create_version, undo_registration
-from lib.tracking.registry.model_weights import holds_file, store_model, taken_weights
+from lib.tracking.registry.model_weights import FILES, collected_weights, holds_file, store_model
 from lib.tracking.registry.registered_models import (
     COMMENT,
     FRAMEWORK,
@@ -27,6 +28,7 @@ from lib.tracking.registry.registered_models import (
     check_comment,
     check_name,
     check_tags,
+    digests_tag,
 )
 
 if TYPE_CHECKING:
@@ -101,18 +103,19 @@ def import_weights(
         check_name(name)
         check_tags(tags)
         check_comment(comment or "")
-        with taken_weights(weights_url, is_package, sha256=sha256, allow_private=allow_private) as folder:
+        with collected_weights(weights_url, is_package, sha256=sha256, allow_private=allow_private) as folder:
             card = add_card(folder, name)
             if card and not design.labels:
                 design = design._replace(labels={each.name: number for number, each in enumerate(card.classes)})
             design.write(folder)
             model_id = store_model(client, experiment_id, name, folder)
+            digests = digests_tag(json.loads(read_text(folder / FILES)))
         facts = {
             URL: url,
             COMMENT: comment or "",
             FRAMEWORK: str(getattr(framework, "value", framework) or FRAMEWORKS.get(_suffix(url), "")),
         }
-        facts |= card.tags() if card else {}
+        facts |= digests | (card.tags() if card else {})
         description = card.markdown(LONGEST) if card else comment
         try:
             model = create_version(

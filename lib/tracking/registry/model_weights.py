@@ -51,14 +51,14 @@ FILES = "earshot/files.json"
 
 
 @contextmanager
-def taken_weights(
+def collected_weights(
     url_or_path: str | Path,
     is_package: bool = False,
     *,
     sha256: str | None = None,
     allow_private: bool = False,
 ) -> Iterator[Path]:
-    """Copy a file, folder or URL for store_model: a folder with the weights in WEIGHTS, which the block may add to.
+    """Copy a file, folder or URL for store_model: to WEIGHTS in a folder, which the block may add to.
 
     Args:
         url_or_path: what holds the weights. What belongs to a single file, an ONNX model's tensors and card or a

@@ -6,7 +6,7 @@ for each fact, so that processes which change different facts at once lose nothi
 - user tags, each a tag without a value;
 - `earshot.status`, draft or published; `earshot.archived`, when it was archived; `earshot.comment`, `earshot.url`,
   `earshot.framework`, `earshot.task` (the run that made it), `earshot.connected` (the last run that it became an input
-  of), `earshot.system_tags` (JSON);
+  of), `earshot.system_tags` (JSON), `earshot.sha256` (JSON, digests of its files);
 - `earshot.metadata.KEY`: JSON with value and type, both texts;
 - `earshot.history.NNNN-XXXX`: JSON with at, by and action. The last digits are random, for two writers at a time.
 
@@ -43,6 +43,8 @@ STATUS, ARCHIVED, COMMENT, URL, FRAMEWORK, TASK, CONNECTED, SYSTEM_TAGS, METADAT
         "removed.",
     )
 )
+SHA256 = "earshot.sha256"
+"""Tag of a version: SHA-256 of its files by path, as JSON, if there is room."""
 DRAFT, PUBLISHED = "draft", "published"
 LONGEST_NAME, LONGEST_TEXT, LONGEST_VERSION_TAG = 256, 5000, 100_000
 """Characters of a registered model's name; of a description or a registered model's tag; of a version's tag: what
@@ -166,6 +168,12 @@ def check_comment(comment: str) -> None:
     if len(comment) > LONGEST_TEXT:
         fault = f"has {len(comment):,} characters; MLflow's databases hold {LONGEST_TEXT:,}"
         raise ModelError("comment", fault, "shorten it")
+
+
+def digests_tag(digests: Mapping[str, str]) -> dict[str, str]:
+    """The tag SHA256 of files by path; none if it would be too long."""
+    text = json.dumps(dict(digests), ensure_ascii=False)
+    return {SHA256: text} if len(text) <= LONGEST_VERSION_TAG else {}
 
 
 def read_entries(tags: Mapping[str, str]) -> list[HistoryEntry]:

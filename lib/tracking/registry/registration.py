@@ -1,6 +1,5 @@
 """Models of pipeline runs: stored with their card so that MLflow loads them, and registered under a name."""
 
-import json
 import shutil
 from collections.abc import Mapping
 from contextlib import suppress
@@ -21,13 +20,10 @@ from lib.tracking.registry.model_design import ModelDesign
 from lib.tracking.registry.model_history import model_history
 from lib.tracking.registry.model_versions import create_version
 from lib.tracking.registry.model_weights import WEIGHTS, scratch_folder, sha256_of_files, store_model, stored_file
-from lib.tracking.registry.registered_models import FRAMEWORK, LONGEST_VERSION_TAG, TASK, ModelError
+from lib.tracking.registry.registered_models import FRAMEWORK, TASK, ModelError, digests_tag
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
-
-SHA256 = "earshot.sha256"
-"""Tag of a version: digests of its files as JSON, if there is room."""
 
 
 def store_run_model(
@@ -94,9 +90,7 @@ def register_run_model(client: "MlflowClient", run_id: str, name: str) -> None:
         model_history(client, model_id)
         return
     card = stored_card(client, model_id)
-    digests = json.dumps(card.weights, ensure_ascii=False)
-    facts = card.tags() | {TASK: run_id, FRAMEWORK: "PyTorch"}
-    facts |= {SHA256: digests} if len(digests) <= LONGEST_VERSION_TAG else {}
+    facts = card.tags() | {TASK: run_id, FRAMEWORK: "PyTorch"} | digests_tag(card.weights)
     create_version(client, name, model_id, "registered by evaluate", facts=facts, description=card.markdown(LONGEST))
 
 
