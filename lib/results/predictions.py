@@ -75,7 +75,7 @@ def fault_of(prediction: Prediction, classes: ClassList, recordings: Collection[
         return f"confidence {confidence!r} must be within 0..1"
     if annotation_id is not None and not (isinstance(annotation_id, str) and 0 < len(annotation_id) <= LONGEST_ID):
         return f"annotation_id {annotation_id!r} must be a text of 1 to {LONGEST_ID} characters"
-    if annotation_id is not None and printable(annotation_id) != annotation_id:
+    if annotation_id is not None and not _is_printable(annotation_id):
         return f"annotation_id {annotation_id!r} must not hold control characters or invalid Unicode"
     if any(each is not None and not (_is_number(each) and each >= 0) for each in (low, high)):
         return f"frequencies {low!r} to {high!r} must be Hz, 0 or more"
@@ -86,6 +86,10 @@ def fault_of(prediction: Prediction, classes: ClassList, recordings: Collection[
     if metadata is not None and (not isinstance(metadata, Mapping) or as_json(metadata) is None):
         return "metadata must be a mapping that JSON can hold"
     return ""
+
+
+def _is_printable(text: str) -> bool:
+    return (text.isascii() and text.isprintable()) or printable(text) == text  # the first is fast, and enough for most
 
 
 def as_json(content: Mapping[str, Any]) -> str | None:
