@@ -12,7 +12,7 @@ def registry(
     settings: Settings,
     action: str,
     model: str = "",
-    value: str = "",
+    value: str | None = None,
     name: str | None = None,
     project: str | None = None,
     tags: str = "",
@@ -25,6 +25,7 @@ def registry(
     config: str = "",
     labels: str = "",
     replace: bool = False,
+    unset: str = "",
     comment: str | None = None,
     framework: str | None = None,
     package: bool = False,
@@ -37,8 +38,8 @@ def registry(
 ) -> None:
     """Work with the registered models of the MLflow store.
 
-    A model is named by NAME/VERSION, NAME@ALIAS, its id (m-...), or NAME: the version that was changed last. What
-    changes the meaning of a name in the settings brings the copy in data/registry up to date, and says so.
+    A model is named by NAME/VERSION, NAME@ALIAS, its id (m-...), or NAME: the version that was changed last. If
+    an action changes which model a setting refers to, the copy in data/registry is updated, and a message says so.
 
     Examples:
         python -m stages.registry list --tags pond,-draft --published
@@ -64,8 +65,8 @@ def registry(
         model: the model; with import, the path or URL of a file or folder of weights. s3:// takes its credentials, and
             AWS_ENDPOINT_URL of a server other than Amazon's, from the places that AWS's own tools take them from.
         value: with tag, the tags to add, separated by commas; with alias and unalias, the alias; with comment, the
-            text; with metadata, key=value of entries to set, separated by commas, default: show them; with connect, the
-            run's id.
+            text; with metadata, key=value of entries to set, separated by commas, or JSON, default: show them; with
+            connect, the run's id.
         name: with list, of the models; with import, of the new model, default: that of the file; with connect, of the
             input, default: that of the file of weights.
         project: MLflow experiment: with list, that models belong to, default: any; with import, default: experiment.
@@ -80,6 +81,7 @@ def registry(
         config: with import, file of the model's configuration, in any notation.
         labels: with import, the number of each label, as noise=0,frog=1 or a file of them (.yaml, .json).
         replace: with metadata, remove all other entries.
+        unset: with metadata, keys of entries to remove, separated by commas.
         comment: with import, what to say about the model.
         framework: with import, what the weights are for; default: as the file's suffix tells.
         package: with import, the weights are several files, perhaps in an archive.

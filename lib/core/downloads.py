@@ -63,12 +63,12 @@ def fetch(
 
 
 def is_url(text: str) -> bool:
-    """Whether a text is a URL that fetch accepts, rather than a path.
+    """Whether a text is a URL, perhaps one that fetch does not accept, rather than a path.
 
-    >>> is_url("https://example.org/frogs.pt"), is_url("data/frogs.pt")
-    (True, False)
+    >>> is_url("https://example.org/frogs.pt"), is_url("gs://frogs/frogs.pt"), is_url("data/frogs.pt")
+    (True, True, False)
     """
-    return re.match(r"(https?|file|s3)://", text) is not None
+    return re.match(r"[a-z][a-z0-9+.-]*://", text, re.IGNORECASE) is not None
 
 
 def sha256_of(path: str | Path) -> str:

@@ -15,7 +15,8 @@ def sole_writer(path: str | Path, seconds: float = 0.0) -> Iterator[None]:
 
     The lock is a file beside it or, where only the folder itself may be written to, in it.
 
-    seconds: how long to wait for another writer. Raises EarshotError if it is writing to it even then.
+    seconds: how long to wait for another writer; -1: as long as it takes. Raises EarshotError if it is writing to it
+    even then.
     """
     path = Path(path).resolve()
     path.parent.mkdir(parents=True, exist_ok=True)

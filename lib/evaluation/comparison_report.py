@@ -31,7 +31,12 @@ def write_comparison(folder: str | Path, comparison: Comparison, names: tuple[st
     write_table(folder / "sounds.csv", comparison.sounds)
     write_table(folder / "classes.csv", comparison.classes)
     save(plot_comparison(comparison.classes, names), folder / "comparison.png")
-    write_json(folder / "comparison.json", {"first": names[0], "second": names[1], "iou": iou} | comparison.figures)
+    classes = [
+        {key: None if value != value else value for key, value in row.items()}
+        for row in comparison.classes.to_dict("records")
+    ]
+    content = {"first": names[0], "second": names[1], "iou": iou} | comparison.figures | {"classes": classes}
+    write_json(folder / "comparison.json", content)
 
 
 def comparison_text(comparison: Comparison) -> str:

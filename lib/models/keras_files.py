@@ -35,7 +35,7 @@ PAIR = re.compile(
 def check_keras_config(file: Path, name: str) -> None:
     """Raise EarshotError if a JSON file is the configuration of a Keras model that holds or names code."""
     if file.stat().st_size > LARGEST_CONFIG:
-        raise EarshotError(name, "describes its model in too many words", "save the weights alone")
+        raise EarshotError(name, "has too large a description of its model", "save the weights alone")
     pairs: list[tuple[str, Any]] = []
     try:
         json.loads(read_bytes(file), object_pairs_hook=pairs.extend)

@@ -112,7 +112,7 @@ def _holds_tensors(file: Path, name: str) -> bool:
     if others or any(entry.startswith(f"{root}code/") for entry in entries):
         raise EarshotError(name, "holds code (TorchScript)", "save the model's state_dict alone")
     if entries[plain[0]] > LARGEST_HEADER:
-        raise EarshotError(name, "describes its tensors in too many words", "save the model's state_dict alone")
+        raise EarshotError(name, "has too large a table of its tensors", "save the model's state_dict alone")
     return True
 
 
@@ -199,11 +199,11 @@ def _check_mlmodel(file: Path, name: str) -> None:
     try:
         flavors = yaml.safe_load(read_text(file))["flavors"]
         contents = list(flavors.values())
-    except (yaml.YAMLError, UnicodeDecodeError, RecursionError, TypeError, KeyError, AttributeError):
+    except (yaml.YAMLError, ValueError, RecursionError, TypeError, KeyError, AttributeError):  # ValueError: 31 February
         raise EarshotError(name, "is not an MLmodel file", remedy) from None
     for content in contents:
         loader = content.get("loader_module") if isinstance(content, dict) else None
-        if loader is not None and loader not in LOADERS:
+        if loader is not None and not (isinstance(loader, str) and loader in LOADERS):
             raise EarshotError(name, f"names a loader of its own ({printable(str(loader)[:100])})", remedy)
         if found := [key for key in CODE if isinstance(content, dict) and content.get(key)]:
             raise EarshotError(name, f"names code of its own ({found[0]})", remedy)

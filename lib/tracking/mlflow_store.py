@@ -161,7 +161,7 @@ def existing_store(tracking: TrackingSettings) -> "MlflowClient":
     if database is not None:
         if not database.is_file():
             remedy = "set tracking.uri or MLFLOW_TRACKING_URI to the store that has the model"
-            raise EarshotError(database, "is the MLflow store of the settings, and does not exist", remedy)
+            raise EarshotError(database, "the MLflow store does not exist", remedy)
         _follow_artifacts(database)
         return mlflow_client(uri)
     client = mlflow_client(uri)

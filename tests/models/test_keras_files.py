@@ -84,5 +84,5 @@ def test_a_configuration_that_goes_too_deep_or_on_for_ever_is_one_clear_line(tmp
     (tmp_path / "config.json").write_text('{"a":' * 100_000)
     check_weight_files(tmp_path)  # which no reader of JSON takes
     monkeypatch.setattr("lib.models.keras_files.LARGEST_CONFIG", 10)
-    with pytest.raises(EarshotError, match="describes its model in too many words"):
+    with pytest.raises(EarshotError, match="has too large a description of its model"):
         check_weight_files(tmp_path)

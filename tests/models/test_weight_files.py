@@ -264,6 +264,7 @@ def test_onnx_may_have_its_tensors_beside_it_and_nowhere_else(tmp_path):
     [
         ({"python_function": {"loader_module": "evil"}}, r"names a loader of its own \(evil\)"),
         ({"python_function": {"loader_module": "mlflow.sklearn"}}, "names a loader of its own"),
+        ({"python_function": {"loader_module": ["os"]}}, r"names a loader of its own \(\['os'\]\)"),
         ({"python_function": {"loader_module": "mlflow.onnx", "code": "code"}}, "names code of its own"),
         ({"python_function": {"model_code_path": "evil.py"}}, "names code of its own"),
         ({"sklearn": {"pickled_model": "model"}}, "names code of its own"),
@@ -276,7 +277,7 @@ def test_an_mlmodel_that_names_its_own_loader_or_code_is_refused(tmp_path, flavo
     refused(tmp_path, f"deep/MLmodel: {fault}")
 
 
-@pytest.mark.parametrize("content", ["", "[", "a: *b", "[" * 10_000, "x" * 2**21])
+@pytest.mark.parametrize("content", ["", "[", "a: *b", "[" * 10_000, "x" * 2**21, "a: 2024-13-01"])
 def test_what_is_no_mlmodel_is_refused(tmp_path, content):
     (tmp_path / "MLmodel").write_text(content)
     refused(tmp_path, "MLmodel: is not an MLmodel file")

@@ -31,6 +31,11 @@ def test_compare_writes_tables_a_picture_and_json_and_prints_them(project, run_s
         *("sounds.csv", "classes.csv", "comparison.json", "comparison.png")
     }
     figures = json.loads((project / "out/comparison.json").read_text())
+    by_class = pd.read_csv(project / "out/classes.csv")
+    assert [each["class"] for each in figures["classes"]] == by_class["class"].tolist()
+    assert [each["recall_difference"] for each in figures["classes"]] == [
+        None if value != value else pytest.approx(value, abs=1e-4) for value in by_class["recall_difference"]
+    ]
     sounds = pd.read_csv(project / "out/sounds.csv")
     assert (figures["first"], figures["second"], figures["iou"]) == (*map(str, runs), 0.3)
     assert figures["sounds"] == len(sounds) == 8 and figures["both"] == (sounds["found_by"] == "both").sum()

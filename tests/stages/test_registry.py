@@ -87,7 +87,11 @@ def test_a_model_is_commented_on_gets_metadata_and_becomes_the_input_of_a_run(re
     assert {key: (entry["value"], entry["type"]) for key, entry in told.items()} == entries
     assert registry("metadata", str(model)).splitlines()[2].split() == ["bats", "false", "bool"]
     assert registry("list", name=model.name, metadata="hop=5", json=True)[0]["id"] == model.id
-    assert list(registry("metadata", str(model), "site=bog", replace=True, json=True)) == ["site"]
+    assert registry("list", name=model.name, metadata="bats=False,f1=0.50", json=True)[0]["id"] == model.id
+    assert sorted(registry("metadata", str(model), unset="hop,none", json=True)) == ["bats", "f1", "night", "site"]
+    told = registry("metadata", str(model), '{"site": "bog, pond", "hops": [5, 6]}', replace=True, json=True)
+    assert told == {"site": {"value": "bog, pond", "type": "str"}, "hops": {"value": "[5, 6]", "type": "list"}}
+    assert registry("comment", str(model), "", json=True)["comment"] == ""
 
     run = store.client.create_run(store.experiment_id).info.run_id
     told = registry("connect", str(model), run, name="start")
@@ -141,7 +145,7 @@ def test_the_version_that_was_named_is_removed_and_its_files_only_if_no_other_ha
     model = store.add("frogs")
     create_version(store.client, store.name("toads"), model.id, "registered again")
     said = registry("remove", str(model))
-    assert said == f"{model} ({model.id}) is removed; its files stay, since {store.name('toads')}/1 has the same\n"
+    assert said == f"{model} ({model.id}) is removed; its files are kept because {store.name('toads')}/1 uses them\n"
     assert store.client.list_logged_model_artifacts(model.id)
 
 
@@ -160,10 +164,10 @@ def test_the_version_that_was_named_is_published_and_an_id_of_two_names_is_asked
     ("arguments", "flags", "fault"),
     [
         (("burn", "frogs"), {}, "action 'burn': must be one of list, show"),
-        (("show",), {}, "MODEL: is missing; give it behind show"),
+        (("show",), {}, "MODEL: is missing; give it after show"),
         (("show", "no such model"), {}, "no such model: is not a registered model"),
-        (("alias", "frogs"), {}, "VALUE: is missing; give it behind alias frogs"),
-        (("tag", "frogs"), {}, "VALUE: is missing; give tags behind tag frogs, or --untag"),
+        (("alias", "frogs"), {}, "VALUE: is missing; give it after alias frogs"),
+        (("tag", "frogs"), {}, "VALUE: is missing; give tags after tag frogs, or --untag"),
         (("tag", "frogs"), {"tags": "a"}, "--tags: means nothing with tag; it takes --untag"),
         (
             ("fetch", "frogs"),
@@ -173,10 +177,11 @@ def test_the_version_that_was_named_is_published_and_an_id_of_two_names_is_asked
         (("show", "frogs"), {"published": True}, "--published: means nothing with show; it takes --json"),
         (("publish", "frogs", "champion"), {}, "VALUE = 'champion': means nothing with publish"),
         (("list", "frogs"), {}, "MODEL = 'frogs': means nothing with list; give --name 'frogs'"),
-        (("unalias", "frogs"), {}, "VALUE: is missing; give it behind unalias frogs"),
+        (("unalias", "frogs"), {}, "VALUE: is missing; give it after unalias frogs"),
+        (("metadata", "frogs", '{"a": 1'), {}, "VALUE = '{\"a\": 1': is not JSON"),
         (("list",), {"metadata": "site"}, "--metadata = 'site': must be key=value"),
-        (("comment", "frogs"), {}, "VALUE: is missing; give it behind comment frogs"),
-        (("connect", "frogs"), {}, "VALUE: is missing; give it behind connect frogs"),
+        (("comment", "frogs"), {}, "VALUE: is missing; give it after comment frogs"),
+        (("connect", "frogs"), {}, "VALUE: is missing; give it after connect frogs"),
         (("import", "a.pt"), {"labels": "frog"}, "--labels = 'frog': must be key=value"),
         (
             ("import", "a.pt"),
@@ -205,7 +210,7 @@ def test_the_shell_gets_json_or_a_line_and_a_status(registry, run_stage):
 def test_only_import_makes_a_store(tmp_path, monkeypatch, action):
     monkeypatch.chdir(tmp_path)
     uri = f"sqlite:///{tmp_path}/none.db"
-    with pytest.raises(EarshotError, match=r"none\.db: is the MLflow store of the settings, and does not exist"):
+    with pytest.raises(EarshotError, match=r"none\.db: the MLflow store does not exist"):
         stage(action, *([] if action == "list" else ["frogs"]), params=str(PROJECT / "params.yaml"), uri=uri)
     assert not list(tmp_path.iterdir())
 

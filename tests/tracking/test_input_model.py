@@ -142,6 +142,14 @@ def test_a_model_describes_itself(store):
     assert model.config_text == design.config_text and model.framework == "PyTorch" and not model.published
 
 
+def test_labels_may_be_of_numpy_and_a_configuration_that_cannot_be_stored_or_read_is_named():
+    assert InputModel.empty(label_enumeration={"frog": np.int64(1)}).labels == {"frog": 1}
+    with pytest.raises(ModelError, match="config_dict: cannot be stored"):
+        InputModel.empty(config_dict={"path": Path("frogs")})
+    with pytest.raises(ModelError, match="config_text: is not a mapping in YAML or JSON"):
+        assert InputModel.empty("recorded: 2024-13-01").config_dict
+
+
 def test_a_model_without_configuration_has_an_empty_one(store):
     model = InputModel(store.add().id)
     assert (model.config_text, model.config_dict, model.labels, model.framework, model.comment) == ("", {}, {}, "", "")
@@ -178,6 +186,8 @@ def test_metadata_may_be_of_numpy_and_what_json_does_not_hold_is_refused(store, 
     assert [model.get_metadata_casted(key) for key in values] == [3, 0.5, True, [0, 1], {"n": 1}]
     assert not model.set_metadata("s", [{1, 2}]) and not model.set_all_metadata({"s": {"value": {"a": b"b"}}})
     assert capsys.readouterr().err.count("cannot be stored (") == 2
+    assert not model.set_all_metadata({"site": "pond"})
+    assert "metadata 'site' = 'pond': must be a dict with value and type" in capsys.readouterr().err
     assert set(model.get_all_metadata()) == set(values)
     every = {"project_name": store.experiment}
     for key, value in ({**values, "l": [0, 1]} | {"i": 3.0}).items():
@@ -240,7 +250,7 @@ def test_a_model_that_shares_its_files_is_removed_without_them(store, capsys):
     assert not InputModel.remove(model.id)
     assert f"{model.id}: is registered as {model} and {toads}; name one of these" in capsys.readouterr().err
     assert not InputModel.remove(toads)
-    assert f"{toads}: is removed, but its files stay: {model} has the same" in capsys.readouterr().err
+    assert f"{toads}: is removed, but its files are kept because {model} uses them" in capsys.readouterr().err
     assert InputModel.remove(model.id)
 
 
@@ -441,12 +451,25 @@ def test_the_input_is_called_like_the_weights_or_as_asked(store, run):
         model.connect(run, name="what?")
 
 
-def test_the_model_that_was_chosen_for_the_run_is_used_unless_ignored(store, run):
+def test_versions_of_a_file_are_inputs_of_their_own(store, run):
+    for version in (1, 2):
+        file = write_tensors(store.folder / f"frogs.v{version}.safetensors")
+        model = InputModel.import_model(str(file), name=store.name("frogs"))
+        model.connect(run)
+        tags = store.client.get_run(run.info.run_id).data.tags
+        assert tags[f"earshot.input_model.frogs.v{version}"] == model.id
+
+
+def test_the_model_that_was_chosen_for_the_run_is_used_unless_ignored(store, run, capsys):
     chosen, other = store.add("chosen"), store.add("other")
     store.client.set_tag(run.info.run_id, "earshot.input_model.start", chosen.id)
     model = InputModel(other.id)
     model.connect(run, name="start")
     assert model.id == chosen.id and model.name == chosen.name
+    replaced = (
+        f"warning: {other}: is replaced by {chosen}, which run {run.info.run_id} names as this input; give another"
+    )
+    assert replaced in capsys.readouterr().err
     model = InputModel(other.id)
     model.connect(run, name="start", ignore_remote_overrides=True)
     assert model.id == other.id

@@ -178,6 +178,9 @@ def test_a_table_comes_from_a_frame_rows_a_file_or_a_url(model, figure, tmp_path
     for wrong in ({}, {"csv": "a.csv", "url": "file:///a.csv"}):
         with pytest.raises(ModelError, match="needs one of table_plot, csv and url"):
             model.report_table("tables", "s", **wrong)
+    for rows in ([], [["a", "b"], [1, 2, 3]]):
+        with pytest.raises(ModelError, match="report_table: cannot be drawn"):
+            model.report_table("tables", "s", table_plot=rows)
     with pytest.raises(ModelError, match="is not a CSV file that can be read"):
         model.report_table("tables", "s", csv="none.csv")
     with pytest.raises(ModelError, match="is not a CSV file that can be read"):

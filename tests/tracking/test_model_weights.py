@@ -144,7 +144,8 @@ def test_a_url_is_fetched_and_nothing_of_the_transfer_stays(store, site, checkpo
 
 @pytest.mark.parametrize("what", ["a pickle", "a pickle in a zip", "an archive that leaves", "an MLmodel", "ONNX"])
 @pytest.mark.parametrize("how", ["path", "folder", "url"])
-def test_what_must_not_be_taken_leaves_nothing(store, site, what, how):
+@pytest.mark.parametrize("is_package", [False, True])
+def test_what_must_not_be_taken_leaves_nothing(store, site, what, how, is_package):
     place = store.folder / "site"
     if what == "a pickle":
         (place / "m.pt").write_bytes(pickle.dumps(os.system))
@@ -161,10 +162,15 @@ def test_what_must_not_be_taken_leaves_nothing(store, site, what, how):
     (file,) = place.iterdir()
     source = {"path": file, "folder": place, "url": f"{site}/{file.name}"}[how]
     with pytest.raises(EarshotError, match=r"pickle|leave|loader of its own|outside of its") as raised:
-        store.store(source)
+        store.store(source, is_package)
     assert "\n" not in str(raised.value)
     assert store.models() == [] and store.stored_files() == set()
     assert left_in(store.folder / ".earshot/models") == left_in(store.folder / ".earshot/downloads") == set()
+
+
+def test_a_home_folder_is_expanded(store, checkpoint, monkeypatch):
+    monkeypatch.setenv("HOME", str(checkpoint.parent))
+    assert files_of(store.local(store.store("~/model.pt"))) == {"model.pt", "model.json"}
 
 
 def test_urls_that_must_not_be_fetched_leave_nothing(store, site, checkpoint):
@@ -174,6 +180,7 @@ def test_urls_that_must_not_be_fetched_leave_nothing(store, site, checkpoint):
         ("http://169.254.169.254/latest", {}, "not public"),
         (f"{site}/frogs.pt", {"sha256": "0" * 64}, "SHA-256"),
         (f"{site}/none.pt", {}, "404"),
+        ("gs://frogs/frogs.pt", {}, r"is not a URL that can be fetched; give an http\(s\), file or s3 URL"),
     ):
         with pytest.raises(EarshotError, match=fault):
             store.store(url, **options)

@@ -171,7 +171,7 @@ def test_looking_a_model_up_makes_neither_a_store_nor_an_experiment(project, tmp
     inference_model(other)
     assert mlflow_client(mlflow_uri).get_experiment_by_name(other.tracking.experiment) is None
     other.tracking.uri = f"sqlite:///{tmp_path}/none.db"
-    missing = rf"{tmp_path}/none.db: is the MLflow store of the settings, and does not exist; set tracking.uri or "
+    missing = rf"{tmp_path}/none.db: the MLflow store does not exist; set tracking.uri or "
     for use in (inference_model, update_copies):
         with pytest.raises(EarshotError, match=missing):
             use(other)

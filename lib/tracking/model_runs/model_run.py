@@ -251,7 +251,10 @@ class ModelRun:
         return self._data_set.contents
 
     def refloc(self, reference_id: str) -> list[Prediction]:
-        """The predictions of a recording, by start time and class. Raises UnknownItem."""
+        """The predictions of a recording, by start time and class. Raises UnknownItem.
+
+        Those of infer have no class_pdf: each class has a score of its own, and the scores are not a distribution.
+        """
         self._check_recording(reference_id)
         with self._reading:
             return self._reader.predictions(reference_id)

@@ -24,6 +24,7 @@ from lib.tracking.registry.model_connections import connect_model
 from lib.tracking.registry.model_history import history_at
 from lib.tracking.registry.model_queries import current_version, find_model, find_models, model_at
 from lib.tracking.registry.model_versions import remove_model
+from lib.tracking.registry.registered_models import MetadataEntry
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -31,11 +32,11 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Call:
-    """What was asked for: the model and the value behind the action, and all flags by name, given or not."""
+    """What was asked for: the model and the value after the action, and all flags by name, given or not."""
 
     tracking: TrackingSettings
     model: str
-    value: str
+    value: str | None
     flags: Mapping[str, Any]
 
 
@@ -49,7 +50,7 @@ class Printed(NamedTuple):
 class Action(NamedTuple):
     """An action: its function, the flags that mean something to it, and whether it changes the registry.
 
-    value: whether a value behind the model is "needed", "optional" or means nothing ("").
+    value: whether a value after the model is "needed", "optional" or means nothing ("").
     """
 
     run: Callable[[Call], Printed]
@@ -59,7 +60,7 @@ class Action(NamedTuple):
 
 
 def run_action(name: str, call: Call) -> Printed:
-    """Do it.
+    """Run an action.
 
     Raises SettingsError if there is no such action, something that it needs is missing or something has no meaning in
     it; EarshotError if it fails.
@@ -72,11 +73,11 @@ def run_action(name: str, call: Call) -> Printed:
         takes = f"it takes {', '.join(f'--{flag}' for flag in action.flags)}" if action.flags else "it takes --json"
         raise SettingsError(f"--{superfluous[0]}", f"means nothing with {name}", takes)
     if name != "list" and not call.model:
-        raise SettingsError("MODEL", "is missing", f"give it behind {name}")
+        raise SettingsError("MODEL", "is missing", f"give it after {name}")
     if name == "list" and call.model:
         raise SettingsError(f"MODEL = {call.model!r}", "means nothing with list", f"give --name {call.model!r}")
-    if action.value == "needed" and not call.value:
-        raise SettingsError("VALUE", "is missing", f"give it behind {name} {call.model}")
+    if action.value == "needed" and call.value is None:
+        raise SettingsError("VALUE", "is missing", f"give it after {name} {call.model}")
     if call.value and not action.value:
         raise SettingsError(f"VALUE = {call.value!r}", f"means nothing with {name}", "see --help")
     with store_errors():
@@ -151,39 +152,39 @@ def _remove(call: Call) -> Printed:
     client, keep_files = _client(call), call.flags["keep_files"]
     version = model_at(client, call.model)
     others = remove_model(client, version, not keep_files, call.flags["force"])
-    kept = f"; its files stay, since {others[0]} has the same" if others and not keep_files else ""
+    kept = f"; its files are kept because {others[0]} uses them" if others and not keep_files else ""
     return Printed(version.id, f"{call.model} ({version.id}) is removed{kept}")
 
 
 def _connect(call: Call) -> Printed:
     client = _client(call)
     version = model_at(client, call.model)
-    connected = connect_model(client, version, call.value, call.flags["name"], call.flags["force"])
+    connected = connect_model(client, version, call.value or "", call.flags["name"], call.flags["force"])
     return Printed(connected.id, f"{connected} ({connected.id}) is an input of run {call.value}")
 
 
 def _metadata(call: Call) -> Printed:
     client = _client(call)
     version = model_at(client, call.model)
-    if call.value or call.flags["replace"]:
-        pairs = _pairs("VALUE", call.value)
-        given = {key: metadata_entry(text, type(_number_or_text(text)).__name__) for key, text in pairs.items()}
-        model_changes.set_metadata_entries(client, version, given, call.flags["replace"])
+    removed = _parts(call.flags["unset"])
+    if call.value or removed or call.flags["replace"]:
+        given = _entries(call.value or "")
+        model_changes.set_metadata_entries(client, version, given, call.flags["replace"], removed)
     entries = current_version(client, version).metadata
     text = table_text(model_tables.metadata_table(entries)) if entries else f"{version} has no metadata"
     return Printed({key: entry._asdict() for key, entry in entries.items()}, text)
 
 
 def _tag(call: Call) -> Printed:
-    added, removed = _parts(call.value), _parts(call.flags["untag"])
+    added, removed = _parts(call.value or ""), _parts(call.flags["untag"])
     if not added and not removed:
-        raise SettingsError("VALUE", "is missing", f"give tags behind tag {call.model}, or --untag")
+        raise SettingsError("VALUE", "is missing", f"give tags after tag {call.model}, or --untag")
     return _change(call, model_changes.retag_model, added, removed)
 
 
 def _changing(change: Callable[..., None]) -> Callable[[Call], Printed]:
     """An action that is a function of model_changes, which takes the value if there is one."""
-    return lambda call: _change(call, change, *([call.value] if call.value else []))
+    return lambda call: _change(call, change, *([] if call.value is None else [call.value]))
 
 
 def _change(call: Call, change: Callable[..., None], *values: Any) -> Printed:
@@ -207,13 +208,24 @@ def _pairs(what: str, text: str) -> dict[str, str]:
     return {key.strip(): value.strip() for key, _, value in pairs}
 
 
+def _entries(text: str) -> dict[str, MetadataEntry]:
+    """Metadata of a text like site=pond,hop=5 or, for values with commas or lists, of JSON. Raises SettingsError."""
+    if not text.startswith("{"):
+        pairs = _pairs("VALUE", text)
+        return {key: metadata_entry(value, type(_number_or_text(value)).__name__) for key, value in pairs.items()}
+    try:
+        return {key: metadata_entry(value) for key, value in json.loads(text).items()}
+    except ValueError as error:
+        raise SettingsError(f"VALUE = {text!r}", f"is not JSON ({error})") from None
+
+
 def _labels(text: str) -> dict[str, Any] | None:
     """Number of each label of a text like noise=0,frog=1, or of a file that holds them as YAML or JSON."""
     if not text.endswith((".yaml", ".yml", ".json")):
         return {key: _number_or_text(value) for key, value in _pairs("--labels", text).items()} or None
     try:
         content = yaml.safe_load(_text_of(text))
-    except yaml.YAMLError:
+    except (yaml.YAMLError, ValueError):
         content = None
     if not isinstance(content, dict):
         raise SettingsError(text, "holds no labels with numbers", "write lines like `frog: 1`")
@@ -253,7 +265,7 @@ ACTIONS = {
     "fetch": Action(_fetch, ("output", "unpack", "force"), changes=False),
     "tag": Action(_tag, ("untag",), value="optional"),
     "comment": Action(_changing(model_changes.set_comment), value="needed"),
-    "metadata": Action(_metadata, ("replace",), value="optional"),
+    "metadata": Action(_metadata, ("replace", "unset"), value="optional"),
     "alias": Action(_changing(model_changes.set_alias), value="needed"),
     "unalias": Action(_changing(model_changes.remove_alias), value="needed"),
     "publish": Action(_changing(model_changes.publish_model)),

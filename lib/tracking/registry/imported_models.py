@@ -8,11 +8,10 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from urllib.parse import unquote, urlsplit
 from urllib.request import url2pathname
 
-from filelock import FileLock
-
 from lib.core.digests import digest_of
 from lib.core.errors import EarshotError
 from lib.core.files import project_root, read_text, without_password
+from lib.core.locks import sole_writer
 from lib.core.urls import url_without_query
 from lib.tracking.registry.imported_cards import add_card
 from lib.tracking.registry.model_card import LONGEST
@@ -91,9 +90,8 @@ def import_weights(
     Raises EarshotError, and registers nothing, if the weights cannot be fetched or an argument is invalid.
     """
     url = url_of(weights_url)
-    locks = project_root() / LOCKS
-    locks.mkdir(parents=True, exist_ok=True)
-    with FileLock(locks / f"{digest_of(url)}.lock"):  # two processes must not both import it
+    # Two processes must not both import it, however long it takes.
+    with sole_writer(project_root() / LOCKS / digest_of(url), seconds=-1):
         if known := model_of_url(client, url, include_archived=True):
             if sha256 is not None and not holds_file(client, known.id, sha256):
                 fault = f"is in the registry as {known}, which holds no file of that SHA-256 digest"
@@ -155,8 +153,8 @@ def url_of(weights_url: str) -> str:
     >>> url_of("file:///models/../models/frogs.pt") == url_of("/models/frogs.pt")
     True
     """
-    scheme = re.match(r"(\w+)://", weights_url)
-    if scheme and scheme[1] != "file":
+    scheme = re.match(r"([\w+.-]+)://", weights_url)
+    if scheme and scheme[1].lower() != "file":
         return url_without_query(without_password(weights_url)).replace('"', "%22")
     path = url2pathname(urlsplit(weights_url).path) if scheme else weights_url
     return Path(path).expanduser().resolve().as_uri()

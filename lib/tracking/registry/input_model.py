@@ -164,8 +164,8 @@ class InputModel:
 
         Args:
             weights_url: a path, or a URL (file://, http(s)://, s3://), of a file or folder.
-            config_text: configuration of the model, or give
-            config_dict: the same as a dict.
+            config_text: configuration of the model as text; give this or config_dict.
+            config_dict: configuration of the model as a dict.
             label_enumeration: number of each label.
             name: of the registered model; default: that of the file, without suffix.
             project: MLflow experiment that the model will belong to; default: that of the settings.
@@ -175,7 +175,7 @@ class InputModel:
             create_as_published: else it is a draft.
             framework: what the weights are for, for example "PyTorch"; default: as the file's suffix tells.
             tracking: where the registry is; default: as in params.yaml of the current folder.
-            sha256: hex digits of the file's digest; None: any file will do.
+            sha256: expected SHA-256 digest of the file, 64 hex digits; None: not checked.
 
         Raises EarshotError, and brings in nothing, if the weights cannot be fetched or used, or an argument is wrong.
         """
@@ -297,7 +297,13 @@ class InputModel:
 
         replace: remove all others.
         """
-        values = {key: (entry.get("value"), entry.get("type")) for key, entry in metadata.items()}
+        values = {}
+        for key, entry in metadata.items():
+            if not isinstance(entry, Mapping):
+                fault = "must be a dict with value and type"
+                show_problems([Problem(f"metadata {key!r} = {entry!r}", fault, "see set_metadata", lost=False)])
+                return False
+            values[str(key)] = entry.get("value"), entry.get("type")
         return self._set_metadata(values, replace)
 
     @store_errors()
@@ -398,9 +404,13 @@ class InputModel:
 
         Raises ModelError if there is no such run, or its tag names no registered model.
         """
-        run_id = task if isinstance(task, str) else task.info.run_id
-        self._version = connect_model(self._client, self._registered(), run_id, name, ignore_remote_overrides)
+        run_id, given = task if isinstance(task, str) else task.info.run_id, self._registered()
+        self._version = connect_model(self._client, given, run_id, name, ignore_remote_overrides)
         self._design = None
+        if self.id != given.id:
+            fault = f"is replaced by {self._version}, which run {run_id} names as this input"
+            remedy = "give another name, or ignore_remote_overrides"
+            show_problems([Problem(str(given), fault, remedy, lost=False)])
 
     report_scalar = _reporting(ModelReports.report_scalar)
     report_single_value = _reporting(ModelReports.report_single_value)
@@ -454,7 +464,7 @@ class InputModel:
             show_problems([error.problem()])
             return False
         if delete_weights_file and others:
-            fault = f"is removed, but its files stay: {others[0]} has the same"
+            fault = f"is removed, but its files are kept because {others[0]} uses them"
             show_problems([Problem(str(version), fault, "remove that model, too", lost=False)])
             return False
         return True

@@ -25,9 +25,16 @@ def metadata_entry(value: Any, v_type: str | None = None) -> MetadataEntry:
 
 
 def is_value(entry: MetadataEntry, value: Any) -> bool:
-    """Whether an entry has a value, or the text by which it is stored."""
-    wanted = metadata_entry(value)
-    return entry.value in (str(value), wanted.value) or metadata_value(entry) == metadata_value(wanted)
+    """Whether an entry has a value; a text is also one of the entry's type.
+
+    >>> is_value(MetadataEntry("True", "bool"), "true"), is_value(MetadataEntry("1", "int"), True)
+    (True, False)
+    """
+    wanted = MetadataEntry(value, entry.type) if isinstance(value, str) else metadata_entry(value)
+    if entry.value in (str(value), wanted.value):
+        return True
+    stored, given = metadata_value(entry), metadata_value(wanted)
+    return bool(stored == given) and isinstance(stored, bool) == isinstance(given, bool)
 
 
 def metadata_value(entry: MetadataEntry) -> Any:

@@ -251,7 +251,7 @@ def read_card_inputs(path: Path = FILE) -> CardInputs:
     except FileNotFoundError:
         return CardInputs()
     except (OSError, UnicodeDecodeError, yaml.YAMLError, RecursionError) as error:
-        raise SettingsError(path, f"cannot be read ({' '.join(str(error).split())})", "mend the file") from None
+        raise SettingsError(path, f"cannot be read ({' '.join(str(error).split())})", "fix the file") from None
     return validated(CardInputs, {} if content is None else content, f"{path}: ")
 
 

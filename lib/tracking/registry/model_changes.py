@@ -114,11 +114,16 @@ def remove_alias(client: "MlflowClient", model: RegisteredModel | str, alias: st
 
 
 def set_metadata_entries(
-    client: "MlflowClient", model: RegisteredModel | str, entries: Mapping[str, MetadataEntry], replace: bool = False
+    client: "MlflowClient",
+    model: RegisteredModel | str,
+    entries: Mapping[str, MetadataEntry],
+    replace: bool = False,
+    removed: Collection[str] = (),
 ) -> None:
     """Set entries of the metadata of a model.
 
-    replace: remove all others. Raises ModelError, and sets nothing, if a key or a value cannot be stored.
+    replace: remove all others. removed: keys of entries to remove. Raises ModelError, and sets nothing, if a key or a
+    value cannot be stored.
     """
     model = current_version(client, model)
     content = {f"{METADATA}{key}": json.dumps(entry._asdict(), ensure_ascii=False) for key, entry in entries.items()}
@@ -130,7 +135,8 @@ def set_metadata_entries(
             )
             raise ModelError(f"metadata {key.removeprefix(METADATA)!r}", "cannot be stored", remedy)
     changed = {key for key, entry in entries.items() if model.metadata.get(key) != entry}
-    superfluous = sorted(model.metadata.keys() - entries.keys()) if replace else []
+    unwanted = model.metadata.keys() if replace else model.metadata.keys() & {*removed}
+    superfluous = sorted(unwanted - entries.keys())
     for key in sorted(changed):
         client.set_model_version_tag(model.name, str(model.version), METADATA + key, content[METADATA + key])
     for key in superfluous:

@@ -1,6 +1,7 @@
 """Registered models that runs take as inputs."""
 
 import re
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from lib.tracking.mlflow_store import raise_unless_refused
@@ -39,7 +40,7 @@ def connect_model(
     from mlflow.exceptions import MlflowException
 
     model = find_model(client, model) if isinstance(model, str) else current_version(client, model)
-    name = name or re.sub(r"[^\w.\- ]", "_", file_name_in(model.url).partition(".")[0]) or UNNAMED
+    name = name or re.sub(r"[^\w.\- ]", "_", Path(file_name_in(model.url)).stem) or UNNAMED
     if not re.fullmatch(r"[\w.\- ]{1,200}", name):
         raise ModelError(f"name = {name!r}", "is not a name of an input", "use letters, digits, spaces and _ - .")
     try:

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Mapping
+from numbers import Integral
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any, NamedTuple, Self
@@ -39,17 +40,20 @@ class ModelDesign(NamedTuple):
         if config_text is not None and config_dict is not None:
             raise ModelError("config_text and config_dict", "are both given", "give one of them")
         for label, number in (labels or {}).items():
-            if not isinstance(label, str) or not isinstance(number, int) or isinstance(number, bool):
+            if not isinstance(label, str) or not isinstance(number, Integral) or isinstance(number, bool):
                 raise ModelError(f"label_enumeration: {label!r} = {number!r}", "must be a name and a whole number")
-        text = json.dumps(config_dict, indent=2, ensure_ascii=False) if config_dict is not None else config_text
-        return cls(text or "", dict(labels or {}))
+        try:
+            text = json.dumps(config_dict, indent=2, ensure_ascii=False) if config_dict is not None else config_text
+        except (TypeError, ValueError, RecursionError) as error:
+            raise ModelError("config_dict", f"cannot be stored ({error})", "give config_text") from None
+        return cls(text or "", {label: int(number) for label, number in (labels or {}).items()})
 
     @property
     def config_dict(self) -> dict[str, Any]:
         """The configuration as a dict. Raises ModelError if the text is not a mapping in YAML or JSON."""
         try:
             content = yaml.safe_load(self.config_text) if self.config_text.strip() else {}
-        except yaml.YAMLError:
+        except (yaml.YAMLError, ValueError, RecursionError):  # ValueError: a date that there is not
             content = None
         if not isinstance(content, dict):
             raise ModelError("config_text", "is not a mapping in YAML or JSON", "read config_text instead")

@@ -32,6 +32,10 @@ REPORTS_OF = "earshot.reports_of"
 """Tag of the run that holds the numbers that were reported about a model: its id."""
 
 
+LARGEST_TABLE = 10**8
+"""Bytes of a table that is fetched to be shown."""
+
+
 class ModelReports:
     """The report_* calls about a registered model. Each raises ModelError if what it is given cannot be drawn.
 
@@ -352,7 +356,6 @@ def _table(table_plot: Any, csv: str | None, url: str | None) -> "pd.DataFrame":
     """The table that one of the arguments of report_table gives. Raises ModelError."""
     import pandas as pd
 
-    from lib.core.downloads import fetch
     from lib.core.urls import shown_url
 
     if sum(source is not None for source in (table_plot, csv, url)) != 1:
@@ -360,14 +363,26 @@ def _table(table_plot: Any, csv: str | None, url: str | None) -> "pd.DataFrame":
     if isinstance(table_plot, pd.DataFrame):
         return table_plot
     if table_plot is not None:
-        header, *rows = [list(row) for row in table_plot]
-        return pd.DataFrame(rows, columns=header)
+        with figures.plotly_faults("report_table"):
+            header, *rows = [list(row) for row in table_plot]
+            return pd.DataFrame(rows, columns=header)
     with TemporaryDirectory() as scratch:
         try:  # pandas would open a URL by itself, and go where fetch does not
-            with open(csv if csv is not None else fetch(str(url), Path(scratch)), encoding="utf-8") as file:
+            path = csv if csv is not None else _fetched(str(url), Path(scratch))
+            with open(path, encoding="utf-8-sig") as file:  # as Excel writes it
                 return pd.read_csv(file)
         except (OSError, ValueError) as error:
             raise ModelError(csv or shown_url(str(url)), f"is not a CSV file that can be read ({error})") from None
+
+
+def _fetched(url: str, folder: Path) -> Path:
+    """The file of a URL, in a folder. Raises EarshotError."""
+    from lib.config.load import get_config
+    from lib.core.downloads import fetch
+    from lib.core.http_transfers import TransferLimits
+
+    limits = TransferLimits(largest=LARGEST_TABLE)
+    return fetch(url, folder, allow_private=get_config().tracking.allow_private_addresses, limits=limits)
 
 
 def _step(iteration: int | None) -> str:

@@ -77,7 +77,7 @@ def collected_weights(
             with _fetched(str(url_or_path), sha256, allow_private) as source:
                 budget = _take(source, weights, is_package)
         else:
-            path = Path(os.path.abspath(url_or_path))
+            path = Path(os.path.abspath(Path(url_or_path).expanduser()))
             if not path.exists():
                 raise EarshotError(url_or_path, "no such file or folder", "check the path")
             budget = _take(fetch(path.as_uri(), scratch / "copy", sha256), weights, is_package)
@@ -220,8 +220,11 @@ def _fetched(url: str, sha256: str | None, allow_private: bool) -> Iterator[Path
     folder.parent.mkdir(parents=True, exist_ok=True)
     with FileLock(folder.with_name(f".{folder.name}.lock")) as lock:
         try:
-            yield fetch(url, folder, sha256, allow_private)
-            shutil.rmtree(folder)
+            source = fetch(url, folder, sha256, allow_private)
+            try:
+                yield source
+            finally:  # also of what is refused
+                shutil.rmtree(folder)
         finally:
             if folder.exists() and not any(folder.iterdir()):
                 folder.rmdir()
