@@ -83,7 +83,7 @@ def test_the_header_of_a_file_is_its_first_line(tmp_path, content, line):
 
 def test_a_pipe_has_no_header(tmp_path):
     os.mkfifo(tmp_path / "pipe")
-    with pytest.raises(OSError, match="no regular file"):
+    with pytest.raises(OSError, match="not a regular file"):
         header_line(tmp_path / "pipe")
 
 

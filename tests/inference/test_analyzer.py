@@ -625,7 +625,7 @@ def test_csv_files_of_an_earlier_version_stay_where_they_cannot_be_replaced(fold
     model = shutil.copytree(folder / "pool", tmp_path / "unusable")
     (model / "1.pt").write_bytes((model / "1.pt").read_bytes()[:1000])
     for _ in range(2):
-        with pytest.raises(EarshotError, match="no model that can be loaded"):
+        with pytest.raises(EarshotError, match="not a model that can be loaded"):
             run(folder / "field", model, tmp_path / "out")
         assert {name: text for name, text in files_of(tmp_path / "out").items() if name != RESULTS_FILE} == before
     run(folder / "field", folder / "pool", tmp_path / "out")
@@ -652,7 +652,7 @@ def test_a_store_of_the_first_version_is_used_and_gets_the_same_bytes(folder, tm
         with closing(sqlite3.connect(output / RESULTS_FILE)) as connection:
             connection.execute("DROP TABLE LabelFile")
     (model / "1.pt").write_bytes((model / "1.pt").read_bytes()[:1000])
-    with pytest.raises(EarshotError, match="no model that can be loaded"):
+    with pytest.raises(EarshotError, match="not a model that can be loaded"):
         run(folder / "field", model, output)
     assert analyze_again().n_new == 0
     after = files_of(output)
@@ -703,7 +703,7 @@ def test_a_model_that_cannot_be_used_leaves_the_results_as_they_were(field, fold
         monkeypatch.setattr(incremental, "COMMIT_SECONDS", 0.0)
         (field / "long.wav").unlink()
         (field / "long.wav").symlink_to("nowhere")
-    with pytest.raises(EarshotError, match=r"no model that can be loaded|classes|segment_len"):
+    with pytest.raises(EarshotError, match=r"not a model that can be loaded|classes|segment_len"):
         run(field, model, output, **changes)
     assert files_and_results(output) == before
 

@@ -163,6 +163,6 @@ def test_description_beside_the_model_must_be_its_own(path, model):
     assert_refused(path, "description is not that of")
     for text in ("{}", "no JSON", "\udcff"):
         beside.write_bytes(text.encode("utf-8", "surrogateescape"))
-        assert_refused(path, "no model description")
+        assert_refused(path, "not a model description")
     beside.unlink()
     assert_refused(path, "no such file")

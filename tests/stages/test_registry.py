@@ -178,7 +178,7 @@ def test_the_version_that_was_named_is_published_and_an_id_of_two_names_is_asked
         (("publish", "frogs", "champion"), {}, "VALUE = 'champion': means nothing with publish"),
         (("list", "frogs"), {}, "MODEL = 'frogs': means nothing with list; give --name 'frogs'"),
         (("unalias", "frogs"), {}, "VALUE: is missing; give it after unalias frogs"),
-        (("metadata", "frogs", '{"a": 1'), {}, "VALUE = '{\"a\": 1': is not JSON"),
+        (("metadata", "frogs", '{"a": 1'), {}, "is not JSON"),
         (("list",), {"metadata": "site"}, "--metadata = 'site': must be key=value"),
         (("comment", "frogs"), {}, "VALUE: is missing; give it after comment frogs"),
         (("connect", "frogs"), {}, "VALUE: is missing; give it after connect frogs"),

@@ -164,11 +164,10 @@ def _connect(call: Call) -> Printed:
 
 
 def _metadata(call: Call) -> Printed:
+    given, removed = _entries(call.value or ""), _parts(call.flags["unset"])
     client = _client(call)
     version = model_at(client, call.model)
-    removed = _parts(call.flags["unset"])
-    if call.value or removed or call.flags["replace"]:
-        given = _entries(call.value or "")
+    if given or removed or call.flags["replace"]:
         model_changes.set_metadata_entries(client, version, given, call.flags["replace"], removed)
     entries = current_version(client, version).metadata
     text = table_text(model_tables.metadata_table(entries)) if entries else f"{version} has no metadata"
