@@ -122,16 +122,6 @@ def open_experiment(tracking: TrackingSettings) -> tuple["MlflowClient", str]:
     return mlflow_client(uri), experiment_id
 
 
-def open_registry(tracking: TrackingSettings) -> tuple["MlflowClient", str]:
-    """open_experiment for the registry's users. Raises EarshotError if the store cannot be reached."""
-    from mlflow.exceptions import MlflowException
-
-    try:
-        return open_experiment(tracking)
-    except MlflowException as error:
-        raise store_error(error) from None
-
-
 @contextmanager
 def store_errors() -> Iterator[None]:
     """What a store or a disk that fails makes MLflow raise becomes an EarshotError."""

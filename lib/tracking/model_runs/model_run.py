@@ -46,7 +46,7 @@ COMMITTED, UNCOMMITTED = "committed", "uncommitted"
 
 
 class UnknownItem(EarshotError):
-    """There is not a model run, recording or prediction of that id."""
+    """There is no model run, recording or prediction with that id."""
 
 
 class ModelRun:

@@ -12,7 +12,7 @@ from lib.config.load import get_config
 from lib.config.schema import TrackingSettings
 from lib.core.console import show_problems
 from lib.core.errors import EarshotError, Problem
-from lib.tracking.mlflow_store import existing_store, open_registry, store_errors
+from lib.tracking.mlflow_store import existing_store, open_experiment, store_errors
 from lib.tracking.registry.fetched_models import fetch_model, files_in
 from lib.tracking.registry.imported_models import import_weights, model_of_url
 from lib.tracking.registry.metadata_values import metadata_entry, metadata_value
@@ -181,7 +181,7 @@ class InputModel:
         """
         design = ModelDesign.of(config_text, config_dict, label_enumeration)
         settings = tracking or get_config().tracking
-        client, experiment_id = open_registry(
+        client, experiment_id = open_experiment(
             settings.model_copy(update={"experiment": project or settings.experiment})
         )
         allow_private = settings.allow_private_addresses
