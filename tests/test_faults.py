@@ -93,7 +93,7 @@ def test_a_pipeline_whose_training_is_stopped_goes_on_with_its_best_epoch_until_
     text = re.sub(r"\b(epochs): 1\b", r"\1: 8", params.read_text())  # long enough to be stopped in time
     params.write_text(re.sub(r"\b(epoch_windows): \d+", r"\1: 1000", text))
     pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT, "text": True, "start_new_session": True}
-    environment = project.environment | {"SHELL": "/bin/sh"}  # dash waits for a command and dies of Ctrl-C, bash does not
+    environment = project.environment | {"SHELL": "/bin/sh"}  # which may wait for its command, and die of Ctrl-C
     with subprocess.Popen(COMMAND, cwd=project.folder, env=environment, **pipes) as process:
         for line in process.stdout:
             if line.startswith("epoch 1:"):
