@@ -53,7 +53,7 @@ def evaluate(
     from lib.evaluation.run_matching import BY_CLASS
     from lib.evaluation.segment_metrics import measure
     from lib.evaluation.units import segment_units
-    from lib.formats.data_sets import read_data_set
+    from lib.formats.data_sets import read_test_set
     from lib.results.results_store import ResultsStore
     from lib.tracking.mlflow_runs import complete_run
     from lib.tracking.registry.registered_inputs import inference_model
@@ -63,7 +63,7 @@ def evaluate(
         path, model_id = inference_model(settings, model)
     chosen, matches = settings.evaluate, matches_folder(labels)
     roots = {"report": Path(output), "metrics": Path(metrics), "matches": matches}
-    data_set = read_data_set(settings.data.test)
+    data_set = read_test_set(settings.data)
     known_problems = [*find_leakage(data_set, database), *data_set.problems]
     with sole_writer(output), ResultsStore(labels) as store:
         if (track or model_id) and not store.manifest.is_of(path):

@@ -42,11 +42,11 @@ def extract(
         return
     from lib.core.files import write_json
     from lib.core.incremental import check_that_all_was_read
-    from lib.formats.data_sets import folder_of, read_data_set
+    from lib.formats.data_sets import folder_of, read_training_set
     from lib.training_data.extraction import extract_windows
 
     train = settings.data.train
-    data_set = read_data_set(train)
+    data_set = read_training_set(settings.data)
     is_in_pipeline = "DVC_STAGE" in os.environ  # DVC reads and copies the whole file anyway
     report, n_new, problems = extract_windows(data_set, settings.audio, settings.extract, database, is_in_pipeline)
     if is_in_pipeline and folder_of(train) != Path(train.path):

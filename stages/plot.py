@@ -64,7 +64,7 @@ def plot(
 
     from lib.config.schema import DataSetSettings
     from lib.curation import sound_pictures
-    from lib.formats.data_sets import read_data_set
+    from lib.formats.data_sets import read_data_set, read_test_set
     from lib.results.results_store import ResultsStore
     from lib.sound.recordings import recordings_of
 
@@ -73,7 +73,7 @@ def plot(
     with ResultsStore(labels) if labels else nullcontext() as results:
         if errors:
             table = sound_pictures.read_errors(ERRORS if str(errors) == "True" else str(errors), limit)
-            test_set = read_data_set(settings.data.test)
+            test_set = read_test_set(settings.data)
             total, drawn = len(table), sound_pictures.draw_errors(table, test_set, context, style, folder, problems)
         elif class_name:
             total, drawn = sound_pictures.draw_class(database, class_name, spec_group, style, folder, limit)

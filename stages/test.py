@@ -51,7 +51,7 @@ def test(
     from lib.evaluation.clip_report import METRICS, write_metrics, write_pictures, write_predictions
     from lib.evaluation.clips import read_clips
     from lib.formats.data_set_paths import DataSetPath, parse_data_set_paths, read_data_sets
-    from lib.formats.data_sets import read_data_set
+    from lib.formats.data_sets import read_test_set
     from lib.inference.analyzer import analyze
     from lib.results.results_store import ResultsStore
     from lib.tracking.registry.registered_inputs import chosen_model
@@ -62,7 +62,7 @@ def test(
         paths = parse_data_set_paths(dataset_paths)
         data_sets = read_data_sets(paths)
     else:
-        paths, data_sets = [DataSetPath(test_set.format, test_set.path)], [read_data_set(test_set)]
+        paths, data_sets = [DataSetPath(test_set.format, test_set.path)], [read_test_set(settings.data)]
     wanted = {"roc": save_roc, "metric_hist": save_metric_hist, "confusion": save_confusion}
     wanted |= {"instrument_metrics": save_instrument_metrics}
     labelled = {str(path): each.recordings for path, each in zip(paths, data_sets, strict=True) if path.is_labelled}

@@ -11,6 +11,7 @@ import yaml
 from lib.config.documentation import params_text
 from lib.config.inputs import INPUTS, REGISTERED
 from lib.config.load import load_settings
+from lib.sound.decisions import append_decisions
 from tests.tracking.tiny import PLAIN, QUICK
 from tests.training_data.builders import write_data_set, write_params
 
@@ -37,7 +38,9 @@ class PipelineCopy:
             shutil.copytree(PROJECT / name, folder / name, ignore=shutil.ignore_patterns("__pycache__"))
         shutil.copy(PROJECT / "dvc.yaml", folder)
         write_data_set(folder / "set", 6)
-        for place in ("occurrences", INPUTS, REGISTERED / "train", REGISTERED / "infer"):
+        (folder / "data").mkdir()
+        append_decisions(folder / "data/decisions.csv", [])
+        for place in ("occurrences", "data/reviewed", INPUTS, REGISTERED / "train", REGISTERED / "infer"):
             (folder / place).mkdir(parents=True)
             (folder / place / ".gitkeep").touch()  # DVC takes an empty folder for none
         params = write_params(

@@ -110,6 +110,12 @@ class DataSettings(Section):
         default_factory=lambda: DataSetSettings(path="data/sample/test"),
         description="labelled recordings to evaluate with",
     )
+    decisions: Text = Field(
+        "data/decisions.csv", description="what people decided about sounds of both, applied to their annotations"
+    )
+    reviewed: Text = Field(
+        "data/reviewed", description="recordings without annotations, of which training takes what was decided"
+    )
 
 
 class AudioSettings(Section):

@@ -111,6 +111,20 @@ def atomic_text(path: str | Path) -> Iterator[TextIO]:
         yield file
 
 
+def link_or_copy(source: Path, target: Path) -> None:
+    """Make a hard link or, where the file system has none, a copy that is whole or absent.
+
+    Raises FileExistsError if there is a file at the target.
+    """
+    try:
+        os.link(source, target)
+    except FileExistsError:
+        raise
+    except OSError:  # of another file system, or one that has no links
+        with atomic(target) as part:
+            shutil.copy2(source, part)
+
+
 def open_regular(path: str | Path) -> FileIO:
     """Open a file to read its bytes, unbuffered. Raises OSError, also for a pipe or a device, which may never end."""
     descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK)  # else a pipe waits for its writer

@@ -24,7 +24,7 @@ from scipy.sparse.csgraph import connected_components
 from lib.core.csv_files import read_csv, write_table
 from lib.core.digests import digest_known_file, digest_of
 from lib.core.errors import AudioError, DataSetError, EarshotError, Problem, SettingsError, unreadable
-from lib.core.files import open_regular, printable
+from lib.core.files import link_or_copy, open_regular, printable
 from lib.core.locks import sole_writer
 from lib.core.stratification import stratify
 from lib.core.wording import counted, shortened
@@ -300,9 +300,7 @@ def _places(data_set: DataSet) -> dict[str, Path]:
 
 def _link(source: Path, target: Path) -> None:
     try:
-        os.link(source, target)
-    except FileExistsError:  # a link to another recording of the collection, which a copy would overwrite
+        link_or_copy(source, target)
+    except FileExistsError:  # a link to another recording of the collection
         fault = f"has the same place in its set as another recording: {target.name}, but for upper and lower case"
         raise EarshotError(source, fault, "give it another name") from None
-    except OSError:  # of another file system, or one that has no links
-        shutil.copy2(source, target)

@@ -1,11 +1,13 @@
-"""Data sets: labelled recordings in any of the formats."""
+"""Data sets: labelled recordings in any of the formats, and what people decided about them since."""
 
-from dataclasses import dataclass
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from lib.config.schema import DataSetSettings
+from lib.config.schema import DataSetSettings, DataSettings
 from lib.core.csv_files import read_csv
 from lib.core.digests import digest_known_file, digest_of
 from lib.core.errors import DataSetError, Problem, SettingsError
@@ -13,6 +15,7 @@ from lib.core.files import printable
 from lib.formats import Annotated, is_table, reader_of
 from lib.sound.annotations import ANNOTATION_COLUMNS, checked_annotations
 from lib.sound.classes import ClassList, read_class_table
+from lib.sound.decisions import Decided, apply_decisions, decided_classes, read_decisions
 from lib.sound.recordings import Recordings, find_recordings
 
 if TYPE_CHECKING:
@@ -29,6 +32,7 @@ class DataSet:
         annotations: the annotation table, with class names; end_time inf: to the end of the recording.
         classes: the class table.
         problems: what was left out, or is unusual.
+        decided: what decisions say of recordings besides their annotations, to which they are applied.
     """
 
     folder: Path
@@ -36,6 +40,7 @@ class DataSet:
     annotations: "pd.DataFrame"
     classes: "pd.DataFrame"
     problems: list[Problem]
+    decided: Mapping[str, Decided] = field(default_factory=dict)
 
     @cached_property
     def contents(self) -> dict[str, str]:
@@ -63,13 +68,39 @@ def folder_of(settings: DataSetSettings) -> Path:
 
 def read_data_set(settings: DataSetSettings) -> DataSet:
     """Read a data set. Raises DataSetError if the folder, its format or all of its recordings are missing."""
+    place = folder_of(settings)
+    return _data_set_of(place, place, _read(settings), settings.include)
+
+
+def read_training_set(settings: DataSettings) -> DataSet:
+    """data.train with data.decisions applied, and those recordings of data.reviewed that were decided about.
+
+    Raises DataSetError as read_data_set, and if the decisions cannot be read.
+    """
+    place, annotated = folder_of(settings.train), _read(settings.train)
+    reviewed, problems = find_recordings(settings.reviewed) if Path(settings.reviewed).is_dir() else ({}, [])
+    for name in sorted(reviewed.keys() & annotated.recordings.keys()):
+        fault, remedy = f"{place} has a recording of this name", "rename it, also in the decisions, or remove it"
+        problems.append(Problem(printable(str(reviewed.pop(name))), fault, remedy))
+    recordings, problems = annotated.recordings | reviewed, [*annotated.problems, *problems]
+    annotated = annotated._replace(recordings=recordings, problems=problems)
+    return _data_set_of(place, place, annotated, settings.train.include, settings.decisions, reviewed)
+
+
+def read_test_set(settings: DataSettings) -> DataSet:
+    """data.test with data.decisions applied. Raises DataSetError as read_data_set, and if these cannot be read."""
+    place = folder_of(settings.test)
+    return _data_set_of(place, place, _read(settings.test), settings.test.include, settings.decisions)
+
+
+def _read(settings: DataSetSettings) -> Annotated:
     folder, place = Path(settings.path), folder_of(settings)
     annotated = reader_of(folder, settings.format).read(folder, settings.include)
     if not annotated.recordings:
         fault = "holds no recordings" if place == folder else f"lists no recordings of {place}"
         chosen = f" that match {settings.include!r}" if settings.include else ""
         raise DataSetError(folder, f"{fault}{chosen}", "add some, or change data.*.path or data.*.include")
-    return _data_set_of(place, place, annotated, settings.include)
+    return annotated
 
 
 def read_annotated(recordings: str | Path, annotations: str | Path) -> DataSet:
@@ -87,19 +118,42 @@ def read_annotated(recordings: str | Path, annotations: str | Path) -> DataSet:
     return _data_set_of(Path(recordings), Path(annotations).parent, annotated, None)
 
 
-def _data_set_of(folder: Path, class_folder: Path, annotated: Annotated, include: str | None) -> DataSet:
+def _data_set_of(
+    folder: Path,
+    class_folder: Path,
+    annotated: Annotated,
+    include: str | None,
+    decisions_file: str | None = None,
+    reviewed: Recordings | None = None,
+) -> DataSet:
+    """A data set of what was read.
+
+    Args:
+        decisions_file: whose decisions to apply; None: none.
+        reviewed: those of the recordings that have no annotations, and stay only if they were decided about.
+    """
     recordings, rows, problems = annotated
-    classes, class_problems = read_class_table(class_folder, rows["class"])
+    decisions, decision_problems = read_decisions(decisions_file or os.devnull)
+    decisions = decisions[decisions["recording"].isin(recordings)]
+    classes, class_problems = read_class_table(class_folder, [*rows["class"], *decided_classes(decisions)])
     class_list = ClassList(classes.to_dict("records"))  # type: ignore[arg-type]
     annotations, row_problems = checked_annotations(rows, recordings, class_list, include)
-    return DataSet(folder, recordings, annotations, classes, [*problems, *class_problems, *row_problems])
+    problems = [*problems, *class_problems, *row_problems, *decision_problems]
+    decided = dict[str, Decided]()
+    if len(decisions):
+        known = set(annotations["recording"])
+        annotations, decided, unapplied = apply_decisions(annotations, decisions, class_list, known)
+        problems += unapplied
+    undecided = (reviewed or {}).keys() - decided.keys()
+    recordings = {name: path for name, path in sorted(recordings.items()) if name not in undecided}
+    return DataSet(folder, recordings, annotations, classes, problems, decided)
 
 
-def evaluation_data_set(settings: DataSetSettings, recordings: str | None, annotations: str | None) -> DataSet:
-    """The data set of the settings, or a folder of recordings with a CSV file of annotations if both are given.
+def evaluation_data_set(settings: DataSettings, recordings: str | None, annotations: str | None) -> DataSet:
+    """The test set, or a folder of recordings with a CSV file of annotations if both are given.
 
-    Raises SettingsError if one of them is missing, and as read_data_set and read_annotated do.
+    Raises SettingsError if one of them is missing, and as read_test_set and read_annotated do.
     """
     if (recordings is None) != (annotations is None):
         raise SettingsError("--recordings, --annotations", "go together", "give both or neither")
-    return read_annotated(recordings, annotations) if recordings and annotations else read_data_set(settings)
+    return read_annotated(recordings, annotations) if recordings and annotations else read_test_set(settings)

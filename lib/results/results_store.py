@@ -96,6 +96,16 @@ class FoundEvent(NamedTuple):
     high_freq: float | None
 
 
+class FoundSound(NamedTuple):
+    """A label: name and path of its recording, start and end (s), score (0..1)."""
+
+    recording: str
+    path: str
+    start_time: float
+    end_time: float
+    score: float
+
+
 class EarlierResults(NamedTuple):
     """What a folder holds before a run.
 
@@ -210,6 +220,20 @@ class ResultsStore:
         with readable(self.path, FILE):
             for index, *values in self._rows(query.order_by(*BY_TIME)):
                 yield Label(names[index], *values)
+
+    def found_sounds(self, column: int, lowest: float, highest: float) -> Iterator[FoundSound]:
+        """The labels of a class in all recordings, best first.
+
+        Args:
+            column: of the class.
+            lowest, highest: scores.
+        """
+        columns = LABEL.c
+        values = RECORDING.c.Name, RECORDING.c.Path, columns.StartTime, columns.EndTime, columns.Score
+        query = select(*values).select_from(LABEL).join(RECORDING).where(self._is_current, columns.Class == column)
+        query = query.where(columns.Score.between(lowest, highest))
+        order = columns.Score.desc(), RECORDING.c.Name, columns.StartTime
+        yield from (FoundSound(*row) for row in self._rows(query.order_by(*order)))
 
     def found_events(self, name: str) -> list[FoundEvent]:
         """The labels of a recording as matching needs them, by number."""

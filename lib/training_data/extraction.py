@@ -7,6 +7,7 @@ background if no part of any event lies in it.
 
 import hashlib
 import json
+import os
 from collections import deque
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
@@ -40,7 +41,7 @@ from lib.core.incremental import Item, Job, Outcome, Progress, Source, key_to_ke
 from lib.core.locks import sole_writer
 from lib.core.parallel import n_workers
 from lib.core.wording import counted
-from lib.formats.data_sets import DataSet, read_annotated, read_data_set
+from lib.formats.data_sets import DataSet, read_annotated, read_training_set
 from lib.sound.grid import MIN_TAIL, expand_ranges, n_windows, windows_with_event
 from lib.training_data import training_tables as tables
 from lib.training_data.hand_picked import forget_copied, picked_contents, prefer_hand_picked
@@ -100,13 +101,15 @@ def extract(
         annotations: CSV file of recording, class, start_time and end_time (s); None: the annotations are in the folder,
             in any of the formats that data.train.format names.
         database: SQLite file. It holds these recordings afterwards; those that it held already are not read again.
-        cfg: settings, of which `audio`, `extract` and `data.train` (format and include) are used; None: get_config().
+        cfg: settings, of which `audio`, `extract`, `data.train` (format and include), `data.decisions` and
+            `data.reviewed` are used; None: get_config().
 
     Raises EarshotError as extract_windows does, and DataSetError if there is nothing to read.
     """
     cfg = (cfg or get_config()).checked()
     if annotations is None:
-        data_set = read_data_set(cfg.data.train.model_copy(update={"path": str(recordings)}))
+        train = cfg.data.train.model_copy(update={"path": str(recordings)})
+        data_set = read_training_set(cfg.data.model_copy(update={"train": train}))
     else:
         data_set = read_annotated(recordings, annotations)
     report, _, problems = extract_windows(data_set, cfg.audio, cfg.extract, database)
@@ -166,18 +169,22 @@ def extract_windows(
 
 
 def _items(data_set: DataSet) -> tuple[list[Item], list[Problem]]:
-    """The annotated recordings, whose inputs are their place in the data set, times (s) and classes of their events."""
+    """The recordings that were annotated or decided about, whose inputs are their place in the data set, times (s) and
+    classes of their events, and what was decided besides.
+    """
     events = dict(iter(data_set.annotations.groupby("recording", sort=False)))
     items, problems = [], []
     for name, path in data_set.recordings.items():
         rows: pd.DataFrame | None = events.get(name)
-        if rows is None:
+        decided = data_set.decided.get(name)
+        if rows is None and decided is None:
             remedy = "annotate it; only annotated recordings are used for training"
             problems.append(Problem(printable(str(path)), "has no annotations that can be used", remedy))
             continue
-        times = rows[["start_time", "end_time"]].to_numpy().tolist()
-        place = printable(str(path.relative_to(data_set.folder)))
-        items.append(Item(name, path, [place, times, list(rows["class"])]))
+        times = [] if rows is None else rows[["start_time", "end_time"]].to_numpy().tolist()
+        place = printable(os.path.relpath(path, data_set.folder))
+        besides = [] if decided is None else [decided.rejected, decided.judged]
+        items.append(Item(name, path, [place, times, [] if rows is None else list(rows["class"]), *besides]))
     return items, problems
 
 
@@ -187,12 +194,15 @@ def read_windows(
     """The windows of a recording that are stored, how far it is read, and what is unusual about it.
 
     Background windows are taken evenly, in the proportion of settings.background. Where they begin follows from the
-    content of the recording: short recordings would never contribute if all began alike. Raises AudioError.
+    content of the recording: short recordings would never contribute if all began alike. Those of a stretch in which
+    a class was rejected are all taken. Of a recording that is known only where it was judged, windows are taken that
+    lie there, or that hold most of a shorter stretch. Raises AudioError.
     """
-    path, (_, times, names) = source.item.path, source.item.inputs
+    path, (_, times, names, *besides) = source.item.path, source.item.inputs
     total = reader.probe(path).seconds
     length, hop = audio.spec_duration, audio.spec_duration - settings.overlap
     events, classes = np.reshape(np.array(times, np.float64), (-1, 2)), np.array(names)
+    rejected, judged = besides or ([], None)
     problems: list[Problem] = []
     is_found = np.zeros(len(events), bool)
     seconds, loudest, background_due = 0.0, 0.0, int(source.content[:8], 16) / 2**32
@@ -200,11 +210,15 @@ def read_windows(
     for starts, spectrograms, sounds, seconds in _hold_until_decided(batches, length, hop):
         present, is_empty = label_windows(starts, seconds, events, length, hop, settings.min_seconds)
         is_found |= present.any(axis=0)
+        if judged is not None:
+            is_known = windows_in(judged, starts, seconds, length, hop)
+            present, is_empty = present & is_known[:, None], is_empty & is_known
+        is_rejected = is_empty & windows_in(rejected, starts, seconds, length, hop)
         windows = []
-        for start, events_here, is_background, spectrogram, sound in zip(
-            starts, present, is_empty, spectrograms, sounds, strict=True
+        for start, events_here, is_background, is_certain, spectrogram, sound in zip(
+            starts, present, is_empty, is_rejected, spectrograms, sounds, strict=True
         ):
-            if is_background:
+            if is_background and not is_certain:
                 background_due += settings.background
                 is_background = background_due >= 1
                 background_due -= is_background
@@ -220,6 +234,18 @@ def read_windows(
     yield from problems
     yield from short_recording(path, seconds, length)
     yield from _events_outside(path, events, names, seconds, is_found)
+
+
+def windows_in(stretches: list, starts: np.ndarray, seconds: float, length: float, hop: float) -> np.ndarray:
+    """Which windows, bool (n_windows,), lie in a stretch, or hold all or else most of one that is shorter.
+
+    Args:
+        stretches: start and end of each, s.
+        starts, seconds, length, hop: see label_windows.
+    """
+    times = np.reshape(np.array(stretches, np.float64), (-1, 2))
+    present, _ = label_windows(starts, seconds, times, length, hop, min_seconds=length)
+    return np.asarray(present.any(axis=1))
 
 
 def short_recording(path: Path, seconds: float, length: float) -> Iterator[Problem]:

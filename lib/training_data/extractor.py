@@ -146,15 +146,7 @@ class Extractor:
 
         Returns the number of spectrograms inserted. Raises EarshotError if a folder is missing.
         """
-        if not Path(spec_dir).is_dir():
-            raise EarshotError(spec_dir, "no such folder", "give the one that holds the pictures")
-        chosen = []
-        for file in sorted(Path(spec_dir).rglob("*")):
-            if file.suffix.lower() in PICTURE_SUFFIXES:
-                match = PICTURE.fullmatch(file.stem)
-                name, offset = match.groups() if match else (file.stem, "")
-                name = (file.relative_to(spec_dir).parent / name).as_posix()
-                chosen.append((name, offset, printable(str(file))))
+        chosen = pictured_windows(spec_dir)
         if not chosen:
             self._report([Problem(str(spec_dir), "holds no pictures", "give the folder that plot or search wrote")])
         return self._insert_chosen(rec_dir, chosen, dest_dir)
@@ -279,6 +271,24 @@ class Extractor:
         for problem in problems:
             self.problems.append(problem)
             logger.warning(str(problem))
+
+
+def pictured_windows(folder: str | Path) -> list[tuple[str, str, str]]:
+    """Of each picture in a folder and below, as extract_by_image takes them: the recording's name with that of the
+    picture's subfolder, the offset as text, "" where the name has none, and the file.
+
+    Raises EarshotError if there is no such folder.
+    """
+    if not Path(folder).is_dir():
+        raise EarshotError(folder, "no such folder", "give the one that holds the pictures")
+    chosen = []
+    for file in sorted(Path(folder).rglob("*")):
+        if file.suffix.lower() in PICTURE_SUFFIXES:
+            match = PICTURE.fullmatch(file.stem)
+            name, offset = match.groups() if match else (file.stem, "")
+            name = (file.relative_to(folder).parent / name).as_posix()
+            chosen.append((name, offset, printable(str(file))))
+    return chosen
 
 
 class _Task(NamedTuple):

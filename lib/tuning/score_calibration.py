@@ -16,7 +16,7 @@ from lib.core.errors import DataSetError, EarshotError, Problem
 from lib.core.files import write_json
 from lib.evaluation.metrics_plots import plot_calibration, save
 from lib.evaluation.units import Units, segment_units
-from lib.formats.data_sets import read_data_set
+from lib.formats.data_sets import read_test_set
 from lib.models.class_thresholds import choose_thresholds
 from lib.models.description import Calibration, Description
 from lib.models.platt_scaling import AS_IT_IS, apply_platt, fit_platt, undo_platt
@@ -153,7 +153,7 @@ def read_units(
         tester = PerSegmentTester(annotations, folder, labels, "", 0, min_seconds=min_seconds)
         units, problems = tester.units, tester.problems
     else:
-        data_set = read_data_set(settings.data.test)
+        data_set = read_test_set(settings.data)
         with ResultsStore(labels) as store:
             blocks, problems = segment_units(data_set, store, settings.evaluate.min_seconds)
             units = blocks.whole()

@@ -32,7 +32,7 @@ from lib.core.errors import DataSetError, EarshotError, Problem, SettingsError
 from lib.core.progress import quiet
 from lib.evaluation.segment_metrics import measure
 from lib.evaluation.units import segment_units
-from lib.formats.data_sets import DataSet, read_data_set
+from lib.formats.data_sets import DataSet, read_training_set
 from lib.inference.analyzer import INFERENCE_CODE, analyze
 from lib.models.model_files import model_files
 from lib.occurrence.occurrence_filter import occurrence_filter
@@ -106,7 +106,7 @@ def choose_source(
         model_files(model)
         return ModelSource(model=model)
     if extract or classes or varied & {"audio", "extract"}:
-        data_set = read_data_set(settings.data.train)
+        data_set = read_training_set(settings.data)
         return ModelSource(recordings=_restrict_to(data_set, classes) if classes else data_set)
     return ModelSource(database=database)
 

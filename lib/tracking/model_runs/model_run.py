@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Self
 import yaml
 
 from lib.config.load import get_config
-from lib.config.schema import DataSetSettings, TrackingSettings
+from lib.config.schema import DataSetSettings, DataSettings, TrackingSettings
 from lib.core.errors import EarshotError, SettingsError
 from lib.core.locks import sole_writer
 from lib.core.wording import counted, shortened
@@ -28,7 +28,7 @@ from lib.evaluation.matches_store import (
     store_matches,
 )
 from lib.evaluation.run_matching import MatchingRules, rules_of
-from lib.formats.data_sets import DataSet, read_data_set
+from lib.formats.data_sets import DataSet, read_data_set, read_test_set
 from lib.results.manifest import ExternalRun
 from lib.results.prediction_reader import PredictionReader
 from lib.results.predictions import Prediction
@@ -54,8 +54,8 @@ class ModelRun:
 
     Args:
         model_run_id: folder of the model run: what infer wrote, or `create` made.
-        dataset_id: the data set: its folder or table, as data.test.path names it, or settings with a format and an
-            `include`, such as get_config().data.test.
+        dataset_id: the data set: get_config().data for the test set, with decisions applied, as evaluate sees it; else
+            a folder or table, or settings with a format and an `include`.
         client: not used; where code for Nucleus has its client.
         tracking: where the registry is, for `info`; default: as in params.yaml of the current folder.
 
@@ -66,12 +66,12 @@ class ModelRun:
     def __init__(
         self,
         model_run_id: str | Path,
-        dataset_id: str | Path | DataSetSettings,
+        dataset_id: str | Path | DataSetSettings | DataSettings,
         client: object = None,
         tracking: TrackingSettings | None = None,
     ) -> None:
         self._settings, self._tracking = _settings_of(dataset_id), tracking
-        self.model_run_id, self.dataset_id, self.client = str(model_run_id), self._settings.path, client
+        self.model_run_id, self.dataset_id, self.client = str(model_run_id), _test_set(self._settings).path, client
         self._folder = Path(model_run_id)
         if not (self._folder / RESULTS_FILE).is_file():
             raise UnknownItem(model_run_id, "is not a model run", "give a folder that infer or ModelRun.create wrote")
@@ -84,7 +84,7 @@ class ModelRun:
     def create(
         cls,
         folder: str | Path,
-        dataset_id: str | Path | DataSetSettings,
+        dataset_id: str | Path | DataSetSettings | DataSettings,
         classes: Iterable[str | Mapping[str, str]] | None = None,
         name: str = "",
         model_id: str = "",
@@ -107,7 +107,7 @@ class ModelRun:
         Unreadable recordings are reported, and left out until they can be read. Raises SettingsError if an argument is
         invalid, and EarshotError if the folder holds results.
         """
-        data_set = read_data_set(_settings_of(dataset_id))
+        data_set = _read(_settings_of(dataset_id))
         chosen = data_set.classes.to_dict("records") if classes is None else classes
         name = name or Path(folder).name
         manifest = external_manifest(chosen, name, model_id or name, metadata, recordings is None)  # type: ignore[arg-type]
@@ -129,7 +129,7 @@ class ModelRun:
 
     @cached_property
     def _data_set(self) -> DataSet:
-        return read_data_set(self._settings)
+        return _read(self._settings)
 
     @cached_property
     def _writer(self) -> ExternalRunWriter:
@@ -348,5 +348,14 @@ class ModelRun:
         return match_table(item.table, annotations[annotations["recording"] == reference_id], predictions)
 
 
-def _settings_of(dataset_id: str | Path | DataSetSettings) -> DataSetSettings:
-    return dataset_id if isinstance(dataset_id, DataSetSettings) else DataSetSettings(path=str(dataset_id))
+def _settings_of(dataset_id: str | Path | DataSetSettings | DataSettings) -> DataSetSettings | DataSettings:
+    is_settings = isinstance(dataset_id, DataSetSettings | DataSettings)
+    return dataset_id if is_settings else DataSetSettings(path=str(dataset_id))  # type: ignore[return-value]
+
+
+def _test_set(settings: DataSetSettings | DataSettings) -> DataSetSettings:
+    return settings.test if isinstance(settings, DataSettings) else settings
+
+
+def _read(settings: DataSetSettings | DataSettings) -> DataSet:
+    return read_test_set(settings) if isinstance(settings, DataSettings) else read_data_set(settings)
