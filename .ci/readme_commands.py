@@ -17,6 +17,10 @@ dvc queue status > status.log
 while grep -qE 'Queued|Running' status.log; do sleep 5; dvc queue status > status.log; done
 if grep -q Failed status.log; then dvc queue logs few; dvc queue logs deep; exit 1; fi
 rm status.log"""
+TO_SHARE_ENVIRONMENT = """
+if [[ -e REPOSITORY/.venv/.ready ]]; then  # which `make` made by the same rule as it would here
+    ln -s REPOSITORY/.venv .venv && echo .venv >> .git/info/exclude
+fi"""
 TO_BEGIN = """set -euo pipefail
 trap 'kill $(jobs -p) 2> /dev/null || true' EXIT
 port_is_free() {  # or the page that is opened would be that of another program
@@ -40,7 +44,7 @@ def commands(text: str, repository: str) -> list[str]:
     """The commands of a README.
 
     A command that serves a page runs in the background, and is stopped once it answers; one that ends with `# none`
-    must find no model.
+    must find no model; what the first `make run` leaves is checked.
     """
     lines = []
     for kind, block in BLOCK.findall(text):
@@ -57,6 +61,10 @@ def commands(text: str, repository: str) -> list[str]:
                 command = f"test \"$({command.split(' #')[0].rstrip()})\" = 'no model matches'"
             if "dvc queue start" in command:
                 command += TO_WAIT_FOR_QUEUE
+            if command.startswith("cd "):
+                command += TO_SHARE_ENVIRONMENT.replace("REPOSITORY", shlex.quote(repository))
+            if command.startswith("make run") and not any(line.startswith("make run") for line in lines):
+                command = f"{command.split(' #')[0].rstrip()} 2>&1 | tee first.log\nbash .ci/check_first_run"
             lines.append(command)
     return lines
 
@@ -64,7 +72,7 @@ def commands(text: str, repository: str) -> list[str]:
 def main() -> None:
     print(TO_BEGIN)
     for command in commands(README.read_text(encoding="utf-8"), sys.argv[1]):
-        print(f"printf '\\n== %s\\n' {shlex.quote(command.splitlines()[0])}", command, sep="\n")
+        print(f"printf '\\n== %s (after %s s)\\n' {shlex.quote(command.splitlines()[0])} $SECONDS", command, sep="\n")
 
 
 if __name__ == "__main__":

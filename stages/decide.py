@@ -17,7 +17,7 @@ SHOWN_COLUMNS = ["recording", "start_time", "end_time", "class", "decision", "ne
 """What `list` prints: the last rows, these columns."""
 
 
-@stage("data", **{"class": "class_name"})
+@stage("data.train", "data.test", **{"class": "class_name"})
 def decide(
     settings: Settings,
     decision: Literal["accept", "reject", "relabel", "undo", "list"],

@@ -1,6 +1,5 @@
 """Data sets: labelled recordings in any of the formats, and what people decided about them since."""
 
-import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -133,7 +132,7 @@ def _data_set_of(
         reviewed: those of the recordings that have no annotations, and stay only if they were decided about.
     """
     recordings, rows, problems = annotated
-    decisions, decision_problems = read_decisions(decisions_file or os.devnull)
+    decisions, decision_problems = read_decisions(decisions_file)
     decisions = decisions[decisions["recording"].isin(recordings)]
     classes, class_problems = read_class_table(class_folder, [*rows["class"], *decided_classes(decisions)])
     class_list = ClassList(classes.to_dict("records"))  # type: ignore[arg-type]

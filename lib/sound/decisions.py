@@ -80,15 +80,14 @@ class Decided(NamedTuple):
     judged: list[Stretch] | None
 
 
-def read_decisions(path: str | Path) -> "tuple[pd.DataFrame, list[Problem]]":
+def read_decisions(path: str | Path | None) -> "tuple[pd.DataFrame, list[Problem]]":
     """The decisions table, by moment, with `line` (where each is from), and a Problem for each row that is unusable.
 
-    A file that does not exist holds none. Raises DataSetError if it cannot be read.
+    No file, and one that does not exist, hold none. Raises DataSetError if it cannot be read.
     """
     import pandas as pd
 
-    path = Path(path)
-    if not path.exists():
+    if path is None or not Path(path).exists():
         return pd.DataFrame(columns=[*DECISION_COLUMNS, "line"]), []
     rows = read_csv(path, NEEDED).reindex(columns=DECISION_COLUMNS, fill_value="")
     rows["line"] = [printable(f"{path}:{line}") for line in rows.index]
