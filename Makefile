@@ -10,7 +10,7 @@ run: $(READY) ## rebuild what changed, from recordings to an evaluated recognize
 	@$(IN_VENV) python -m stages.summary
 
 test: $(READY)
-	@$(IN_VENV) python -m pytest -n 2 --dist loadfile
+	@$(IN_VENV) python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
 
 lint: $(READY)
 	@$(IN_VENV) ruff check .

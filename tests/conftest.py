@@ -5,6 +5,7 @@ os.environ.setdefault("GOMP_SPINCOUNT", "0")  # tests share the processors: thre
 
 import subprocess
 import sys
+from collections import Counter
 from pathlib import Path
 
 import hypothesis
@@ -18,6 +19,12 @@ PROJECT = Path(__file__).parents[1]
 hypothesis.settings.register_profile("patient", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow])
 hypothesis.settings.load_profile("patient")
 gc.set_threshold(100_000, 20, 20)  # as stages do: imports leave a million objects, among which it looks for garbage
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Files of few tests come first: each of these is long, and one at the end would leave a processor idle."""
+    n_tests = Counter(item.path for item in items)
+    items.sort(key=lambda item: n_tests[item.path])
 
 
 @pytest.fixture(scope="session")

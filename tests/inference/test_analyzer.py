@@ -423,7 +423,7 @@ def test_other_formats_and_names_are_written_without_listening_again(field, fold
 
 def test_a_second_process_that_analyzes_into_the_same_folder_is_refused(folder, tmp_path):
     program = "import sys, pathlib; from lib.core.locks import sole_writer\n"
-    program += 'with sole_writer(pathlib.Path(sys.argv[1], "results.db")): print(); sys.stdin.read()'
+    program += 'with sole_writer(pathlib.Path(sys.argv[1], "results.db")): print(flush=True); sys.stdin.read()'
     command = [sys.executable, "-c", program, str(tmp_path / "out")]
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as first:
         first.stdout.readline()
