@@ -354,7 +354,7 @@ def soundscape(
 
 
 def _bed(rng: np.random.Generator, n: int) -> np.ndarray:
-    """The background: ambience, and by chance wind, rain and insects. float32 (n,)."""
+    """The background: ambience, and by chance wind, rain and insects. float64 (n,)."""
     level = 10 ** (rng.uniform(-57, -51) / 20)
     bed = synthesis.ambience(rng, n, RATE, slope=rng.uniform(1, 1.8), hiss=rng.uniform(0.02, 0.06))
     if rng.random() < 0.5:
@@ -364,7 +364,7 @@ def _bed(rng: np.random.Generator, n: int) -> np.ndarray:
     for _ in range(rng.integers(0, 3)):
         pitch, pace = rng.uniform(4500, 9500), rng.uniform(6, 45)
         bed += synthesis.insects(rng, n, RATE, pitch, width=rng.uniform(40, 250), pace=pace) * rng.uniform(0.1, 0.5)
-    return bed * np.float32(level)
+    return bed * level
 
 
 def _songs(rng: np.random.Generator, species: Species, n: int) -> Iterator[tuple[int, np.ndarray, float]]:

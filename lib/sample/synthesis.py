@@ -4,9 +4,12 @@ A voice is a function that renders one song from an individual's traits. Traits 
 small irregularities for each song. `propagate` carries a song through air and vegetation to the recorder; ambience,
 wind, rain and insects are the background.
 
-All functions are pure: what is random comes from the numpy Generator that they are given. Waveforms are float32
+All functions are pure: what is random comes from the numpy Generator that they are given. Waveforms are float64
 (samples,) at `rate` (Hz); frequencies are in Hz, durations in seconds. A song starts at its first sample and ends at
 its last one, with a peak of 1.
+
+All is computed in double precision: processors differ in the last digits, and the 10 bits of a sample of the recordings
+must not depend on them.
 """
 
 import math
@@ -199,17 +202,17 @@ def propagate(rng: np.random.Generator, song: np.ndarray, rate: int, distance: f
     The direct sound starts at sample 0, and its overall level is left to the caller (see `gain_for_snr`). The tail is
     exponentially decaying noise (Moorer 1979, "About this reverberation business") that loses 60 dB in `decay`; its
     energy over that of the direct sound is (distance / CRITICAL_DISTANCE) squared, as in a diffuse field.
-    Returns the samples of the song and of the tail, float32 (len(song) + decay * rate,).
+    Returns the samples of the song and of the tail, float64 (len(song) + decay * rate,).
     """
     n_tail = round(decay * rate)
     n = scipy.fft.next_fast_len(len(song) + n_tail, real=True)
-    time = np.arange(n_tail, dtype=np.float32) / rate
+    time = np.arange(n_tail) / rate
     tail = rng.standard_normal(n_tail, dtype=np.float32) * np.exp(-math.log(1000) / float(decay) * time)
     tail[: rate // 250] = 0  # the first reflections arrive after 4 ms
     tail *= float(distance / CRITICAL_DISTANCE / np.sqrt(np.square(tail).sum()))
     tail[0] = 1  # the direct sound
     loss = 10 ** (-absorption(scipy.fft.rfftfreq(n, 1 / rate)) * distance / 20)
-    spectrum = scipy.fft.rfft(song, n) * scipy.fft.rfft(tail, n) * loss.astype(np.float32)
+    spectrum = scipy.fft.rfft(song, n) * scipy.fft.rfft(tail, n) * loss
     return scipy.fft.irfft(spectrum, n)[: len(song) + n_tail]
 
 
@@ -239,9 +242,10 @@ def coloured_noise(rng: np.random.Generator, n: int, power: np.ndarray) -> np.nd
 
     power: (n // 2 + 1,), relative power density at the frequencies of scipy.fft.rfftfreq(n).
     """
-    parts = rng.standard_normal((n // 2 + 1, 2), dtype=np.float32)
-    parts *= np.sqrt(power / power.sum() * (n / 2) * n / 2).astype(np.float32)[:, None]
-    return scipy.fft.irfft(parts.view(np.complex64)[:, 0], n)
+    parts = (
+        rng.standard_normal((n // 2 + 1, 2), dtype=np.float32) * np.sqrt(power / power.sum() * (n / 2) * n / 2)[:, None]
+    )
+    return scipy.fft.irfft(parts.view(np.complex128)[:, 0], n)
 
 
 def ambience(rng: np.random.Generator, n: int, rate: int, slope: float, hiss: float) -> np.ndarray:
@@ -270,15 +274,15 @@ def rain(rng: np.random.Generator, n: int, rate: int, drops: float) -> np.ndarra
     pitches, levels = rng.uniform(800, 5000, (n_drops, 1)), rng.exponential(4, (n_drops, 1))
     shapes = levels * np.sin(2 * np.pi * pitches * time) * np.exp(-time * 600)
     places = rng.integers(0, max(1, n - len(time)), (n_drops, 1)) + np.arange(len(time))
-    np.add.at(hiss, places, shapes.astype(np.float32))
+    np.add.at(hiss, places, shapes)
     return hiss
 
 
 def insects(rng: np.random.Generator, n: int, rate: int, pitch: float, width: float, pace: float) -> np.ndarray:
     """A chorus: a noisy band of `width` (Hz) around `pitch` that pulses `pace` times a second and drifts in level."""
     band = np.exp(-0.5 * ((_frequencies(n, rate) - pitch) / width) ** 2) + 1e-12
-    time = np.arange(n, dtype=np.float32) / rate
-    pulses = 0.6 + 0.4 * np.sin(2 * np.pi * np.float32(pace) * time)
+    time = np.arange(n) / rate
+    pulses = 0.6 + 0.4 * np.sin(2 * np.pi * pace * time)
     return coloured_noise(rng, n, band) * pulses * _slow(rng, n, rate, every=5, low=0.4, high=1.5)
 
 
@@ -294,13 +298,13 @@ def _time(seconds: float, rate: int) -> np.ndarray:
 
 
 def _frequencies(n: int, rate: int) -> np.ndarray:
-    return scipy.fft.rfftfreq(n, 1 / rate).astype(np.float32)
+    return scipy.fft.rfftfreq(n, 1 / rate)
 
 
 def _slow(rng: np.random.Generator, n: int, rate: int, every: float, low: float, high: float) -> np.ndarray:
     """A curve between low and high that takes a new random value every so many seconds."""
     knots = rng.uniform(low, high, max(2, round(n / rate / every) + 1))
-    return np.interp(np.linspace(0, len(knots) - 1, n), np.arange(len(knots)), knots).astype(np.float32)
+    return np.interp(np.linspace(0, len(knots) - 1, n), np.arange(len(knots)), knots)
 
 
 def _swell(n: int, attack: float, release: float) -> np.ndarray:
@@ -338,4 +342,4 @@ def _sequence(sounds: Iterable[tuple[float, np.ndarray]], rate: int) -> np.ndarr
 
 
 def _peak_1(song: np.ndarray) -> np.ndarray:
-    return (song / np.abs(song).max()).astype(np.float32)
+    return song / np.abs(song).max()

@@ -19,7 +19,16 @@ from lib.formats.data_sets import read_data_set
 from lib.occurrence.occurrence_table import read_occurrences
 from lib.occurrence.season import week_of
 from lib.sample import synthesis
-from lib.sample.soundscapes import COUNTIES, RATE, SPECIES, SPLITS, occurrence_values, plan_recordings, write_sample
+from lib.sample.soundscapes import (
+    COUNTIES,
+    RATE,
+    SPECIES,
+    SPLITS,
+    occurrence_values,
+    plan_recordings,
+    soundscape,
+    write_sample,
+)
 from lib.sound.metadata import moment_in_name
 from stages.sample import sample
 from tests.recordings import write
@@ -47,6 +56,17 @@ def folder(tmp_path_factory) -> Path:
     folder = tmp_path_factory.mktemp("made") / "sample"
     sample(str(folder), seed=SEED, **COUNTS, seconds=SECONDS, workers=1)
     return folder
+
+
+def test_recordings_do_not_depend_on_the_last_digits_in_which_processors_differ(monkeypatch):
+    plain = [soundscape(np.random.default_rng(seed), tuple(range(len(SPECIES))), SECONDS) for seed in range(3)]
+    for name in ("sin", "exp", "log2", "sqrt"):
+        function = getattr(np, name)
+        monkeypatch.setattr(np, name, lambda x, of=function: of(x) * (1 + np.finfo(np.asarray(x, float).dtype).eps))
+    for seed, (samples, events) in enumerate(plain):
+        again, events_again = soundscape(np.random.default_rng(seed), tuple(range(len(SPECIES))), SECONDS)
+        assert events_again == events
+        np.testing.assert_array_equal(again, samples)
 
 
 @pytest.fixture(scope="module")

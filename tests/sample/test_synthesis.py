@@ -65,7 +65,7 @@ def beat(song: np.ndarray) -> float:
 @pytest.mark.parametrize("name", VOICES)
 def test_a_song_fills_its_samples_with_a_peak_of_1_and_follows_from_the_generator(name):
     song = sing(name)
-    assert song.dtype == np.float32 and song.ndim == 1
+    assert song.dtype == np.float64 and song.ndim == 1
     assert np.abs(song).max() == pytest.approx(1)
     edge = RATE // 20
     assert np.abs(song[:edge]).max() > 0.05 and np.abs(song[-edge:]).max() > 0.05
@@ -151,12 +151,12 @@ def test_the_direct_sound_starts_where_the_song_does():
     song = sine(2000, 0.3)
     arriving = synthesis.propagate(rng(), song, RATE, 100.0, 0.4)
     correlation = [np.dot(arriving[lag : lag + len(song)], song) for lag in range(8)]
-    assert np.argmax(correlation) == 0 and arriving.dtype == np.float32
+    assert np.argmax(correlation) == 0 and arriving.dtype == np.float64
 
 
 def test_a_chip_is_a_waveform_like_the_others():
     call = synthesis.chip(rng(), RATE)
-    assert call.dtype == np.float32 and np.abs(call).max() == pytest.approx(1)
+    assert call.dtype == np.float64 and np.abs(call).max() == pytest.approx(1)
 
 
 def test_band_of_finds_the_frequencies_of_the_energy():
@@ -182,7 +182,7 @@ def test_noise_has_the_spectrum_asked_for_and_a_power_of_1():
     n = 2 * RATE
     power = ((np.fft.rfftfreq(n, 1 / RATE) > 4000) & (np.fft.rfftfreq(n, 1 / RATE) < 6000)).astype(float)
     noise = synthesis.coloured_noise(rng(), n, power)
-    assert noise.shape == (n,) and noise.dtype == np.float32
+    assert noise.shape == (n,) and noise.dtype == np.float64
     assert np.square(noise).mean() == pytest.approx(1, rel=0.05)
     assert share(noise, 3990, 6010) > 0.999
 
@@ -196,7 +196,7 @@ def test_weather_and_insects_lie_where_they_do_outdoors(n):
         "insects": synthesis.insects(rng(), n, RATE, pitch=7000, width=100, pace=20),
     }
     for bed in beds.values():
-        assert bed.shape == (n,) and bed.dtype == np.float32 and np.isfinite(bed).all()
+        assert bed.shape == (n,) and bed.dtype == np.float64 and np.isfinite(bed).all()
     assert np.square(beds["ambience"]).mean() == pytest.approx(1, rel=0.1)
     assert 0.4 < np.square(beds["wind"]).mean() < 2.5
     assert share(beds["ambience"], 0, 1000) > 0.7 and share(beds["wind"], 0, 300) > 0.8
