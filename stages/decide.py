@@ -1,17 +1,14 @@
 """Decide about sounds: accept, reject or relabel them -> data/decisions.csv, which extract and evaluate apply."""
 
-from typing import TYPE_CHECKING, Literal
+from typing import Literal
 
 from lib.config.command_line import run_stage, stage
 from lib.config.schema import Settings
 from lib.core.console import show_problems, table_text
-from lib.core.errors import EarshotError, SettingsError
+from lib.core.errors import SettingsError
 from lib.core.wording import counted
 
-if TYPE_CHECKING:
-    import pandas as pd
-
-DONE = {"accept": "accepted", "reject": "rejected", "relabel": "relabelled as {}"}
+DONE = {"accept": "accepted", "reject": "rejected", "relabel": "relabelled"}
 SHOWN = 20
 SHOWN_COLUMNS = ["recording", "start_time", "end_time", "class", "decision", "new_class", "by", "at"]
 """What `list` prints: the last rows, these columns."""
@@ -37,14 +34,15 @@ def decide(
     reason: str = "",
     dry_run: bool = False,
 ) -> None:
-    """Decide about sounds of a class, best scores first; those that were decided about already are left out.
+    """Decide about sounds of a class: those that infer found, best scores first, or else annotations (--annotated), the
+    windows of pictures (--pictures), or a stretch (--recording, --start and --end).
 
-    Sounds are those that infer found, or else annotations (--annotated), the windows of pictures (--pictures), or a
-    stretch (--recording, --start and --end). Recordings that are in neither data set are copied to data.reviewed.
+    What was found or annotated and decided about already is left out. Recordings that are in neither data set are
+    linked or copied to data.reviewed, and only what was decided about in them is used for training.
 
     Examples:
         python -m stages.decide accept --class "Silver Whistler" --labels data/field --min_score 0.95 --max 50
-        python -m stages.decide reject --class "Silver Whistler" --pictures data/plots --reason rain
+        python -m stages.decide reject --class "Silver Whistler" --pictures data/search --reason rain
         python -m stages.decide relabel --class "Silver Whistler" --to "Glass Trill" --recording dawn --start 3 --end 6
         python -m stages.decide undo
         python -m stages.decide list
@@ -52,12 +50,13 @@ def decide(
     Args:
         decision: accept, reject, relabel; undo takes back the last ones; list shows them.
         class_name: the class (also --class) that was found, is annotated or is to be decided about.
-        to: with relabel, the class that it is.
+        to: with relabel, the class that it is; with accept, one that sounds where --class was found or annotated.
         labels: folder that infer wrote.
         annotated: choose among the annotations of both data sets.
-        pictures: choose what the pictures in this folder show, as plot and search wrote them; delete others first.
+        pictures: choose what the pictures of --class in this folder show, as plot and search wrote them; delete others
+            first.
         recordings: folder or list of the recordings that the pictures are of, where they are in no data set.
-        recording: only those of recordings whose names match this glob.
+        recording: only those of recordings whose names match this glob; with --start and --end, the recording.
         start: where the sound begins in the recording, seconds or m:ss.
         end: where it ends.
         min_score: only those that score at least this.
@@ -65,48 +64,66 @@ def decide(
         max: how many, at most; 0: all.
         by: who decides, or with undo, whose decisions; default: the user.
         reason: why.
-        dry_run: show them, decide nothing.
+        dry_run: show what would be decided or taken back.
     """
-    from getpass import getuser
     from itertools import islice
 
     from lib.config.load import read_seconds
-    from lib.curation.chosen_sounds import Choice, choose, copy_recordings, sounds_text
+    from lib.curation.chosen_sounds import Choice, as_decision, choose, copy_recordings, sounds_text
     from lib.sound.decisions import append_decisions, read_decisions
 
-    file, by = settings.data.decisions, by or getuser()
+    file, by = settings.data.decisions, by or _user()
+    if max < 0:
+        raise SettingsError(f"--max {max}", "must be 0 or more")
+    if decision in ("list", "undo"):
+        _take_back(file, by, dry_run) if decision == "undo" else _list(file, max or SHOWN)
+        return
+    if class_name is None or (to is None and decision == "relabel") or (start is None) != (end is None):
+        raise SettingsError("decide", "needs --class, with relabel --to, and --start and --end together or not")
+    if to is not None and (decision == "reject" or to == class_name):
+        raise SettingsError(f"--to {to}", "must be another class, to relabel or accept as")
+    stretch = None if start is None or end is None else (read_seconds("--start", start), read_seconds("--end", end))
+    choice = Choice(class_name, labels, annotated, pictures, recordings, recording, stretch, min_score, max_score)
     decisions, problems = read_decisions(file)
     show_problems(problems)
-    if decision == "list":
-        _list(decisions, file, max or SHOWN)
-    elif decision == "undo":
-        _undo(decisions, file, by)
-    else:
-        if class_name is None or (decision == "relabel") != (to is not None) or (start is None) != (end is None):
-            raise SettingsError("decide", "needs --class, with relabel --to, and --start and --end together or not")
-        stretch = None if not start or not end else (read_seconds("--start", start), read_seconds("--end", end))
-        choice = Choice(class_name, labels, annotated, pictures, recordings, recording, stretch, min_score, max_score)
-        sounds = list(islice(choose(choice, settings, decisions, to), max or None))
-        print(sounds_text(sounds))
-        if not dry_run:
-            copy_recordings(sounds, settings.data.reviewed)
-            append_decisions(file, [sound.decision(decision, to or "", by, reason) for sound in sounds])
-        done = "nothing decided" if dry_run else DONE[decision].format(to)
-        print(f"{counted(len(sounds), 'sound')}: {done} -> {file}")
+    becomes = to or (class_name if decision == "accept" else None)
+    sounds = list(islice(choose(choice, settings, decisions, becomes), max or None))
+    print(sounds_text(sounds))
+    if dry_run:
+        print(f"{counted(len(sounds), 'sound')}: nothing decided")
+        return
+    if n_copied := copy_recordings(sounds, settings.data.reviewed):
+        print(f"{counted(n_copied, 'recording')} -> {settings.data.reviewed}/recordings; `dvc add` it to share them")
+    append_decisions(file, [as_decision(sound, decision, to, by, reason) for sound in sounds])
+    print(f"{counted(len(sounds), 'sound')}: {DONE[decision]}{f' as {to}' if to else ''} -> {file}")
 
 
-def _list(decisions: "pd.DataFrame", file: str, most: int) -> None:
+def _list(file: str, most: int) -> None:
+    from lib.sound.decisions import read_decisions
+
+    decisions, problems = read_decisions(file)
+    show_problems(problems)
     print(table_text({name: list(decisions[name][-most:]) for name in SHOWN_COLUMNS}))
     print(f"{counted(len(decisions), 'decision')} in {file}")
 
 
-def _undo(decisions: "pd.DataFrame", file: str, by: str) -> None:
-    from lib.sound.decisions import undo_decisions
+def _take_back(file: str, by: str, dry_run: bool) -> None:
+    from lib.sound.decisions import last_decisions, undo_decisions
 
-    moments = decisions.loc[decisions["by"] == by, "at"]
-    if moments.empty:
-        raise EarshotError(file, f"holds no decisions of {by}", "name whose with --by")
-    print(f"{counted(undo_decisions(file, moments.iloc[-1]), 'decision')} taken back -> {file}")
+    decisions = last_decisions(file, by)
+    print(table_text({name: list(decisions[name][:SHOWN]) for name in SHOWN_COLUMNS}))
+    if not dry_run:
+        undo_decisions(file, decisions)
+    print(f"{counted(len(decisions), 'decision')}: {'nothing taken back' if dry_run else f'taken back -> {file}'}")
+
+
+def _user() -> str:
+    from getpass import getuser
+
+    try:
+        return getuser()
+    except (KeyError, OSError):  # a container's user may have no name
+        return ""
 
 
 if __name__ == "__main__":

@@ -47,6 +47,7 @@ def evaluate(
     from lib.evaluation.event_metrics import measure_events
     from lib.evaluation.figures import compared, read_figures
     from lib.evaluation.leakage import find_leakage
+    from lib.evaluation.lost_decisions import find_lost_decisions
     from lib.evaluation.matches_store import matches_folder, store_matches
     from lib.evaluation.metrics_report_writer import write_report
     from lib.evaluation.plots_page import ensure_script
@@ -65,6 +66,7 @@ def evaluate(
     roots = {"report": Path(output), "metrics": Path(metrics), "matches": matches}
     data_set = read_test_set(settings.data)
     known_problems = [*find_leakage(data_set, database), *data_set.problems]
+    known_problems += find_lost_decisions(settings.data.decisions, data_set, database)
     with sole_writer(output), ResultsStore(labels) as store:
         if (track or model_id) and not store.manifest.is_of(path):
             remedy = "run infer again, or give --model the one that did"

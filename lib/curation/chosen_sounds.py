@@ -1,7 +1,7 @@
 """Sounds that people choose to decide about: found by a model, annotated, or shown in pictures."""
 
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import NamedTuple
@@ -15,13 +15,15 @@ from lib.core.errors import EarshotError, SettingsError, reading
 from lib.core.files import link_or_copy, printable
 from lib.formats.data_sets import DataSet, read_test_set, read_training_set
 from lib.results.results_store import ResultsStore
-from lib.sound.classes import ClassList
-from lib.sound.decisions import Decision, Kind
+from lib.sound.classes import CLASSES_FILE, ClassList
+from lib.sound.decisions import Decision
 from lib.sound.recordings import RecordingFinder, recordings_of
 from lib.training_data.extractor import pictured_windows
 
 SHOWN = 20
 """Rows of a table on a terminal."""
+RECORDINGS = "recordings"
+"""The folder in data.reviewed that recordings are brought to, which `dvc add` takes as a whole."""
 
 
 class ChosenSound(NamedTuple):
@@ -42,23 +44,18 @@ class ChosenSound(NamedTuple):
     class_name: str
     score: float | None = None
 
-    def decision(self, kind: Kind, new_class: str, by: str, reason: str) -> Decision:
-        """What is decided about it, with a moment still to come."""
-        about = self.recording, self.start_time, self.end_time, self.class_name
-        return Decision(*about, kind, new_class, by, "", reason)
-
 
 class Choice(NamedTuple):
-    """Which sounds: those that infer found, unless one of the others is given.
+    """Which sounds: those that infer found, unless one of `annotated`, `pictures` and `stretch` is given.
 
     Args:
         class_name: any name or code of the class.
         labels: folder that infer wrote.
-        annotated: annotations of both data sets instead.
-        pictures: instead, the windows that the pictures in this folder show, as plot and search write them.
+        annotated: annotations of both data sets.
+        pictures: the windows that the pictures in this folder show, as plot and search write them.
         recordings: a folder or list of the recordings that the pictures are of, besides the data sets.
         recording: glob on names of recordings; with a stretch, the name of one.
-        stretch: instead, this stretch of a recording, s.
+        stretch: start and end, s.
         min_score, max_score: of what infer found.
     """
 
@@ -73,154 +70,172 @@ class Choice(NamedTuple):
     max_score: float = 1.0
 
 
-def choose(
-    choice: Choice, settings: Settings, decisions: pd.DataFrame, new_class: str | None = None
-) -> Iterator[ChosenSound]:
-    """The sounds about which nothing was decided yet, those that score best first, as decisions call them.
+def choose(choice: Choice, settings: Settings, decisions: pd.DataFrame, becomes: str | None) -> Iterator[ChosenSound]:
+    """The sounds that a choice means, those that score best first, named as decisions name them.
+
+    What infer found and what is annotated comes once: where something was decided about half of it, it is left out.
 
     Args:
         choice: which.
         settings: of the data sets, and the length of windows.
         decisions: the decisions table.
-        new_class: what they are to be called; None: as they are.
+        becomes: the class that they become or are confirmed to be; None: none.
 
-    Raises SettingsError if the class is unknown, EarshotError as the sources of the sounds and placed.
+    Raises SettingsError if the choice means nothing, or if training has no such class; EarshotError if a recording is
+    missing, or is called as another one.
     """
+    sources = [name for name in ("annotated", "pictures", "stretch") if getattr(choice, name)]
+    if len(sources) > 1:
+        raise SettingsError(f"--{sources[0]}, --{sources[1]}", "exclude each other", "give one of them")
     data_sets = read_training_set(settings.data), read_test_set(settings.data)
-    _check_class(new_class or choice.class_name, data_sets[0])
+    if becomes is not None:
+        _check_class(becomes, data_sets[0])
+    files = {name: path for data_set in data_sets for name, path in data_set.recordings.items()}
     if choice.stretch is not None:
-        sounds = iter([_stretch(choice.recording, choice.class_name, *choice.stretch)])
-    elif choice.pictures is not None:
-        seconds = settings.audio.spec_duration
-        sounds = pictured_sounds(choice.pictures, choice.class_name, choice.recordings, data_sets, seconds)
-    elif choice.annotated:
-        sounds = annotated_sounds(data_sets, choice.class_name)
-    else:
-        sounds = found_sounds(choice.labels, choice.class_name, choice.min_score, choice.max_score)
-    return undecided(placed(sounds, data_sets), decisions, choice.recording)
+        return iter([_stretch(choice, files.keys())])
+    if choice.pictures is not None:
+        pictured = pictured_sounds(choice, files, settings.audio.spec_duration)
+        return named_in_data_sets(_of_recordings(pictured, choice.recording), data_sets)
+    sounds = annotated_sounds(data_sets, choice.class_name) if choice.annotated else found_sounds(choice)
+    named = named_in_data_sets(_of_recordings(sounds, choice.recording), data_sets)
+    return without_decided(named, decisions)
 
 
-def found_sounds(labels: str | Path, label: str, lowest: float, highest: float) -> Iterator[ChosenSound]:
+def found_sounds(choice: Choice) -> Iterator[ChosenSound]:
     """What a model found of a class, best first.
-
-    Args:
-        labels: folder that infer wrote.
-        label: any name or code of the class.
-        lowest, highest: scores.
 
     Raises DataSetError if there are no results, SettingsError if they have no such class.
     """
-    with ResultsStore(labels) as store:
+    with ResultsStore(choice.labels) as store:
         classes = store.manifest.class_list
-        if (name := classes.resolve(label)) is None:
-            raise SettingsError(f"--class {label}", f"is no class of the model of {labels}", "correct it")
-        for found in store.found_sounds(classes.names.index(name), lowest, highest):
+        if (name := classes.resolve(choice.class_name)) is None:
+            fault = f"is no class of the model of {choice.labels}"
+            raise SettingsError(f"--class {choice.class_name}", fault, "correct it")
+        for found in store.found_sounds(classes.names.index(name), choice.min_score, choice.max_score):
             yield ChosenSound(found.recording, Path(found.path), found.start_time, found.end_time, name, found.score)
 
 
 def annotated_sounds(data_sets: Iterable[DataSet], label: str) -> Iterator[ChosenSound]:
     """The annotations of a class; label: any name or code of it. Raises SettingsError if no data set has it."""
-    known = False
+    is_known = False
     for data_set in data_sets:
-        classes = ClassList(data_set.classes.to_dict("records"))  # type: ignore[arg-type]
-        if (name := classes.resolve(label)) is not None:
-            known = True
+        if (name := _classes_of(data_set).resolve(label)) is not None:
+            is_known = True
             rows = data_set.annotations[data_set.annotations["class"] == name]
             for recording, start, end in zip(rows["recording"], rows["start_time"], rows["end_time"], strict=True):
-                yield ChosenSound(recording, None, start, end, name)
-    if not known:
+                yield ChosenSound(recording, data_set.recordings[recording], start, end, name)
+    if not is_known:
         raise SettingsError(f"--class {label}", "is no class of the data sets", "correct it")
 
 
-def pictured_sounds(
-    folder: str | Path, label: str, recordings: str | Path | None, data_sets: Iterable[DataSet], seconds: float
-) -> Iterator[ChosenSound]:
-    """The windows that the pictures in a folder show, as plot and search write them.
+def pictured_sounds(choice: Choice, files: dict[str, Path], seconds: float) -> Iterator[ChosenSound]:
+    """The windows that the pictures in a folder show, of the class of the choice.
 
     Args:
-        folder: of the pictures.
-        label: the class that they show.
-        recordings: a folder or list of the recordings that they are of, besides the data sets.
+        choice: names the folder, and recordings besides those of the data sets.
+        files: of the data sets.
         seconds: that a picture shows.
 
     Raises EarshotError if there are no pictures, or one names no recording that is known or no offset.
     """
-    files = {name: path for data_set in data_sets for name, path in data_set.recordings.items()}
-    files |= recordings_of(recordings)[0] if recordings is not None else {}
-    finder, pictures = RecordingFinder(files), pictured_windows(folder)
+    known = files | (recordings_of(choice.recordings)[0] if choice.recordings is not None else {})
+    finder, pictures = RecordingFinder(known), pictured_windows(str(choice.pictures))
     if not pictures:
-        raise EarshotError(folder, "holds no pictures", "give the folder that plot or search wrote")
+        raise EarshotError(choice.pictures, "holds no pictures", "give the folder that plot or search wrote")
     for text, offset, origin in pictures:
-        name = text if text in files else finder.named(text, Path(origin))
-        if name not in files:
+        name = text if text in known else finder.named(text, Path(origin))
+        if name not in known:
             raise EarshotError(origin, f"no such recording ({name})", "give the folder of the recordings: --recordings")
         if not offset:
             raise EarshotError(origin, "names no offset", "call it RECORDING-SECONDS.png, as plot and search do")
-        yield ChosenSound(name, files[name], float(offset), float(offset) + seconds, label)
+        yield ChosenSound(name, known[name], float(offset), float(offset) + seconds, choice.class_name)
 
 
-def _stretch(recording: str | None, label: str, start: float, end: float) -> ChosenSound:
-    if recording is None or not 0 <= start < end:
+def _stretch(choice: Choice, names: Iterable[str]) -> ChosenSound:
+    start, end = choice.stretch or (0.0, 0.0)
+    if choice.recording is None or not 0 <= start < end:
         fault = "must be from 0 on, with the end after the start, and go with --recording"
         raise SettingsError(f"--start {start:g} --end {end:g}", fault)
-    return ChosenSound(recording, None, start, end, label)
+    if choice.recording not in names:
+        remedy = "correct the name, or decide about what infer found in it, or about pictures"
+        raise SettingsError(f"--recording {choice.recording}", "is in neither data set", remedy)
+    return ChosenSound(choice.recording, None, start, end, choice.class_name)
+
+
+def _of_recordings(sounds: Iterable[ChosenSound], include: str | None) -> Iterator[ChosenSound]:
+    return (sound for sound in sounds if include is None or fnmatchcase(sound.recording, include))
+
+
+def _classes_of(data_set: DataSet) -> ClassList:
+    return ClassList(data_set.classes.to_dict("records"))  # type: ignore[arg-type]
 
 
 def _check_class(label: str, training_set: DataSet) -> None:
     """Raise SettingsError if training cannot have such a class: its classes.csv does not list it."""
-    classes = ClassList(training_set.classes.to_dict("records"))  # type: ignore[arg-type]
-    listed = training_set.folder / "classes.csv"
-    if classes.resolve(label) is None and listed.is_file():
+    listed = training_set.folder / CLASSES_FILE
+    if _classes_of(training_set).resolve(label) is None and listed.is_file():
         raise SettingsError(label, f"is not in {listed}", "correct it, or add it there")
 
 
-def undecided(sounds: Iterable[ChosenSound], decisions: pd.DataFrame, include: str | None) -> Iterator[ChosenSound]:
-    """Those of the sounds about which nothing was decided yet, each once.
+def without_decided(sounds: Iterable[ChosenSound], decisions: pd.DataFrame) -> Iterator[ChosenSound]:
+    """Those of the sounds of which less than half was decided about, each once.
 
-    Args:
-        sounds: of any kind.
-        decisions: the decisions table.
-        include: glob on names of recordings; None: all.
+    decisions: the decisions table.
     """
-    times = decisions[["start_time", "end_time"]].round(3)
-    known = set(zip(decisions["recording"], times["start_time"], times["end_time"], decisions["class"], strict=True))
+    decided: dict[tuple[str, str], list[tuple[float, float]]] = {}
+    for name, start, end, label in decisions[["recording", "start_time", "end_time", "class"]].itertuples(index=False):
+        decided.setdefault((name, label), []).append((start, end))
+    yielded = set[tuple]()
     for sound in sounds:
-        is_wanted = include is None or fnmatchcase(sound.recording, include)
-        key = sound.recording, round(sound.start_time, 3), round(sound.end_time, 3), sound.class_name
-        if is_wanted and key not in known:
-            known.add(key)
+        key = sound.recording, sound.class_name
+        half = min(sound.end_time - sound.start_time, 2**40) / 2
+        stretches = decided.get(key, ())
+        is_decided = any(min(sound.end_time, end) - max(sound.start_time, start) >= half for start, end in stretches)
+        if not is_decided and (*key, sound.start_time, sound.end_time) not in yielded:
+            yielded.add((*key, sound.start_time, sound.end_time))
             yield sound
 
 
-def placed(sounds: Iterable[ChosenSound], data_sets: Iterable[DataSet]) -> Iterator[ChosenSound]:
-    """Sounds as decisions call them, with a path only where their recording is in none of the data sets.
+def named_in_data_sets(sounds: Iterable[ChosenSound], data_sets: Sequence[DataSet]) -> Iterator[ChosenSound]:
+    """Sounds named as decisions name them, with a path only where their recording is in none of the data sets.
 
-    A recording outside of the sets that is called by its folders, too, gets a name without them, since these depend on
-    which other recordings there are. Raises EarshotError if another recording has the name of one of them.
+    Recordings are the same where their content is, whatever they are called and wherever they lie. One that is in none
+    of the sets and is called by its folders, too, gets a name without a slash.
+
+    Raises EarshotError if its name is that of another recording, or if it is no longer there.
     """
-    files = {name: path for data_set in data_sets for name, path in data_set.recordings.items()}
-    others: dict[str, Path] = {}
+    contents, known = dict[str, str](), dict[Path, tuple[str, Path | None]]()
+    of_name: dict[str, str] = {}
+    for data_set in data_sets:
+        for name, content in data_set.contents.items():
+            contents.setdefault(content, name)
+            known[data_set.recordings[name]] = name, None
+            of_name[name] = content if of_name.get(name, content) == content else ""
     for sound in sounds:
         path = sound.path
         if path is not None:
-            name = sound.recording if sound.recording in files else _flat(sound.recording)
-            known = files.get(name) or others.setdefault(name, path)
-            if known != path and not _is_same(known, path):
-                fault, remedy = f"{known} has the same name and another content", "rename one, and run infer again"
+            if path not in known:
+                with reading(path):
+                    content = digest_known_file(path)
+                name = contents.get(content) or sound.recording.replace("/", "_")
+                known[path] = name, None if content in contents else path
+                of_name[name] = content if of_name.get(name, content) == content else ""
+            name, outside = known[path]
+            if not of_name[name]:
+                fault, remedy = f"another recording is called {name}, too", "rename one of them, and run infer again"
                 raise EarshotError(printable(str(path)), fault, remedy)
-            sound = sound._replace(recording=name, path=others.get(name))
+            sound = sound._replace(recording=name, path=outside)
         yield sound
 
 
-def _flat(name: str) -> str:
-    return name.replace("/", "_")
+def as_decision(sound: ChosenSound, kind: str, becomes: str | None, by: str, reason: str) -> Decision:
+    """What is decided about a sound, with a moment still to come.
 
-
-def _is_same(one: Path, other: Path) -> bool:
-    try:
-        return one.samefile(other) or digest_known_file(one) == digest_known_file(other)
-    except OSError:  # one of them is gone, and so is what would speak against it
-        return True
+    becomes: with relabel, the class that it is; with accept, one that sounds there, too.
+    """
+    label = becomes if kind == "accept" and becomes else sound.class_name
+    about = sound.recording, sound.start_time, sound.end_time, label
+    return Decision(*about, kind, becomes or "" if kind == "relabel" else "", by, "", reason)
 
 
 def sounds_text(sounds: list[ChosenSound], most: int = SHOWN) -> str:
@@ -235,17 +250,20 @@ def sounds_text(sounds: list[ChosenSound], most: int = SHOWN) -> str:
     return table_text(columns) + more
 
 
-def copy_recordings(sounds: Iterable[ChosenSound], folder: str | Path) -> None:
-    """Bring the recordings of sounds that are in no data set into a folder, under their names: links, or else copies.
+def copy_recordings(sounds: Iterable[ChosenSound], reviewed: str | Path) -> int:
+    """Bring the recordings of sounds that are in no data set to a folder in data.reviewed: links, or else copies.
 
-    Raises EarshotError if a file there has the name and another content.
+    Returns how many there were to bring. Raises EarshotError if a file there has the name and another content.
     """
+    n_copied = 0
     for name, path in {sound.recording: sound.path for sound in sounds if sound.path is not None}.items():
-        target = Path(folder) / f"{name}{path.suffix}"
+        target = Path(reviewed) / RECORDINGS / f"{name}{path.suffix}"
         if target.exists():
-            if not _is_same(target, path):
+            if digest_known_file(target) != digest_known_file(path):
                 raise EarshotError(printable(str(path)), f"{target} is another recording", "rename one of them")
             continue
         target.parent.mkdir(parents=True, exist_ok=True)
         with reading(path):
             link_or_copy(Path(os.path.realpath(path)), target)
+        n_copied += 1
+    return n_copied

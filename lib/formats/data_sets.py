@@ -13,8 +13,9 @@ from lib.core.errors import DataSetError, Problem, SettingsError
 from lib.core.files import printable
 from lib.formats import Annotated, is_table, reader_of
 from lib.sound.annotations import ANNOTATION_COLUMNS, checked_annotations
-from lib.sound.classes import ClassList, read_class_table
-from lib.sound.decisions import Decided, apply_decisions, decided_classes, read_decisions
+from lib.sound.classes import CLASSES_FILE, ClassList, read_class_table
+from lib.sound.decided_annotations import Judgement, apply_decisions
+from lib.sound.decisions import read_decisions
 from lib.sound.recordings import Recordings, find_recordings
 
 if TYPE_CHECKING:
@@ -31,7 +32,7 @@ class DataSet:
         annotations: the annotation table, with class names; end_time inf: to the end of the recording.
         classes: the class table.
         problems: what was left out, or is unusual.
-        decided: what decisions say of recordings besides their annotations, to which they are applied.
+        judgements: what decisions, which the annotations follow, say of recordings besides.
     """
 
     folder: Path
@@ -39,7 +40,7 @@ class DataSet:
     annotations: "pd.DataFrame"
     classes: "pd.DataFrame"
     problems: list[Problem]
-    decided: Mapping[str, Decided] = field(default_factory=dict)
+    judgements: Mapping[str, Judgement] = field(default_factory=dict)
 
     @cached_property
     def contents(self) -> dict[str, str]:
@@ -134,18 +135,21 @@ def _data_set_of(
     recordings, rows, problems = annotated
     decisions, decision_problems = read_decisions(decisions_file)
     decisions = decisions[decisions["recording"].isin(recordings)]
-    classes, class_problems = read_class_table(class_folder, [*rows["class"], *decided_classes(decisions)])
+    new_classes = {*decisions["class"], *decisions["new_class"]} - {""}
+    classes, class_problems = read_class_table(class_folder, [*rows["class"], *new_classes])
     class_list = ClassList(classes.to_dict("records"))  # type: ignore[arg-type]
     annotations, row_problems = checked_annotations(rows, recordings, class_list, include)
     problems = [*problems, *class_problems, *row_problems, *decision_problems]
-    decided = dict[str, Decided]()
+    judgements = dict[str, Judgement]()
     if len(decisions):
         known = set(annotations["recording"])
-        annotations, decided, unapplied = apply_decisions(annotations, decisions, class_list, known)
+        annotations, judgements, unapplied = apply_decisions(annotations, decisions, class_list, known)
         problems += unapplied
-    undecided = (reviewed or {}).keys() - decided.keys()
+        if not (class_folder / CLASSES_FILE).is_file():  # one that was relabelled away is none
+            classes = classes[~classes["name"].isin(new_classes - set(annotations["class"]))].reset_index(drop=True)
+    undecided = (reviewed or {}).keys() - judgements.keys()
     recordings = {name: path for name, path in sorted(recordings.items()) if name not in undecided}
-    return DataSet(folder, recordings, annotations, classes, problems, decided)
+    return DataSet(folder, recordings, annotations, classes, problems, judgements)
 
 
 def evaluation_data_set(settings: DataSettings, recordings: str | None, annotations: str | None) -> DataSet:

@@ -13,6 +13,8 @@ if TYPE_CHECKING:
     import numpy as np
     import pandas as pd
 
+CLASSES_FILE = "classes.csv"
+"""In the folder of a data set, if its classes are listed."""
 CLASS_COLUMNS = ["name", "code", "alt_name", "alt_code", "category", "color"]
 LABEL_FIELDS = {"names": "name", "codes": "code", "alt_names": "alt_name", "alt_codes": "alt_code"}
 """The label fields of a class, by precedence, and the columns that hold them."""
@@ -106,7 +108,7 @@ def read_class_table(folder: Path, annotated: Iterable[str]) -> "tuple[pd.DataFr
     """
     import pandas as pd
 
-    path = folder / "classes.csv"
+    path = folder / CLASSES_FILE
     if not path.is_file():
         names = sorted(set(map(class_label, annotated)) - {""})
         table = pd.DataFrame({"name": names, "code": names})

@@ -55,6 +55,8 @@ PACKED_ANYWAY = 2**28
 """Bytes of a training database below which it takes a second or two."""
 END_TOLERANCE = 0.1
 """Seconds by which an annotation may outlast its recording before we warn."""
+TOLERANCE = 1e-6
+"""Seconds; decimal times are not exact in binary."""
 SHORT = 0.1
 """Part of a window; we warn of recordings that are shorter."""
 
@@ -176,14 +178,14 @@ def _items(data_set: DataSet) -> tuple[list[Item], list[Problem]]:
     items, problems = [], []
     for name, path in data_set.recordings.items():
         rows: pd.DataFrame | None = events.get(name)
-        decided = data_set.decided.get(name)
-        if rows is None and decided is None:
+        judgement = data_set.judgements.get(name)
+        if rows is None and judgement is None:
             remedy = "annotate it; only annotated recordings are used for training"
             problems.append(Problem(printable(str(path)), "has no annotations that can be used", remedy))
             continue
         times = [] if rows is None else rows[["start_time", "end_time"]].to_numpy().tolist()
         place = printable(os.path.relpath(path, data_set.folder))
-        besides = [] if decided is None else [decided.rejected, decided.judged]
+        besides = [] if judgement is None else [judgement.rejected, judgement.judged]
         items.append(Item(name, path, [place, times, [] if rows is None else list(rows["class"]), *besides]))
     return items, problems
 
@@ -194,9 +196,9 @@ def read_windows(
     """The windows of a recording that are stored, how far it is read, and what is unusual about it.
 
     Background windows are taken evenly, in the proportion of settings.background. Where they begin follows from the
-    content of the recording: short recordings would never contribute if all began alike. Those of a stretch in which
-    a class was rejected are all taken. Of a recording that is known only where it was judged, windows are taken that
-    lie there, or that hold most of a shorter stretch. Raises AudioError.
+    content of the recording: short recordings would never contribute if all began alike. Those that lie
+    where a class was rejected are all taken. Of a recording that is known only where it was judged, windows that lie
+    there are taken and, if they have an event, those that hold a shorter stretch, or most of it. Raises AudioError.
     """
     path, (_, times, names, *besides) = source.item.path, source.item.inputs
     total = reader.probe(path).seconds
@@ -210,10 +212,12 @@ def read_windows(
     for starts, spectrograms, sounds, seconds in _hold_until_decided(batches, length, hop):
         present, is_empty = label_windows(starts, seconds, events, length, hop, settings.min_seconds)
         is_found |= present.any(axis=0)
+        ends = np.minimum(starts + length, seconds)
         if judged is not None:
-            is_known = windows_in(judged, starts, seconds, length, hop)
-            present, is_empty = present & is_known[:, None], is_empty & is_known
-        is_rejected = is_empty & windows_in(rejected, starts, seconds, length, hop)
+            is_known, _ = label_windows(starts, seconds, stretches_of(judged), length, hop, min_seconds=length)
+            present = present & is_known.any(axis=1, keepdims=True)
+            is_empty = is_empty & are_inside(starts, ends, judged)
+        is_rejected = is_empty & are_inside(starts, ends, rejected)
         windows = []
         for start, events_here, is_background, is_certain, spectrogram, sound in zip(
             starts, present, is_empty, is_rejected, spectrograms, sounds, strict=True
@@ -236,16 +240,26 @@ def read_windows(
     yield from _events_outside(path, events, names, seconds, is_found)
 
 
-def windows_in(stretches: list, starts: np.ndarray, seconds: float, length: float, hop: float) -> np.ndarray:
-    """Which windows, bool (n_windows,), lie in a stretch, or hold all or else most of one that is shorter.
+def stretches_of(times: list) -> np.ndarray:
+    """Start and end times, float64 (n, 2), s, sorted, of stretches that may touch or overlap, which become one."""
+    merged: list[list[float]] = []
+    for start, end in sorted(times):
+        if merged and start <= merged[-1][1] + TOLERANCE:
+            merged[-1][1] = max(merged[-1][1], end)
+        else:
+            merged.append([start, end])
+    return np.reshape(np.array(merged, np.float64), (-1, 2))
 
-    Args:
-        stretches: start and end of each, s.
-        starts, seconds, length, hop: see label_windows.
+
+def are_inside(starts: np.ndarray, ends: np.ndarray, times: list) -> np.ndarray:
+    """Which windows, given by their starts and ends (n,), lie completely in one of the stretches, bool (n,).
+
+    >>> are_inside(np.array([0.0, 1.5, 3.0]), np.array([3.0, 4.5, 6.0]), [(0, 3), (3, 5)])
+    array([ True,  True, False])
     """
-    times = np.reshape(np.array(stretches, np.float64), (-1, 2))
-    present, _ = label_windows(starts, seconds, times, length, hop, min_seconds=length)
-    return np.asarray(present.any(axis=1))
+    begin, end = np.vstack([[-np.inf, -np.inf], stretches_of(times)]).T
+    nearest = np.searchsorted(begin, starts + TOLERANCE, side="right") - 1
+    return end[nearest] >= ends - TOLERANCE
 
 
 def short_recording(path: Path, seconds: float, length: float) -> Iterator[Problem]:

@@ -6,7 +6,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from lib.core.errors import DataSetError, EarshotError, SettingsError
+from lib.core.errors import AudioError, DataSetError, EarshotError, SettingsError
 from lib.results.results_store import ResultsStore
 from stages.decide import decide
 from stages.infer import infer
@@ -67,14 +67,38 @@ def test_the_best_found_sounds_are_accepted_and_the_next_time_those_after_them(r
 
 def test_recordings_of_no_data_set_are_kept_where_training_finds_them(run):
     run("accept", "low", labels="found", recording="u02")
-    assert [path.name for path in Path("data/reviewed").iterdir()] == ["u02.wav"]
+    assert [path.name for path in Path("data/reviewed/recordings").iterdir()] == ["u02.wav"]
     run("reject", "low", labels="found", recording="r00")  # which the training set has, as the same file elsewhere
-    assert [path.name for path in Path("data/reviewed").iterdir()] == ["u02.wav"]
+    assert [path.name for path in Path("data/reviewed/recordings").iterdir()] == ["u02.wav"]
+
+
+def test_a_recording_is_known_by_its_content_whatever_it_is_called(run):
+    shutil.move("field/r00.wav", "field/dawn.wav")
+    infer(recordings="field", model="model.pt", output="found")
+    decisions, _ = run("accept", "low", labels="found", recording="dawn")
+    assert set(decisions["recording"]) == {"r00"} and not Path("data/reviewed").exists()
+
+
+def test_a_recording_that_is_gone_is_no_other_one(run):
+    Path("field/r00.wav").unlink()
+    with pytest.raises(AudioError, match=r"field/r00\.wav: cannot be read"):
+        run("accept", "low", labels="found")
+
+
+def test_a_decision_is_changed_by_a_later_one_about_the_same_stretch(run):
+    run("accept", "low", recording="r00", start="1", end="2")
+    decisions, _ = run("reject", "low", recording="r00", start="1", end="2")
+    assert decisions["decision"].tolist() == ["accept", "reject"]
+
+
+def test_a_class_is_accepted_where_another_was_annotated(run):
+    decisions, shown = run("accept", "high", to="mid", annotated=True, recording="r00")
+    assert set(decisions["class"]) == {"mid"} and "accepted as mid" in shown
 
 
 def test_another_recording_of_the_same_name_is_no_recording_of_the_data_set(run):
-    shutil.copy("others/recordings/r01.wav", "field/r00.wav")
-    with pytest.raises(EarshotError, match=r"field/r00.wav: .*set/recordings/r00.wav has the same name and another"):
+    shutil.copy("others/recordings/r02.wav", "field/r00.wav")
+    with pytest.raises(EarshotError, match=r"field/r00\.wav: another recording is called r00, too"):
         run("accept", "low", labels="found")
     assert not Path("data/decisions.csv").exists()
 
@@ -102,7 +126,7 @@ def test_what_the_pictures_show_is_decided(run):
     decisions, _ = run("reject", "low", pictures="pictures", recordings="field")
     rows = decisions[["recording", "start_time", "end_time"]].sort_values("recording")
     assert rows.to_numpy().tolist() == [["r00", 0.5, 1.0], ["r01", 1.25, 1.75], ["u02", 0.0, 0.5]]
-    assert Path("data/reviewed/u02.wav").is_file()
+    assert Path("data/reviewed/recordings/u02.wav").is_file()
 
 
 def test_a_stretch_is_decided(run):
@@ -113,8 +137,10 @@ def test_a_stretch_is_decided(run):
 def test_the_last_decisions_of_a_person_are_taken_back(run):
     run("accept", "low", labels="found", max=3)
     run("accept", "mid", labels="found", max=2, by="you")
+    assert "3 decisions: nothing taken back" in run("undo", dry_run=True)[1]
     decisions, shown = run("undo")
-    assert set(decisions["by"]) == {"you"} and "3 decisions taken back" in shown
+    assert len(decisions) == 8 and "3 decisions: taken back" in shown
+    assert "2 decisions in" in run("list")[1]
     with pytest.raises(EarshotError, match="holds no decisions of me"):
         run("undo")
 
@@ -133,7 +159,10 @@ def test_decisions_are_listed_and_a_dry_run_decides_nothing(run):
         ({"class_name": "bat", "labels": "found"}, "bat is no class of the model"),
         ({"class_name": "bat", "annotated": True}, "bat: is no class of the data sets|bat is no class"),
         ({}, "needs --class"),
-        ({"class_name": "low", "to": "mid"}, "needs --class, with relabel --to"),
+        ({"class_name": "low", "to": "low"}, "must be another class"),
+        ({"class_name": "low", "annotated": True, "pictures": "p"}, "exclude each other"),
+        ({"class_name": "low", "recording": "0O1", "start": 0, "end": 2}, "is in neither data set"),
+        ({"class_name": "low", "max": -1}, "must be 0 or more"),
         ({"class_name": "low", "start": "1", "end": "2"}, "go with --recording"),
         ({"class_name": "low", "recording": "r00", "start": "2", "end": "1"}, "with the end after the start"),
         ({"class_name": "low", "labels": "nowhere"}, "nowhere"),

@@ -7,7 +7,7 @@ import pytest
 
 from lib.config.schema import DataSettings
 from lib.formats.data_sets import read_test_set, read_training_set
-from lib.sound.decisions import Decision, append_decisions, undo_decisions
+from lib.sound.decisions import Decision, append_decisions, last_decisions, undo_decisions
 from lib.training_data.extraction import extract_windows
 from tests.training_data.builders import AUDIO, EXTRACT, dump, write_data_set
 
@@ -56,16 +56,29 @@ def test_an_accepted_stretch_that_is_shorter_than_a_window_gives_those_that_hold
     assert [start for name, start in after if name == "u02"] == [0.25, 0.5]
 
 
+def test_stretches_that_were_judged_one_by_one_are_known_together(data, tmp_path):
+    decisions = [Decision("u02", start, start + 0.5, "low", "reject") for start in (1.0, 1.5)]
+    append_decisions(data.decisions, [*decisions, Decision("u03", 1.0, 1.1, "low", "reject")])
+    after, _ = windows(data, tmp_path / "training.db")
+    assert [start for name, start in after if name == "u02"] == [1.0, 1.25, 1.5]
+    assert "u03" not in {name for name, _ in after}  # the rest of a window there is unknown
+
+
+def test_a_class_that_was_relabelled_away_is_none_of_the_model(data):
+    append_decisions(data.decisions, [Decision(name, 0, 9, "low", "relabel", "deep") for name in ("r00", "r01")])
+    assert list(read_training_set(data).classes["name"]) == ["deep", "high", "mid"]
+
+
 def test_a_rejected_annotation_becomes_background_and_comes_back_when_that_is_undone(data, tmp_path):
     before, _ = windows(data, tmp_path / "training.db")
     content = dump(tmp_path / "training.db")
     is_low = [start for (name, start), classes in before.items() if (name, classes) == ("r00", "low")]
-    at = append_decisions(data.decisions, [Decision("r00", 0, 3, "low", "reject")])
+    append_decisions(data.decisions, [Decision("r00", 0, 3, "low", "reject", by="me")])
     after, _ = windows(data, tmp_path / "training.db")
     assert is_low and all("low" not in after[name, start] for name, start in after if name == "r00")
     assert {after["r00", start] for start in is_low} <= {"", "high", "mid"}
     assert "" in after.values()
-    undo_decisions(data.decisions, at)
+    undo_decisions(data.decisions, last_decisions(data.decisions, "me"))
     assert windows(data, tmp_path / "training.db")[0] == before
     assert dump(tmp_path / "training.db") == content
 

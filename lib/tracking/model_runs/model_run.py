@@ -295,7 +295,9 @@ class ModelRun:
         rules, place = rules_of(payload), self._matches_folder(folder)
         if self._is_pipeline_output(place):
             if self._committed_rules(place) != rules:
-                remedy = "give commit a folder for these matches, or run `dvc repro evaluate`"
+                remedy = (
+                    "run `dvc repro evaluate`, give ModelRun get_config().data, or commit a folder for these matches"
+                )
                 raise EarshotError(place, "is an output of the pipeline, which only evaluate writes", remedy)
             return {"model_run_id": self.model_run_id}
         if self._external_run is not None and os.access(self._folder, os.W_OK):
