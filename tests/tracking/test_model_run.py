@@ -591,7 +591,7 @@ def pipeline_run(data_set, tmp_path):
 def test_commit_by_other_rules_does_not_replace_matches_that_the_pipeline_made(pipeline_run, tmp_path, payload):
     file = tmp_path / "data/labels.matches" / MATCHES_FILE
     digest = digest_file(file)
-    fault = r"labels\.matches: is an output of the pipeline, which only evaluate writes; give commit a folder"
+    fault = r"labels\.matches: is an output of the pipeline, which only evaluate writes; run `dvc repro evaluate`"
     for folder in (None, tmp_path / "data/labels.matches"):
         with pytest.raises(EarshotError, match=fault) as error:
             pipeline_run.commit(payload, folder)
