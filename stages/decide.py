@@ -10,8 +10,9 @@ from lib.core.wording import counted
 
 DONE = {"accept": "accepted", "reject": "rejected", "relabel": "relabelled"}
 SHOWN = 20
+"""Decisions that are printed."""
 SHOWN_COLUMNS = ["recording", "start_time", "end_time", "class", "decision", "new_class", "by", "at"]
-"""What `list` prints: the last rows, these columns."""
+"""Of each of them."""
 
 
 @stage("data.train", "data.test", **{"class": "class_name"})
@@ -92,8 +93,8 @@ def decide(
     if dry_run:
         print(f"{counted(len(sounds), 'sound')}: nothing decided")
         return
-    if n_copied := copy_recordings(sounds, settings.data.reviewed):
-        print(f"{counted(n_copied, 'recording')} -> {settings.data.reviewed}/recordings; `dvc add` it to share them")
+    if copies := copy_recordings(sounds, settings.data.reviewed):
+        print(f"{counted(len(copies), 'recording')} -> {copies[0].parent}; `dvc add` it to share them")
     append_decisions(file, [as_decision(sound, decision, to, by, reason) for sound in sounds])
     print(f"{counted(len(sounds), 'sound')}: {DONE[decision]}{f' as {to}' if to else ''} -> {file}")
 

@@ -250,12 +250,12 @@ def sounds_text(sounds: list[ChosenSound], most: int = SHOWN) -> str:
     return table_text(columns) + more
 
 
-def copy_recordings(sounds: Iterable[ChosenSound], reviewed: str | Path) -> int:
+def copy_recordings(sounds: Iterable[ChosenSound], reviewed: str | Path) -> list[Path]:
     """Bring the recordings of sounds that are in no data set to a folder in data.reviewed: links, or else copies.
 
-    Returns how many there were to bring. Raises EarshotError if a file there has the name and another content.
+    Returns the files that are new there. Raises EarshotError if one there has the name and another content.
     """
-    n_copied = 0
+    copies = []
     for name, path in {sound.recording: sound.path for sound in sounds if sound.path is not None}.items():
         target = Path(reviewed) / RECORDINGS / f"{name}{path.suffix}"
         if target.exists():
@@ -265,5 +265,5 @@ def copy_recordings(sounds: Iterable[ChosenSound], reviewed: str | Path) -> int:
         target.parent.mkdir(parents=True, exist_ok=True)
         with reading(path):
             link_or_copy(Path(os.path.realpath(path)), target)
-        n_copied += 1
-    return n_copied
+        copies.append(target)
+    return copies

@@ -11,13 +11,13 @@ from hypothesis import strategies as st
 from lib.core.errors import EarshotError
 from lib.sound.decisions import (
     DECISION_COLUMNS,
-    KINDS,
     Decision,
     append_decisions,
     last_decisions,
     read_decisions,
     undo_decisions,
 )
+from tests.sound.decided import decided_once
 
 HEADER = ",".join(DECISION_COLUMNS)
 PROJECT = Path(__file__).parents[2]
@@ -26,19 +26,6 @@ PROJECT = Path(__file__).parents[2]
 @pytest.fixture
 def file(tmp_path):
     return tmp_path / "decisions.csv"
-
-
-times = st.floats(0, 20).map(lambda seconds: round(seconds, 2))
-stretches = st.tuples(times, times).filter(lambda pair: pair[1] - pair[0] > 0.01)
-names = st.sampled_from(["wren", "owl", "frog"])
-events = st.lists(st.tuples(st.just("a"), names, stretches).map(lambda row: (row[0], row[1], *row[2])), max_size=6)
-decided_once = st.builds(
-    lambda stretch, name, kind, new: Decision("a", *stretch, name, kind, new if kind == "relabel" else ""),
-    stretches,
-    names,
-    st.sampled_from(KINDS),
-    names,
-)
 
 
 @settings(max_examples=30)
