@@ -46,7 +46,10 @@ def compare(
     from lib.formats.data_sets import evaluation_data_set
     from lib.results.results_store import ResultsStore
 
-    data_set, chosen = evaluation_data_set(settings.data, recordings, annotations), settings.evaluate
+    data_set, chosen = (
+        evaluation_data_set(settings.data, settings.evaluate.min_seconds, recordings, annotations),
+        settings.evaluate,
+    )
     with ResultsStore(first) as one, ResultsStore(second) as other:
         comparison = compare_runs(data_set, one, other, iou, chosen.bootstrap, chosen.seed)
     write_comparison(output, comparison, (first, second), iou)

@@ -71,7 +71,7 @@ def ensemble(
         fault = f"there are only {counted(len(files), 'model')}"
         raise SettingsError(f"size = {size}", fault, "give more, or a smaller size")
 
-    test = evaluation_data_set(settings.data, recordings, annotations)
+    test = evaluation_data_set(settings.data, settings.evaluate.min_seconds, recordings, annotations)
     scored, problems = (read_scores if scores else score_models)(files, test, settings, keep)
     show_problems([*test.problems, *problems])
     sizes = range(1 if smaller else size, size + 1)

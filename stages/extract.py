@@ -46,7 +46,7 @@ def extract(
     from lib.training_data.extraction import extract_windows
 
     train = settings.data.train
-    data_set = read_training_set(settings.data)
+    data_set = read_training_set(settings.data, settings.extract.min_seconds)
     is_in_pipeline = "DVC_STAGE" in os.environ  # DVC reads and copies the whole file anyway
     report, n_new, problems = extract_windows(data_set, settings.audio, settings.extract, database, is_in_pipeline)
     if is_in_pipeline and folder_of(train) != Path(train.path):

@@ -73,7 +73,7 @@ def plot(
     with ResultsStore(labels) if labels else nullcontext() as results:
         if errors:
             table = sound_pictures.read_errors(ERRORS if str(errors) == "True" else str(errors), limit)
-            test_set = read_test_set(settings.data)
+            test_set = read_test_set(settings.data, settings.evaluate.min_seconds)
             total, drawn = len(table), sound_pictures.draw_errors(table, test_set, context, style, folder, problems)
         elif class_name:
             total, drawn = sound_pictures.draw_class(database, class_name, spec_group, style, folder, limit)

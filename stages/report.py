@@ -12,8 +12,9 @@ def report(
 ) -> None:
     """Summarize a training database, or the annotations of a data set, or both.
 
-    Of a database: recordings and segments of each class, also by recording, and spectrogram groups. Of annotations:
-    events, recordings and seconds of each class, also by recording, and which classes occur together.
+    Of a database: recordings and segments of each class, also by recording, and spectrogram groups. Of annotations,
+    with data.decisions applied: events, recordings and seconds of each class, also by recording, and which classes
+    occur together.
 
     Examples:
         python -m stages.report                           of data/training.db
@@ -28,6 +29,7 @@ def report(
     """
     from pathlib import Path
 
+    from lib.config.load import load_settings
     from lib.core.console import show_problems
     from lib.core.csv_files import write_table
     from lib.curation.data_overview import Tables, annotations_overview, database_overview
@@ -37,7 +39,7 @@ def report(
         text, tables = database_overview(database or "data/training.db")
         print(text)
     if annotations:
-        text, annotation_tables, problems = annotations_overview(annotations, format)
+        text, annotation_tables, problems = annotations_overview(annotations, format, load_settings().data.decisions)
         show_problems(problems)
         print(text)
         tables |= annotation_tables

@@ -62,7 +62,10 @@ def test(
         paths = parse_data_set_paths(dataset_paths)
         data_sets = read_data_sets(paths)
     else:
-        paths, data_sets = [DataSetPath(test_set.format, test_set.path)], [read_test_set(settings.data)]
+        paths, data_sets = (
+            [DataSetPath(test_set.format, test_set.path)],
+            [read_test_set(settings.data, settings.evaluate.min_seconds)],
+        )
     wanted = {"roc": save_roc, "metric_hist": save_metric_hist, "confusion": save_confusion}
     wanted |= {"instrument_metrics": save_instrument_metrics}
     labelled = {str(path): each.recordings for path, each in zip(paths, data_sets, strict=True) if path.is_labelled}

@@ -57,7 +57,7 @@ def tune(
     from lib.tuning.tuning_report import arguments, trial_line, trial_table
 
     metric, parameters = settings.tune.metric, read_space(read_space_file(space) if space else settings.tune.space)
-    test = evaluation_data_set(settings.data, recordings, annotations)
+    test = evaluation_data_set(settings.data, settings.evaluate.min_seconds, recordings, annotations)
     settings, _ = with_start_model(settings)
     model_path = chosen_model(model, settings.tracking).path if model else None
     class_path = Path(classes) if classes else None

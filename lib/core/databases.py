@@ -305,6 +305,11 @@ def _fixed_header(path: Path, digest: str) -> bytes:
     return bytes(header)
 
 
+def change_count(path: Path) -> int:
+    """What SQLite changes with each transaction that writes."""
+    return int.from_bytes(_header(path)[24:28], "big")
+
+
 def is_as_fixed(path: Path) -> bool:
     """Whether nothing was written since fix_header: SQLite would have put down its own version."""
     return _header(path)[96:] == FIXED_VERSION.to_bytes(4, "big")

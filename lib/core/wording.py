@@ -1,4 +1,4 @@
-"""Counts and lists of names as people read them."""
+"""Counts, seconds and lists of names as people read them."""
 
 from collections.abc import Sequence
 
@@ -10,6 +10,16 @@ def counted(n: int, noun: str, plural: str = "") -> str:
     ('1 recording', '12,000 recordings', '2 classes')
     """
     return f"{n:,} {noun if n == 1 else plural or f'{noun}s'}"
+
+
+def seconds_text(seconds: float) -> str:
+    """Seconds to microseconds, without zeros at the end.
+
+    >>> seconds_text(86398.25), seconds_text(3.0), seconds_text(0.1 + 0.2), seconds_text(float("inf"))
+    ('86398.25', '3', '0.3', 'inf')
+    """
+    text = f"{seconds:.6f}"
+    return text.rstrip("0").rstrip(".") if "." in text else text
 
 
 def shortened(names: Sequence[str], limit: int = 8) -> str:

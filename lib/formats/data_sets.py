@@ -6,7 +6,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from lib.config.schema import DataSetSettings, DataSettings
+from lib.config.schema import PRESENCE_SECONDS, DataSetSettings, DataSettings
 from lib.core.csv_files import read_csv
 from lib.core.digests import digest_known_file, digest_of
 from lib.core.errors import DataSetError, Problem, SettingsError
@@ -33,6 +33,7 @@ class DataSet:
         classes: the class table.
         problems: what was left out, or is unusual.
         judgements: what decisions, which the annotations follow, say of recordings besides.
+        foreign: names of recordings that are not in the data set and were decided about.
     """
 
     folder: Path
@@ -41,6 +42,7 @@ class DataSet:
     classes: "pd.DataFrame"
     problems: list[Problem]
     judgements: Mapping[str, Judgement] = field(default_factory=dict)
+    foreign: frozenset[str] = frozenset()
 
     @cached_property
     def contents(self) -> dict[str, str]:
@@ -66,16 +68,20 @@ def folder_of(settings: DataSetSettings) -> Path:
     return place.parent if is_table(place, settings.format) else place
 
 
-def read_data_set(settings: DataSetSettings) -> DataSet:
-    """Read a data set. Raises DataSetError if the folder, its format or all of its recordings are missing."""
+def read_data_set(settings: DataSetSettings, decisions: str | None = None) -> DataSet:
+    """Read a data set, with the decisions of a file applied.
+
+    Raises DataSetError if the folder, its format or all of its recordings are missing, or if the decisions cannot be
+    read.
+    """
     place = folder_of(settings)
-    return _data_set_of(place, place, _read(settings), settings.include)
+    return _data_set_of(place, place, _read(settings), settings.include, decisions)
 
 
-def read_training_set(settings: DataSettings) -> DataSet:
+def read_training_set(settings: DataSettings, min_seconds: float = PRESENCE_SECONDS) -> DataSet:
     """data.train with data.decisions applied, and those recordings of data.reviewed that were decided about.
 
-    Raises DataSetError as read_data_set, and if the decisions cannot be read.
+    min_seconds: of an event that windows with it contain; see apply_decisions. Raises DataSetError as read_data_set.
     """
     place, annotated = folder_of(settings.train), _read(settings.train)
     reviewed, problems = find_recordings(settings.reviewed) if Path(settings.reviewed).is_dir() else ({}, [])
@@ -84,13 +90,16 @@ def read_training_set(settings: DataSettings) -> DataSet:
         problems.append(Problem(printable(str(reviewed.pop(name))), fault, remedy))
     recordings, problems = annotated.recordings | reviewed, [*annotated.problems, *problems]
     annotated = annotated._replace(recordings=recordings, problems=problems)
-    return _data_set_of(place, place, annotated, settings.train.include, settings.decisions, reviewed)
+    return _data_set_of(place, place, annotated, settings.train.include, settings.decisions, min_seconds, reviewed)
 
 
-def read_test_set(settings: DataSettings) -> DataSet:
-    """data.test with data.decisions applied. Raises DataSetError as read_data_set, and if these cannot be read."""
+def read_test_set(settings: DataSettings, min_seconds: float = PRESENCE_SECONDS) -> DataSet:
+    """data.test with data.decisions applied. Raises DataSetError as read_data_set.
+
+    min_seconds: of an event that segments with it contain; see apply_decisions.
+    """
     place = folder_of(settings.test)
-    return _data_set_of(place, place, _read(settings.test), settings.test.include, settings.decisions)
+    return _data_set_of(place, place, _read(settings.test), settings.test.include, settings.decisions, min_seconds)
 
 
 def _read(settings: DataSetSettings) -> Annotated:
@@ -124,17 +133,20 @@ def _data_set_of(
     annotated: Annotated,
     include: str | None,
     decisions_file: str | None = None,
+    min_seconds: float = PRESENCE_SECONDS,
     reviewed: Recordings | None = None,
 ) -> DataSet:
     """A data set of what was read.
 
     Args:
         decisions_file: whose decisions to apply; None: none.
+        min_seconds: see apply_decisions.
         reviewed: those of the recordings that have no annotations, and stay only if they were decided about.
     """
     recordings, rows, problems = annotated
     decisions, decision_problems = read_decisions(decisions_file)
-    decisions = decisions[decisions["recording"].isin(recordings)]
+    foreign = frozenset(decisions["recording"]) - recordings.keys()
+    decisions = decisions[~decisions["recording"].isin(foreign)]
     new_classes = {*decisions["class"], *decisions["new_class"]} - {""}
     classes, class_problems = read_class_table(class_folder, [*rows["class"], *new_classes])
     class_list = ClassList(classes.to_dict("records"))  # type: ignore[arg-type]
@@ -143,20 +155,24 @@ def _data_set_of(
     judgements = dict[str, Judgement]()
     if len(decisions):
         known = set(annotations["recording"])
-        annotations, judgements, unapplied = apply_decisions(annotations, decisions, class_list, known)
+        annotations, judgements, unapplied = apply_decisions(annotations, decisions, class_list, known, min_seconds)
         problems += unapplied
         if not (class_folder / CLASSES_FILE).is_file():  # one that was relabelled away is none
             classes = classes[~classes["name"].isin(new_classes - set(annotations["class"]))].reset_index(drop=True)
     undecided = (reviewed or {}).keys() - judgements.keys()
     recordings = {name: path for name, path in sorted(recordings.items()) if name not in undecided}
-    return DataSet(folder, recordings, annotations, classes, problems, judgements)
+    return DataSet(folder, recordings, annotations, classes, problems, judgements, foreign)
 
 
-def evaluation_data_set(settings: DataSettings, recordings: str | None, annotations: str | None) -> DataSet:
+def evaluation_data_set(
+    settings: DataSettings, min_seconds: float, recordings: str | None, annotations: str | None
+) -> DataSet:
     """The test set, or a folder of recordings with a CSV file of annotations if both are given.
 
     Raises SettingsError if one of them is missing, and as read_test_set and read_annotated do.
     """
     if (recordings is None) != (annotations is None):
         raise SettingsError("--recordings, --annotations", "go together", "give both or neither")
-    return read_annotated(recordings, annotations) if recordings and annotations else read_test_set(settings)
+    if recordings and annotations:
+        return read_annotated(recordings, annotations)
+    return read_test_set(settings, min_seconds)

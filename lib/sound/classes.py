@@ -88,6 +88,13 @@ class ClassList:
         return names
 
 
+def resolved_class(classes: ClassList, label: str, whose: str) -> str:
+    """The name of the class that --class means. whose: the classes, in words. Raises SettingsError if there is none."""
+    if (name := classes.resolve(label)) is None:
+        raise SettingsError(f"--class {label}", f"is no class of {whose}", "correct it")
+    return name
+
+
 def class_label(text: str) -> str:
     r"""A name or code of a class on one line, with single spaces.
 

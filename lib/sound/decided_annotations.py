@@ -45,7 +45,11 @@ class Judgement(NamedTuple):
 
 
 def apply_decisions(
-    annotations: "pd.DataFrame", decisions: "pd.DataFrame", classes: ClassList, annotated: Iterable[str]
+    annotations: "pd.DataFrame",
+    decisions: "pd.DataFrame",
+    classes: ClassList,
+    annotated: Iterable[str],
+    min_seconds: float = PRESENCE_SECONDS,
 ) -> "tuple[pd.DataFrame, dict[str, Judgement], list[Problem]]":
     """Annotations after decisions.
 
@@ -54,6 +58,7 @@ def apply_decisions(
         decisions: as read_decisions returns them, about recordings of the data set.
         classes: of the data set.
         annotated: names of the recordings that people annotated, of which the whole is known.
+        min_seconds: of an annotation that must lie in an accepted stretch to explain it, as windows with an event need.
 
     Returns the annotation table, the Judgement of each recording that was decided about, and a Problem for each
     decision that a class sounds which the data set does not have.
@@ -66,7 +71,7 @@ def apply_decisions(
     judgements: dict[str, Judgement] = {}
     decided = annotations["recording"].isin(set(decisions["recording"]))
     for row in annotations[decided].to_dict("records"):
-        recordings.setdefault(row["recording"], _Annotations()).add({**row, "is_added": False})  # type: ignore[dict-item]
+        recordings.setdefault(row["recording"], _Annotations(min_seconds)).add({**row, "is_added": False})  # type: ignore[dict-item]
     for *fields, line in decisions.itertuples(index=False):
         decision = Decision(*fields)
         label = {"accept": decision.class_name, "relabel": decision.new_class}.get(decision.decision, "")
@@ -86,7 +91,7 @@ def apply_decisions(
         decision = decision._replace(
             class_name=names[decision.class_name] or "", new_class=names[decision.new_class] or ""
         )
-        recordings.setdefault(decision.recording, _Annotations()).apply(decision)
+        recordings.setdefault(decision.recording, _Annotations(min_seconds)).apply(decision)
     if not judgements:
         return annotations, {}, problems
 
@@ -102,7 +107,8 @@ def apply_decisions(
 class _Annotations:
     """The annotations of a recording, each class sorted by start."""
 
-    def __init__(self) -> None:
+    def __init__(self, min_seconds: float) -> None:
+        self._min_seconds = min_seconds
         self._rows: dict[str, list[Row]] = {}
         self._longest: dict[str, float] = {}  # s, an upper bound
 
@@ -133,7 +139,7 @@ class _Annotations:
         start, end = decision.start_time, decision.end_time
         place, within = self._within(name, start, end)
         explaining = [row for row in within if not row["is_added"]]
-        if _says_so(explaining, start, end):
+        if self._says_so(explaining, start, end):
             return
         merged = [row for row in within if row["is_added"]]
         rest = [row for row in self._rows.get(name, [])[place] if not (row["is_added"] and row["end_time"] > start)]
@@ -162,7 +168,7 @@ class _Annotations:
 
     def _relabel(self, decision: Decision) -> None:
         removed, name = self._cut_out(decision), decision.new_class
-        if not _says_so(removed, decision.start_time, decision.end_time):
+        if not self._says_so(removed, decision.start_time, decision.end_time):
             self._accept(decision, name)
             return
         for part in removed:
@@ -170,17 +176,16 @@ class _Annotations:
             if not any(_start(row) <= part["start_time"] and row["end_time"] >= part["end_time"] for row in there):
                 self.add(part | {"class": name})
 
+    def _says_so(self, rows: list[Row], start: float, end: float) -> bool:
+        """Whether annotations of a class tell that it sounds in a stretch: enough of one is there, by the rule of
+        lib.sound.grid, and they are not too little for so long a stretch."""
+        inside = [min(row["end_time"], end) - max(row["start_time"], start) for row in rows]
+        is_present = any(
+            seconds >= min(self._min_seconds, end - start, row["end_time"] - row["start_time"]) - SHORTEST_PART
+            for row, seconds in zip(rows, inside, strict=True)
+        )
+        return is_present and (sum(inside) >= LEAST_SHARE * (end - start) or end == float("inf"))
+
 
 def _start(row: Row) -> float:
     return row["start_time"]
-
-
-def _says_so(rows: list[Row], start: float, end: float) -> bool:
-    """Whether annotations of a class tell that it sounds in a stretch: enough of one is there, by the rule of
-    lib.sound.grid, and they are not too little for so long a stretch."""
-    inside = [min(row["end_time"], end) - max(row["start_time"], start) for row in rows]
-    is_present = any(
-        seconds >= min(PRESENCE_SECONDS, end - start, row["end_time"] - row["start_time"]) - SHORTEST_PART
-        for row, seconds in zip(rows, inside, strict=True)
-    )
-    return is_present and (sum(inside) >= LEAST_SHARE * (end - start) or end == float("inf"))

@@ -2,7 +2,8 @@
 
 A decision is about a class in a stretch of a recording: `accept` says that the class sounds there, `reject` that it
 does not, `relabel` that what sounds there is `new_class`; see lib.sound.decided_annotations. `undo` takes back the last
-decision of the same person about the same class in the same stretch.
+decision of the same person about the same class in the same stretch. `unsure` says that it cannot be told: what was
+decided before about the same class in the same stretch counts no longer.
 
 They count in order of time, so that of several about the same sound the last one does, also where git has merged the
 files of two people. A row without a moment counts after the row above it.
@@ -21,6 +22,7 @@ from lib.core.csv_files import delimiter_of, no_formula, numbers_in, read_csv
 from lib.core.errors import EarshotError, Problem
 from lib.core.files import atomic, header_line, printable
 from lib.core.locks import sole_writer
+from lib.core.wording import seconds_text
 from lib.sound.classes import class_label
 
 if TYPE_CHECKING:
@@ -28,7 +30,7 @@ if TYPE_CHECKING:
 
 Kind = Literal["accept", "reject", "relabel"]
 KINDS: tuple[Kind, ...] = get_args(Kind)
-UNDO = "undo"
+UNDO, UNSURE = "undo", "unsure"
 DECISION_COLUMNS = ["recording", "start_time", "end_time", "class", "decision", "new_class", "by", "at", "reason"]
 NEEDED = DECISION_COLUMNS[:5]
 ABOUT = [*DECISION_COLUMNS[:4], "by"]
@@ -44,7 +46,7 @@ class Decision(NamedTuple):
         recording: its name.
         start_time, end_time: s; the end may be inf, for the end of the recording.
         class_name: the class that it is about, by name or code.
-        decision: accept, reject, relabel or undo.
+        decision: accept, reject, relabel, unsure or undo.
         new_class: what a relabelled sound is, else "".
         by: who decided.
         at: when, in ISO 8601, UTC unless it says otherwise; "": for append_decisions, now.
@@ -62,9 +64,9 @@ class Decision(NamedTuple):
     reason: str = ""
 
 
-def read_decisions(path: str | Path | None) -> "tuple[pd.DataFrame, list[Problem]]":
+def read_decisions(path: str | Path | None, unsure: bool = False) -> "tuple[pd.DataFrame, list[Problem]]":
     """The decisions that were not taken back, in order of time, with `line` (where each is from), and a Problem for
-    each row that is unusable.
+    each row that is unusable. unsure: also those of people who could not tell.
 
     No file, and one that does not exist, hold none. Raises DataSetError if it cannot be read.
     """
@@ -84,7 +86,11 @@ def read_decisions(path: str | Path | None) -> "tuple[pd.DataFrame, list[Problem
         rows[column] = numbers_in(rows[column])
     moments = pd.to_datetime(rows["at"], utc=True, format="ISO8601", errors="coerce")
     faults = [
-        (~rows["decision"].isin([*KINDS, UNDO]), f"the decision must be one of {', '.join(KINDS)}", "correct it"),
+        (
+            ~rows["decision"].isin([*KINDS, UNDO, UNSURE]),
+            f"the decision must be one of {', '.join(KINDS)}",
+            "correct it",
+        ),
         (rows["start_time"].isna() | rows["end_time"].isna(), "a time is not a number", "give seconds"),
         (~(rows["start_time"] >= 0), "starts before the recording", "start_time counts seconds from its start"),
         (~(rows["end_time"] > rows["start_time"]), "ends before it starts", "correct start_time or end_time"),
@@ -99,7 +105,9 @@ def read_decisions(path: str | Path | None) -> "tuple[pd.DataFrame, list[Problem
             unusable.setdefault(index, Problem(rows.at[index, "line"], f"{fault} ({what})", remedy))
     rows, moments = rows.drop(index=list(unusable)), moments.ffill().drop(index=list(unusable))
     rows = rows.loc[moments.sort_values(kind="stable", na_position="first").index]
-    return _without_undone(rows).reset_index(drop=True), [unusable[index] for index in sorted(unusable)]
+    rows = _without_undone(rows)
+    rows = rows if unsure else _without_unsure(rows)
+    return rows.reset_index(drop=True), [unusable[index] for index in sorted(unusable)]
 
 
 def _without_undone(rows: "pd.DataFrame") -> "pd.DataFrame":
@@ -115,6 +123,15 @@ def _without_undone(rows: "pd.DataFrame") -> "pd.DataFrame":
             same.pop()
     kept = {index for same in counting.values() for index in same}
     return rows[rows.index.isin(kept)]
+
+
+def _without_unsure(rows: "pd.DataFrame") -> "pd.DataFrame":
+    """The rows in order of time, without those that say unsure and what they are about that stands before them."""
+    is_unsure = rows["decision"] == UNSURE
+    if not is_unsure.any():
+        return rows
+    n_unsure_after = is_unsure[::-1].groupby([rows[column] for column in ABOUT[:4]]).cumsum()[::-1]
+    return rows[n_unsure_after == 0]
 
 
 def append_decisions(path: str | Path, decisions: Iterable[Decision]) -> None:
@@ -140,7 +157,7 @@ def append_decisions(path: str | Path, decisions: Iterable[Decision]) -> None:
 
 def last_decisions(path: str | Path, by: str) -> "pd.DataFrame":
     """What a person decided last, at one moment, and did not take back. Raises EarshotError if there is nothing."""
-    rows, _ = read_decisions(path)
+    rows, _ = read_decisions(path, unsure=True)
     rows = rows[(rows["by"] == by) & (rows["at"] != "")]
     if rows.empty:
         raise EarshotError(path, f"holds no decisions of {by}", "name whose with --by")
@@ -181,4 +198,4 @@ def _append(path: Path, text: str) -> None:
 
 
 def _cell(value: object) -> str:
-    return printable(value) if isinstance(value, str) else f"{float(str(value)):.6f}".rstrip("0").rstrip(".")
+    return printable(value) if isinstance(value, str) else seconds_text(float(str(value)))

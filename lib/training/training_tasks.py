@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from lib.config.schema import TrainSettings
+from lib.core.digests import digest_of
 from lib.core.errors import EarshotError, Problem, SettingsError
 from lib.core.stratification import stratify
 from lib.core.wording import counted
@@ -58,6 +59,13 @@ class Task:
         """Classes of the validation windows, bool (n, n_classes)."""
         return self.windows.labels[self.validating]
 
+    @property
+    def held_out(self) -> str:
+        """Digest of the windows to validate with, by which a model's fold is known again."""
+        windows, chosen = self.windows, self.validating
+        names, starts = windows.recordings[windows.recording[chosen]].tolist(), windows.starts[chosen].tolist()
+        return digest_of([names, starts])
+
     def _usable(self, indices: np.ndarray) -> np.ndarray:
         return indices if self.settings.multi_label else indices[self.windows.labels[indices].any(axis=1)]
 
@@ -76,6 +84,7 @@ class Task:
         """How the model was trained, likewise, as its description tells."""
         counts = {"windows": len(self.training), "validation_windows": len(self.validating), "epochs": epochs}
         origin = {"seed": self.settings.seed, "fold": self.fold or None, "load_checkpoint": self._start}
+        origin |= {"held_out": self.held_out if self.fold else None}
         return counts | {key: value for key, value in origin.items() if value is not None}
 
     @cached_property

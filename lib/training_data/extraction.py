@@ -111,7 +111,7 @@ def extract(
     cfg = (cfg or get_config()).checked()
     if annotations is None:
         train = cfg.data.train.model_copy(update={"path": str(recordings)})
-        data_set = read_training_set(cfg.data.model_copy(update={"train": train}))
+        data_set = read_training_set(cfg.data.model_copy(update={"train": train}), cfg.extract.min_seconds)
     else:
         data_set = read_annotated(recordings, annotations)
     report, _, problems = extract_windows(data_set, cfg.audio, cfg.extract, database)
@@ -311,7 +311,7 @@ def _events_outside(
 ) -> Iterator[Problem]:
     """A Problem for each event that lies partly or completely after the end of the recording, or in no window."""
     for (start, end), name, found in zip(events, classes, is_found, strict=True):
-        where = f"the annotation of {name} at {start:g} to {end:g} s"
+        where = f"{name} at {start:g} to {end:g} s"
         if start >= seconds:
             fault = f"{where} starts after the end ({seconds:.2f} s)"
             yield Problem(printable(str(path)), fault, "correct its times")

@@ -153,7 +153,7 @@ def read_units(
         tester = PerSegmentTester(annotations, folder, labels, "", 0, min_seconds=min_seconds)
         units, problems = tester.units, tester.problems
     else:
-        data_set = read_test_set(settings.data)
+        data_set = read_test_set(settings.data, settings.evaluate.min_seconds)
         with ResultsStore(labels) as store:
             blocks, problems = segment_units(data_set, store, settings.evaluate.min_seconds)
             units = blocks.whole()

@@ -106,7 +106,7 @@ def choose_source(
         model_files(model)
         return ModelSource(model=model)
     if extract or classes or varied & {"audio", "extract"}:
-        data_set = read_training_set(settings.data)
+        data_set = read_training_set(settings.data, settings.extract.min_seconds)
         return ModelSource(recordings=_restrict_to(data_set, classes) if classes else data_set)
     return ModelSource(database=database)
 

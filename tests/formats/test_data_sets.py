@@ -105,7 +105,7 @@ def test_recordings_and_an_annotation_file_may_be_in_different_folders(data_set,
     table = tmp_path / "set/notes/truth.csv"
     folder = data_set(files={"notes/truth.csv": f"{HEADER}a,gull,0.5,1\nb,,,\nc,gull,0,1\n"})
     settings = DataSetSettings(path=str(tmp_path / "unused"))
-    contents = data_sets.evaluation_data_set(settings, str(folder), str(table))
+    contents = data_sets.evaluation_data_set(settings, 0.3, str(folder), str(table))
     assert list(contents.recordings) == ["a", "b"]
     assert rows(contents) == [("a", "gull", 0.5, 1.0)] and list(contents.classes["name"]) == ["gull"]
     # A row without a class says that nothing sounds in its recording.
@@ -113,4 +113,4 @@ def test_recordings_and_an_annotation_file_may_be_in_different_folders(data_set,
     with pytest.raises(EarshotError, match="holds no recordings"):
         data_sets.read_annotated(table.parent, table)
     with pytest.raises(SettingsError, match="go together"):
-        data_sets.evaluation_data_set(settings, str(folder), None)
+        data_sets.evaluation_data_set(settings, 0.3, str(folder), None)

@@ -37,6 +37,10 @@ def test_an_accepted_sound_becomes_an_annotation_unless_one_of_its_class_is_ther
     assert rows == [("a", "owl", 0.0, 9.0), ("a", "wren", 4.2, 4.6), ("a", "wren", 6.0, 9.0)]
     rows, _ = after(annotations, Decision("a", 4.5, 7.5, "wren", "accept"))  # 0.1 s of it is too little
     assert rows == [("a", "owl", 0.0, 9.0), ("a", "wren", 4.2, 4.6), ("a", "wren", 4.5, 7.5)]
+    end_of_song, window = table(("a", "wren", 0, 5)), Decision("a", 4.5, 7.5, "wren", "accept")
+    assert after(end_of_song, window)[0] == [("a", "wren", 0.0, 5.0)]
+    with_more = apply_decisions(end_of_song, decisions_of(window), CLASSES, ["a"], min_seconds=1.0)[0]
+    assert list(with_more["end_time"]) == [5.0, 7.5]  # a window needs 1 s of it
 
 
 def test_accepted_stretches_that_overlap_are_one_sound():

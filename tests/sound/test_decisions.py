@@ -182,3 +182,25 @@ def test_a_decision_that_a_full_disk_does_not_take_leaves_the_file_as_it_was(fil
     done = subprocess.run([sys.executable, "-c", program, file, str(len(before) + 100)], capture_output=True, text=True)
     assert done.returncode == 1 and "OSError" in done.stderr
     assert file.read_bytes() == before
+
+
+def test_what_was_decided_before_somebody_was_unsure_counts_until_that_is_taken_back(tmp_path):
+    file = tmp_path / "decisions.csv"
+    append_decisions(file, [Decision("a", 0, 3, "x", "accept", by="ana"), Decision("a", 3, 6, "x", "accept", by="ana")])
+    append_decisions(file, [Decision("a", 0, 3, "x", "unsure", by="bob")])
+    assert list(read_decisions(file)[0]["start_time"]) == [3.0]
+    append_decisions(file, [Decision("a", 0, 3, "x", "reject", by="ana")])
+    assert list(read_decisions(file)[0]["decision"]) == ["accept", "reject"]
+    undo_decisions(file, last_decisions(file, "ana"))
+    undo_decisions(file, last_decisions(file, "bob"))
+    assert list(read_decisions(file)[0]["start_time"]) == [0.0, 3.0]
+
+
+def test_who_is_unsure_is_remembered_and_taken_back(tmp_path):
+    file = tmp_path / "decisions.csv"
+    append_decisions(file, [Decision("a", 0, 3, "x", "accept", by="ana")])
+    append_decisions(file, [Decision("a", 0, 3, "x", "unsure", by="ana")])
+    assert list(read_decisions(file)[0]["decision"]) == []
+    assert list(read_decisions(file, unsure=True)[0]["decision"]) == ["accept", "unsure"]
+    undo_decisions(file, last_decisions(file, "ana"))
+    assert list(read_decisions(file, unsure=True)[0]["decision"]) == ["accept"]

@@ -149,7 +149,7 @@ def test_event_behind_the_last_window_labels_nothing_and_is_named(folder, databa
     report, problems = extract(folder, database, overlap=0.0)
     assert report.windows_per_class["mid"] == 0 < report.windows_per_class["high"]
     (behind,) = [problem for problem in problems if "r00" in problem.subject]
-    assert behind.lost and "the annotation of mid at 3.05 to 3.2 s lies behind the last window" in behind.fault
+    assert behind.lost and "mid at 3.05 to 3.2 s lies behind the last window" in behind.fault
 
 
 def test_bytes_of_the_database_depend_neither_on_workers_nor_folder_nor_interruptions(tmp_path):
