@@ -40,6 +40,7 @@ def evaluate(
         model: with track, the model that made the labels, as infer takes it; default: infer.model, else data/models.
     """
     from lib.core.code_digest import digest_code
+    from lib.core.csv_files import write_table
     from lib.core.digests import digest_of
     from lib.core.files import remove_other_files, write_json
     from lib.core.kept_outputs import keep_outputs, restore_outputs
@@ -52,10 +53,12 @@ def evaluate(
     from lib.evaluation.metrics_report_writer import write_report
     from lib.evaluation.plots_page import ensure_script
     from lib.evaluation.run_matching import BY_CLASS
+    from lib.evaluation.scenario_metrics import measure_scenarios, scenario_figures, scenario_table
     from lib.evaluation.segment_metrics import measure
     from lib.evaluation.units import segment_units
     from lib.formats.data_sets import read_test_set
     from lib.results.results_store import ResultsStore
+    from lib.sound.scenario_tables import read_scenario_files
     from lib.tracking.mlflow_runs import complete_run
     from lib.tracking.registry.registered_inputs import inference_model
 
@@ -64,15 +67,18 @@ def evaluate(
         path, model_id = inference_model(settings, model)
     chosen, matches = settings.evaluate, matches_folder(labels)
     roots = {"report": Path(output), "metrics": Path(metrics), "matches": matches}
-    data_set = read_test_set(settings.data)
+    data_set = read_test_set(settings.data, settings.evaluate.min_seconds)
     known_problems = [*find_leakage(data_set, database), *data_set.problems]
     known_problems += find_lost_decisions(settings.data.decisions, data_set, database)
+    scenarios, scenario_problems = read_scenario_files(settings.data.scenarios)
+    known_problems += scenario_problems
     with sole_writer(output), ResultsStore(labels) as store:
         if (track or model_id) and not store.manifest.is_of(path):
             remedy = "run infer again, or give --model the one that did"
             raise SettingsError(f"model {path}", f"did not make {labels}", remedy)
         code = digest_code("stages.evaluate:evaluate")
-        key = digest_of([settings.evaluate.model_dump(), data_set.digest, known_problems, store.digest(), code])
+        content = [settings.evaluate.model_dump(), data_set.digest, known_problems, store.digest(), code]
+        key = digest_of([*content, scenarios] if scenarios else content)
         if restored := restore_outputs("evaluate", key, roots):
             remove_other_files(output, restored.files)
             show_problems(
@@ -85,11 +91,15 @@ def evaluate(
         resampling = chosen.bootstrap, chosen.seed
         events, event_problems = measure_events(data_set, store, units.recordings, chosen.onset_collar, *resampling)
         results = replace(results, figures=results.figures | events.figures)
-        problems = [*known_problems, *problems, *event_problems]
-        written, picture_problems = write_report(output, results, events, data_set, store, problems)
-        remove_other_files(output, written)
         committed = store_matches(data_set, store, matches, BY_CLASS)
-        write_json(metrics, compared(results.figures))
+        scored, failures = measure_scenarios(scenarios, data_set, store, matches)
+        problems = [*known_problems, *problems, *event_problems, *failures]
+        written, picture_problems = write_report(output, results, events, data_set, store, problems)
+        if scored:
+            written.append(Path(output, "scenarios.csv"))
+            write_table(written[-1], scenario_table(scored))
+        remove_other_files(output, written)
+        write_json(metrics, compared(results.figures) | scenario_figures(scored))
         problems += picture_problems
         not_kept = keep_outputs("evaluate", key, roots, [*written, Path(metrics), committed], problems)
         show_problems([*problems, *not_kept, *ensure_script(), *complete_run(settings, output, path, track, model_id)])

@@ -116,6 +116,9 @@ class DataSettings(Section):
     reviewed: Text = Field(
         "data/reviewed", description="recordings without annotations, of which training takes what was decided"
     )
+    scenarios: Text = Field(
+        "data/scenarios", description="parts of test recordings that evaluate scores separately, a table each"
+    )
 
 
 class AudioSettings(Section):
@@ -579,13 +582,11 @@ class TrackingSettings(Section):
     )
 
 
-class ServeSettings(Section):
+class NetworkSettings(Section):
+    """Where a server listens, and who may use it."""
+
     host: Text = Field("localhost", description="address to listen on; 0.0.0.0: all of the machine's")
     port: Annotated[int, Field(ge=0, le=65535)] = Field(8090, description="port; 0: any that is free")
-    model_dir: Text = Field(
-        "data/models", description="folder of the models (.pt) that requests may name, or registry:NAME@ALIAS"
-    )
-    data_dir: Text = Field("data", description="folder of the recordings that requests may name")
     allowed_hosts: Listed[Text] = Field(
         [], description='names by which clients may call the server, besides host and localhost; "*": any'
     )
@@ -594,21 +595,36 @@ class ServeSettings(Section):
         description="file with the bearer token that requests must carry; empty: EARSHOT_TOKEN in the environment, "
         "else none",
     )
+    upload_timeout: Positive = Field(60.0, description="seconds in which a request must arrive")
+    max_requests: Count = Field(
+        64, description="requests for scores or sound at a time; any more are told to come back (429)"
+    )
+    shutdown_timeout: Count = Field(10, description="seconds that requests get to finish when the server is stopped")
+
+
+class ServeSettings(NetworkSettings):
+    model_dir: Text = Field(
+        "data/models", description="folder of the models (.pt) that requests may name, or registry:NAME@ALIAS"
+    )
+    data_dir: Text = Field("data", description="folder of the recordings that requests may name")
     max_upload_mb: Positive = Field(100.0, description="MB of an upload, at most")
     max_files: Count = Field(16, description="files of an upload, at most")
     max_seconds: Positive = Field(3600.0, description="seconds of an uploaded recording, at most")
-    upload_timeout: Positive = Field(60.0, description="seconds in which an upload must arrive")
-    max_requests: Count = Field(64, description="requests for scores at a time; any more are told to come back (429)")
     timeout: Positive = Field(
         120.0,
         description="seconds until a request is answered with 503; in a stream, how long a recording may stall",
     )
-    shutdown_timeout: Count = Field(10, description="seconds that requests get to finish when the server is stopped")
     max_models: Count = Field(2, description="models that stay loaded")
     workers: Whole = Field(0, description="processes that decode recordings; 0: one for each processor")
     decoder_memory_mb: Annotated[int, Field(ge=64)] = Field(1024, description="MB that decoding a recording may take")
     decoder_seconds: Count = Field(60, description="seconds of processor time that decoding a recording may take")
     add_instrument_metrics: bool = Field(False, description="test-directory gives the metrics of each class, too")
+
+
+class ReviewSettings(NetworkSettings):
+    port: Annotated[int, Field(ge=0, le=65535)] = Field(8091, description="port; 0: any that is free")
+    context: Seconds = Field(1.5, description="seconds shown before and after a sound")
+    export_dir: Text = Field("data/clips", description="folder that chosen sounds are exported to")
 
 
 class Settings(Section):
@@ -627,6 +643,7 @@ class Settings(Section):
     tune: TuneSettings = Field(default_factory=TuneSettings, description="python -m stages.tune")
     tracking: TrackingSettings = Field(default_factory=TrackingSettings)
     serve: ServeSettings = Field(default_factory=ServeSettings, description="python -m stages.serve")
+    review: ReviewSettings = Field(default_factory=ReviewSettings, description="python -m stages.review")
 
     def conflicts(self) -> Iterator[Conflict]:
         length, because = self.audio.spec_duration, ("audio.spec_duration",)

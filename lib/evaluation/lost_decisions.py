@@ -8,17 +8,16 @@ from lib.core.databases import readable
 from lib.core.errors import Problem
 from lib.core.wording import counted, shortened
 from lib.formats.data_sets import DataSet
-from lib.sound.decisions import read_decisions
 from lib.training_data import training_tables as tables
 
 
 def find_lost_decisions(decisions_file: str | Path, data_set: DataSet, database: str | Path) -> list[Problem]:
     """A Problem if decisions are about recordings that are in neither data set, so that nothing follows from them.
 
-    Nothing is returned where there is no training database. Raises EarshotError if it is damaged.
+    data_set: with the decisions applied. Nothing is returned where there is no training database. Raises EarshotError
+    if that is damaged.
     """
-    decisions, _ = read_decisions(decisions_file)
-    names = set(decisions["recording"]) - data_set.recordings.keys()
+    names = set(data_set.foreign)
     if not names or not Path(database).is_file():
         return []
     with readable(database, tables.FILE), tables.open_training_tables(database).connect() as connection:
