@@ -23,11 +23,13 @@ def search(
     model: str = "data/models",
     max: int = 20,
     distinct: bool = False,
+    exact: bool = False,
     plot: bool = False,
 ) -> None:
     """Find the windows of recordings that sound most like a given one; results.csv in the output folder lists them.
 
-    The query itself is not among them, and a sound that several overlapping windows show is listed once.
+    The query itself is not among them, and a sound that several overlapping windows show is listed once. A large store
+    gets an index beside it (STORE.index), which takes minutes once and is then kept up to date; it may miss a few.
 
     Examples:
         python -m stages.search call.wav --recordings /media/field --plot
@@ -48,6 +50,7 @@ def search(
             registry:NAME/VERSION.
         max: number of windows to list, at most.
         distinct: list one window of each recording.
+        exact: compare with each window instead of using an index.
         plot: write a picture of each window, <recording>-<start>.png, which Extractor.extract_by_image reads.
     """
     if recordings is not None and database is not None:
@@ -78,7 +81,7 @@ def search(
     else:
         embeddings = EmbeddingStore(store)
     with embeddings:
-        result = search_sound(embeddings, query, first, last, model, settings, max, distinct)
+        result = search_sound(embeddings, query, first, last, model, settings, max, distinct, exact)
         show_problems(write_matches(result.matches, embeddings, Path(output), plot))
     print(show_matches(result.matches))
     speed = f"{result.seconds:.2f} s ({result.windows / result.seconds:,.0f} windows/s)"

@@ -11,12 +11,14 @@ from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING
+from urllib.parse import quote
 
 import numpy as np
 from sqlalchemy import ColumnElement, Connection, func, select, text, update
 
 from lib.config.schema import AudioSettings, Settings
-from lib.core.databases import usable
+from lib.core.databases import change_count, usable
+from lib.core.digests import state_of
 from lib.core.errors import EarshotError
 from lib.core.files import printable
 from lib.core.incremental import COMMIT_SECONDS
@@ -117,7 +119,7 @@ class DatabaseEmbeddings(Embeddings):
     class_name: a name or code; only windows of that class. Raises EarshotError if windows lack an embedding.
     """
 
-    _kind, _recordings = schema.FILE, schema.recording
+    precision, _kind, _recordings = np.float32, schema.FILE, schema.recording
 
     def __init__(self, database: str | Path, spec_group: str = schema.DEFAULT, class_name: str | None = None) -> None:
         path = Path(database)
@@ -136,7 +138,15 @@ class DatabaseEmbeddings(Embeddings):
             if audio is None:
                 raise EarshotError(path, f"the audio settings of group {spec_group} are not known", "extract it again")
             on_fault.pop_all()
+        self._group, self._is_whole = spec_group, class_name is None
         super().__init__(path, connection, audio, json.loads(made)["models"])
+
+    def version(self) -> str | None:
+        return f"{state_of(self.path)} {change_count(self.path)}" if self._is_whole else None
+
+    @property
+    def index_folder(self) -> Path:
+        return self.path.with_name(f"{self.path.name}.{quote(self._group, safe='')}.index")
 
     def count(self) -> int:
         return self._n
@@ -158,6 +168,11 @@ class DatabaseEmbeddings(Embeddings):
         query = select(_value.Value).join_from(schema.segment, schema.spec_value, _value.SegmentID == _segment.ID)
         query = query.where(_segment.RecordingID == recording.id, _segment.Offset == start, self._chosen)
         return _spectrogram(self._connection.execute(query).scalars().one(), self.audio.spec_height)
+
+    def content(self, recording_id: int) -> str:
+        """Digest of a recording's bytes, as they were extracted; "": it is not known."""
+        query = select(_recording.Content).filter_by(ID=recording_id)
+        return self._connection.execute(query).scalar() or ""
 
     def recording_at(self, path: str | Path) -> EmbeddedRecording | None:
         place = printable(os.path.realpath(path))  # the database knows places within the data set

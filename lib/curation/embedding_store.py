@@ -101,6 +101,8 @@ class Embeddings(ABC):
     path: the file. audio: settings of the windows' spectrograms. models: digests of what made the vectors, sorted.
     """
 
+    precision: type[np.floating]
+    """Of the vectors in the file."""
     _kind: Kind
     _recordings: Table  # with the columns ID, Name, Path and Seconds
 
@@ -121,6 +123,15 @@ class Embeddings(ABC):
         """The windows, in the order of recording and start."""
 
     @abstractmethod
+    def version(self) -> str | None:
+        """What differs whenever the windows in the file do; None if these are only a part of them."""
+
+    @property
+    def index_folder(self) -> Path:
+        """Where the vector index of these windows is."""
+        return self.path.with_name(f"{self.path.name}.index")
+
+    @abstractmethod
     def spectrogram(self, recording: EmbeddedRecording, start: float) -> np.ndarray:
         """The spectrogram of a window, float32 (height, width) in 0..1. Raises AudioError if it cannot be made."""
 
@@ -136,6 +147,13 @@ class Embeddings(ABC):
         with readable(self.path, self._kind):
             row = self._connection.execute(query).first()
         return EmbeddedRecording(*row) if row else None
+
+    def recordings(self, ids: Iterable[int]) -> dict[int, EmbeddedRecording]:
+        """The recordings of these IDs, as far as there are such, by ID."""
+        columns = self._recordings.c
+        query = select(columns.ID, columns.Name, columns.Path, columns.Seconds).where(_is_among(columns.ID, ids))
+        with readable(self.path, self._kind):
+            return {row.ID: EmbeddedRecording(*row) for row in self._connection.execute(query)}
 
     def __enter__(self) -> Self:
         return self
@@ -162,13 +180,14 @@ class EmbeddingStore(Embeddings):
     manifest; so do the methods if it is damaged.
     """
 
-    _kind, _recordings = FILE, _recording
+    precision, _kind, _recordings = np.float16, FILE, _recording
 
     def __init__(
         self, path: str | Path, only: Iterable[str] | None = None, manifest: dict[str, Any] | None = None
     ) -> None:
         path = Path(path)
-        self._chosen = true() if only is None else _is_named(list(only))
+        self._is_whole = only is None
+        self._chosen = true() if only is None else _is_among(_recording.c.Name, only)
         try:
             engine = open_database(path, FILE, create=manifest is not None)
         except EarshotError as error:
@@ -240,6 +259,19 @@ class EmbeddingStore(Embeddings):
         query = select(_recording.c.ID, _recording.c.Path).where(_recording.c.Path.endswith(name, autoescape=True))
         ids = [row.ID for row in self._execute(query) if os.path.realpath(row.Path) == real]
         return self.recording(ids[0]) if ids else None
+
+    def version(self) -> str | None:
+        return digest_of([self.manifest_digest, self.keys_by_id()]) if self._is_whole else None
+
+    @property
+    def manifest_digest(self) -> str:
+        """Digest of what all vectors have in common."""
+        return digest_of(self.manifest)
+
+    def keys_by_id(self) -> dict[int, str]:
+        """The key of each recording by its ID."""
+        with readable(self.path, FILE):
+            return {number: key for number, key in self._connection.execute(select(_recording.c.ID, _recording.c.Key))}
 
     def keys(self) -> dict[str, str]:
         """The key of each recording by its name."""
@@ -315,6 +347,6 @@ def write_vectors(
     return n + n_pending, seconds
 
 
-def _is_named(names: list[str]) -> ColumnElement[bool]:
-    """The condition that a recording has one of these names, any number of them."""
-    return _recording.c.Name.in_(select(func.json_each(json.dumps(names)).table_valued("value").c.value))
+def _is_among(column: Column, values: Iterable[str] | Iterable[int]) -> ColumnElement[bool]:
+    """The condition that a column has one of these values, any number of them."""
+    return column.in_(select(func.json_each(json.dumps(list(values))).table_valued("value").c.value))

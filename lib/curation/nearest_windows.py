@@ -153,9 +153,9 @@ def _best(hits: _Hits, n: int, distinct: bool) -> _Hits:
 
 
 def _matches(hits: _Hits, embeddings: Embeddings) -> Iterator[Match]:
+    recordings = embeddings.recordings(np.unique(hits.recordings).tolist())
     for rank, (recording_id, start, similarity) in enumerate(zip(*hits, strict=True), 1):
-        recording = embeddings.recording(int(recording_id))
-        assert recording is not None
+        recording = recordings[int(recording_id)]
         end = float(start) + embeddings.seconds
         if recording.seconds > start:
             end = min(end, recording.seconds)

@@ -15,6 +15,7 @@ from lib.core.progress import progress
 from lib.curation.embedding_store import WINDOWS_A_PIECE, Embeddings
 from lib.curation.nearest_windows import SLACK, Match, Query, Stretch, nearest_windows
 from lib.curation.recording_embeddings import check_model
+from lib.curation.vector_index import open_index
 from lib.inference.predictor import Predictor
 
 MOST_QUERY_WINDOWS = 128
@@ -39,15 +40,20 @@ def search_sound(
     settings: Settings,
     n: int,
     distinct: bool,
+    exact: bool = False,
 ) -> SearchResult:
     """The n windows most like a sound; distinct: one of each recording.
 
-    sound: a file, or the name of a recording among the embeddings. start, end: see query_windows. Raises
-    EarshotError if there is no such sound, or if the embeddings were made by another model.
+    sound: a file, or the name of a recording among the embeddings. start, end: see query_windows. exact: look at each
+    window, even where an index could tell. Raises EarshotError if there is no such sound, or if the embeddings were
+    made by another model.
     """
     check_model(embeddings, model)
     query = _make_query(sound, embeddings, Predictor(model, settings.infer.device, settings), start, end)
+    index = None if exact else open_index(embeddings)
     windows, began = embeddings.count(), time.monotonic()
+    if index is not None:
+        return SearchResult(index.nearest(query, n, distinct), windows, time.monotonic() - began)
     pieces = progress(embeddings.pieces(), "search", 1 + windows // WINDOWS_A_PIECE, "blocks")
     matches = nearest_windows(embeddings, pieces, query, n, distinct)
     return SearchResult(matches, windows, time.monotonic() - began)
