@@ -1,0 +1,1 @@
+"""Collection campaigns: more sounds like those of an issue, found in unlabelled frames."""

@@ -1,0 +1,1 @@
+"""Issues: frames and labels that people set aside, talk about, score separately, collect more of or work through."""

@@ -1,0 +1,1 @@
+"""Metrics of predictions against truth, by class, scenario and stratum, and queries of what was confused with what."""

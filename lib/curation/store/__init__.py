@@ -1,0 +1,1 @@
+"""The curation database, and one interface to frames and labels, wherever these are."""
