@@ -5,11 +5,13 @@ their mean MFCCs. A model is trained on one half; the other becomes 120 clips of
 as another player, room and microphone would: speed by up to three semitones, pitch by two, four peaks or dips of up to
 12 dB, reverberation. Odd seeds train on the second half, even ones on the first.
 
+With CLIPS, models train on all of the training part instead and are tested on CLIPS: clips of other samples, as
+tests.benchmarks.instrument_clips writes them. These are further from the training part than any change of it.
+
 Usage: python -m tests.benchmarks.instruments DATA FOLDER [--clips CLIPS] [--seeds 1,2,3,4] [--only NAME,NAME]
 
-DATA is laid out like IRMAS's training part. FOLDER keeps what was made and measured; an interrupted run resumes. CLIPS
-holds clips of other samples, as tests.benchmarks.instrument_clips writes them: models are tested on these, too, which
-are further from what they were trained on than any change of the same samples.
+DATA is laid out like IRMAS's training part. FOLDER keeps what was made and measured; an interrupted run resumes. The
+table is printed after each seed.
 """
 
 import argparse
@@ -19,7 +21,7 @@ from collections import defaultdict
 from collections.abc import Iterator
 from pathlib import Path
 from statistics import mean
-from typing import Any
+from typing import Any, NamedTuple
 
 import librosa
 import numpy as np
@@ -43,7 +45,7 @@ RECIPE: dict[str, Any] = PROFILES["instruments"].values | {
     "extract.sound": True,
     "train.augmentations": [
         {"name": "mixup", "probability": 0.8},
-        {"name": "pitch"},
+        {"name": "pitch", "semitones": 5.0},
         {"name": "seven_band_eq"},
         {"name": "gain"},
         {"name": "time_shift"},
@@ -57,7 +59,7 @@ RECIPE: dict[str, Any] = PROFILES["instruments"].values | {
 """What was chosen."""
 BASE = RECIPE | {
     "audio.spec_height": 40,
-    "train.epochs": 12,
+    "train.epochs": 8,
     "train.augmentations": [each for each in RECIPE["train.augmentations"] if each["name"] != "pitch"],
 }
 """What the rows change: the recipe, coarser and shorter, without what takes most of its time."""
@@ -66,7 +68,7 @@ BASE = RECIPE | {
 def rows() -> dict[str, dict[str, Any]]:
     """Settings by name: BASE, augmentations added and left out, bands of spectrograms, frontends; the recipe."""
     of_base = BASE["train.augmentations"]
-    lists = {"no augmentation": []}
+    lists: dict[str, list[Any]] = {"no augmentation": []}
     lists |= {f"without {left_out['name']}": [each for each in of_base if each != left_out] for left_out in of_base}
     for name in sorted(
         set(AUGMENTATIONS) - {each["name"] for each in of_base} - {"background_mix", "background_noise"}
@@ -142,11 +144,11 @@ def _played(files: list[Path], n: int, rng: np.random.Generator) -> np.ndarray:
     return 10 ** (rng.uniform(-6, 0) / 20) * sound / np.sqrt(np.square(sound).mean())
 
 
-def database(fold: Path, settings: Settings) -> Path:
-    """The windows of a fold's training part, of which most rows use the same."""
+def database(recordings: Path, folder: Path, settings: Settings) -> Path:
+    """The windows of recordings that train, of which most rows use the same."""
     key = digest_of([settings.audio.model_dump(mode="json"), settings.extract.model_dump(mode="json")])[:12]
-    path = fold / f"{key}.db"
-    extract(fold / "train", database=path, cfg=settings)
+    path = folder / f"{key}.db"
+    extract(recordings, database=path, cfg=settings)
     return path
 
 
@@ -161,9 +163,22 @@ def tested(model: Path, clips_folder: Path, settings: Settings) -> dict[str, flo
     return {name: figures[name] for name in ("mAP", "LRAP", "micro_f1")} | {"threshold": float(best)}
 
 
-def clip_folders(fold: Path, clips: Path | None) -> dict[str, Path]:
-    """Where the clips are that models of a fold are tested on, by what they are."""
-    return {"The other half, changed": fold / "clips"} | ({"Other samples": clips} if clips else {})
+class Part(NamedTuple):
+    """Recordings that train and clips that test, and the folder that keeps the windows of the recordings."""
+
+    recordings: Path
+    clips: Path
+    folder: Path
+
+
+def part(data: Path, folder: Path, clips: Path | None, seed: int) -> Part:
+    """What a seed trains on and is tested on: all of the training part and other samples, or a fold."""
+    if clips:
+        return Part(data, clips, folder)
+    fold = folder / f"fold{seed % 2}"
+    if not (fold / "clips" / f"{N_CLIPS - 1:03d}.txt").exists():
+        write_fold(data, fold, seed % 2)
+    return Part(fold / "train", fold / "clips", fold)
 
 
 def lines(results: dict[str, list[dict[str, float]]]) -> Iterator[str]:
@@ -190,27 +205,24 @@ def main() -> None:
     names = options.only.split(",")
     if unknown := set(names) - set(rows()):
         parser.error(f"no such settings: {', '.join(sorted(unknown))}; there are {', '.join(rows())}")
+    options.folder.mkdir(parents=True, exist_ok=True)
     kept = options.folder / "figures.json"
-    figures: dict[str, dict[str, dict[str, float]]] = json.loads(kept.read_text()) if kept.exists() else {}
+    figures: dict[str, dict[str, float]] = json.loads(kept.read_text()) if kept.exists() else {}
     code = digest_code(extract, Trainer, Predictor)
-    results: dict[str, dict[str, list[dict[str, float]]]] = defaultdict(dict)
+    results: dict[str, list[dict[str, float]]] = defaultdict(list)
     for seed in map(int, options.seeds.split(",")):
-        fold = options.folder / f"fold{seed % 2}"
-        if not (fold / "clips" / f"{N_CLIPS - 1:03d}.txt").exists():
-            write_fold(options.data, fold, seed % 2)
+        recordings, clips, folder = part(options.data, options.folder, options.clips, seed)
         for name in names:
             settings = with_changes(load_settings(), rows()[name] | {"train.seed": seed})
-            key = f"{name}, seed {seed}, {digest_of([settings.model_dump(mode='json'), code])[:12]}"
-            model, known = options.folder / key, figures.setdefault(key, {})
-            for name_of_clips, clips in clip_folders(fold, options.clips).items():
-                if name_of_clips not in known:
-                    if not (model / "model.pt").exists():
-                        Trainer(cfg=settings, database=database(fold, settings), output=model).run()
-                    known[name_of_clips] = tested(model, clips, settings)
-                    write_json(kept, figures)
-                results[name_of_clips].setdefault(name, []).append(known[name_of_clips])
-    for name_of_clips, of_clips in results.items():
-        print(f"\n{name_of_clips}:\n", *lines(of_clips), sep="\n")
+            key = f"{name}, seed {seed}, {digest_of([settings.model_dump(mode='json'), clips.name, code])[:12]}"
+            if key not in figures:
+                model = options.folder / key
+                if not (model / "model.pt").exists():
+                    Trainer(cfg=settings, database=database(recordings, folder, settings), output=model).run()
+                figures[key] = tested(model, clips, settings)
+                write_json(kept, figures)
+            results[name].append(figures[key])
+        print(f"\nUp to seed {seed}:\n", *lines(results), sep="\n", flush=True)
 
 
 if __name__ == "__main__":
