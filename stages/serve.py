@@ -19,6 +19,7 @@ def serve(settings: Settings) -> None:
         python -m stages.serve --model_dir registry:frogs@champion
         python -m stages.serve --host 0.0.0.0 --allowed_hosts sounds.example.org --token_file token
     """
+    from lib.server.app import make_app
     from lib.server.serving import exposure, read_token, serve_until_stopped
     from lib.tracking.registry.registered_inputs import chosen_model
 
@@ -27,7 +28,7 @@ def serve(settings: Settings) -> None:
     models, model_id = chosen_model(settings.serve.model_dir, settings.tracking)
     folder = models.parent if model_id and models.is_file() else models
     settings = with_changes(settings, {"serve.model_dir": str(folder)})
-    serve_until_stopped(settings, token)
+    serve_until_stopped(make_app(settings, token), settings.serve)
 
 
 if __name__ == "__main__":

@@ -4,7 +4,7 @@ Annotations are vermillion, labels of a model white: people with any colour visi
 viridis. An event with frequencies is a box, one without is a bar at the top.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -15,6 +15,7 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 from matplotlib.ticker import FuncFormatter, MaxNLocator, StrMethodFormatter
 from PIL import Image
+from PIL.PngImagePlugin import PngInfo
 
 from lib.audio.spectrograms import SCALES, normalize
 from lib.config.schema import AudioSettings
@@ -86,6 +87,7 @@ class SpectrogramPlot:
         title: str = "",
         spans: Iterable[Span] = (),
         marks: Sequence[float] = (),
+        about: Mapping[str, str] | None = None,
     ) -> None:
         """Write a PNG file.
 
@@ -94,14 +96,18 @@ class SpectrogramPlot:
             start_time: of its left edge, s.
             seconds: its duration; None: spec_duration.
             marks: times (s) of dashed lines.
+            about: texts by keyword that the file holds besides, such as the class that it is about.
         """
         colors = self._colors[np.round(np.clip(spectrogram, 0, 1) ** self._power * 255).astype(np.uint8)]
         if self._bare:
             picture = Image.fromarray(colors[::-1]).resize(self._size, Image.Resampling.NEAREST)
         else:
             picture = self._draw(colors, start_time, seconds or self._audio.spec_duration, title, spans, marks)
+        texts = PngInfo()
+        for keyword, value in (about or {}).items():
+            texts.add_itxt(keyword, value)
         with atomic(path) as part:
-            picture.save(part, format="PNG", compress_level=1)
+            picture.save(part, format="PNG", compress_level=1, pnginfo=texts)
 
     def _draw(
         self,

@@ -96,9 +96,13 @@ def whole_frames(samples: np.ndarray, audio: AudioSettings) -> np.ndarray:
 
     Returns float32 (spec_height, 1 + (n - win_length) // hop_length).
     """
+    return frame_levels(np.lib.stride_tricks.sliding_window_view(samples, audio.win_length)[:: audio.hop_length], audio)
+
+
+def frame_levels(frames: np.ndarray, audio: AudioSettings) -> np.ndarray:
+    """Band levels, float32 (spec_height, n), of frames, float32 (n, win_length); see whole_frames."""
     window = hann(audio.win_length)
     bank, bins = _sparse_filterbank(audio)
-    frames = np.lib.stride_tricks.sliding_window_view(samples, audio.win_length)[:: audio.hop_length]
     power = np.empty((audio.spec_height, len(frames)), np.float32)
     for k in range(0, len(frames), FRAMES_AT_ONCE):
         spectrum = scipy.fft.rfft(frames[k : k + FRAMES_AT_ONCE] * window, axis=1)[:, bins]

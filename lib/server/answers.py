@@ -5,7 +5,9 @@ from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
-from fastapi.responses import JSONResponse
+from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import JSONResponse, Response
 from pydantic import BaseModel, ConfigDict, Field
 from starlette.exceptions import HTTPException
 
@@ -128,3 +130,19 @@ def class_keys(model: ServedModel) -> list[str]:
 
 def rounded(values: np.ndarray) -> list:
     return np.round(values.astype(float), 4).tolist()
+
+
+def add_refusals(app: FastAPI) -> None:
+    """Let an application answer what is refused as PlainJSONResponse does."""
+    app.add_exception_handler(HTTPException, _refuse)  # type: ignore[arg-type]
+    app.add_exception_handler(RequestValidationError, _refuse_values)  # type: ignore[arg-type]
+
+
+async def _refuse(request: Request, error: HTTPException) -> Response:
+    return PlainJSONResponse({"detail": error.detail}, error.status_code, error.headers)
+
+
+async def _refuse_values(request: Request, error: RequestValidationError) -> Response:
+    """What is wrong with the values of a request, without the values: these may be anything."""
+    faults = [{"loc": fault["loc"], "msg": fault["msg"], "type": fault["type"]} for fault in error.errors()]
+    return PlainJSONResponse({"detail": faults}, 422)

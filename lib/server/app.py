@@ -11,7 +11,6 @@ from typing import Annotated, Any, TypeVar
 
 import numpy as np
 from fastapi import Body, Depends, FastAPI, Query, Request
-from fastapi.exceptions import RequestValidationError
 from fastapi.responses import FileResponse, Response, StreamingResponse
 from fastapi.staticfiles import StaticFiles
 from pydantic import Field
@@ -33,6 +32,7 @@ from lib.server.answers import (
     TestAnswer,
     Unprocessable,
     Waveform,
+    add_refusals,
     presence,
     rounded,
     unprocessable,
@@ -130,9 +130,9 @@ def make_app(settings: Settings, token: str = "") -> FastAPI:
         redoc_url=None,
         default_response_class=PlainJSONResponse,
     )
-    app.add_middleware(RequestGuard, serve=serve, token=token, metrics=metrics)  # type: ignore[arg-type]
-    app.add_exception_handler(HTTPException, _refuse)  # type: ignore[arg-type]
-    app.add_exception_handler(RequestValidationError, _refuse_values)  # type: ignore[arg-type]
+    upload_bytes = round(serve.max_upload_mb * 1e6)
+    app.add_middleware(RequestGuard, network=serve, token=token, metrics=metrics, upload_bytes=upload_bytes)  # type: ignore[arg-type]
+    add_refusals(app)
 
     async def chosen_model(model_ckpt_path: ModelPath) -> ServedModel:
         file = models.find(model_ckpt_path)
@@ -375,13 +375,3 @@ def _describe_token(app: FastAPI, token: str) -> None:
         return content
 
     app.openapi = openapi  # type: ignore[method-assign]
-
-
-async def _refuse(request: Request, error: HTTPException) -> Response:
-    return PlainJSONResponse({"detail": error.detail}, error.status_code, error.headers)
-
-
-async def _refuse_values(request: Request, error: RequestValidationError) -> Response:
-    """What is wrong with the values of a request, without the values: these may be anything."""
-    faults = [{"loc": fault["loc"], "msg": fault["msg"], "type": fault["type"]} for fault in error.errors()]
-    return PlainJSONResponse({"detail": faults}, 422)

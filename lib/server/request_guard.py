@@ -13,7 +13,7 @@ from starlette.datastructures import Headers
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
 
-from lib.config.schema import ServeSettings
+from lib.config.schema import NetworkSettings
 from lib.server.server_metrics import ServerMetrics
 
 Message = MutableMapping[str, Any]
@@ -27,12 +27,14 @@ JSON_BYTES = 2**16
 OPEN = ("/", "/docs", "/openapi.json", "/health", "/ready")
 """Paths that need no token, besides those below OPEN_BELOW: they tell nothing of models and recordings."""
 OPEN_BELOW = "/static/"
+WORK = {"POST": "/model/", "GET": "/media/"}
+"""What the paths begin with of requests that take more than a moment, by method; there is a limit on them."""
 RETRY_SECONDS = 2
 LINGER_SECONDS, LINGER_BYTES, PAUSE_SECONDS = 2.0, 2**24, 0.2
 """How much more of a request is read after it is refused, unless the client pauses: if the connection were closed at
 once, a client that is still sending would often see that instead of the answer."""
 HEADERS = {
-    "content-security-policy": "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; "
+    "content-security-policy": "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data: blob:; "
     "connect-src 'self'; media-src blob:; base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
     "x-content-type-options": "nosniff",
     "x-frame-options": "DENY",
@@ -50,14 +52,25 @@ class RequestGuard:
 
     Args:
         app: what answers.
-        serve: settings.
+        network: settings.
         token: that requests must carry; "": none.
         metrics: that requests are counted in.
+        upload_bytes: of a request that carries recordings, at most.
+        json_bytes: of any other, at most.
     """
 
-    def __init__(self, app: Any, serve: ServeSettings, token: str, metrics: ServerMetrics) -> None:
-        self._app, self._serve, self._token, self._metrics = app, serve, token.encode(), metrics
-        names = {serve.host, "localhost", "127.0.0.1", "::1", *serve.allowed_hosts} - {"0.0.0.0", "::"}
+    def __init__(
+        self,
+        app: Any,
+        network: NetworkSettings,
+        token: str,
+        metrics: ServerMetrics,
+        upload_bytes: int = 0,
+        json_bytes: int = JSON_BYTES,
+    ) -> None:
+        self._app, self._network, self._token, self._metrics = app, network, token.encode(), metrics
+        self._upload_bytes, self._json_bytes = upload_bytes, json_bytes
+        names = {network.host, "localhost", "127.0.0.1", "::1", *network.allowed_hosts} - {"0.0.0.0", "::"}
         self._hosts = {name.lower() for name in names}
 
     async def __call__(self, scope: MutableMapping[str, Any], receive: Receive, send: Send) -> None:
@@ -65,10 +78,12 @@ class RequestGuard:
             await self._app(scope, receive, send)
             return
         begin, headers = time.monotonic(), Headers(scope=scope)
-        exchange = _Exchange(scope, headers, receive, send, self._most_bytes(scope["path"]), self._serve.upload_timeout)
-        is_work = scope["method"] == "POST" and scope["path"].startswith("/model/")
+        exchange = _Exchange(
+            scope, headers, receive, send, self._most_bytes(scope["path"]), self._network.upload_timeout
+        )
+        is_work = scope["path"].startswith(WORK[scope["method"]]) if scope["method"] in WORK else False
         refusal = self._refusal(scope["path"], headers) or exchange.refusal()
-        if refusal is None and is_work and self._metrics.n_running >= self._serve.max_requests:
+        if refusal is None and is_work and self._metrics.n_running >= self._network.max_requests:
             refusal = HTTPException(429, "too many requests at a time; try again", {"retry-after": str(RETRY_SECONDS)})
         try:
             if refusal is not None:
@@ -100,7 +115,7 @@ class RequestGuard:
             self._metrics.note_request(route, exchange.status, time.monotonic() - begin)
 
     def _most_bytes(self, path: str) -> int:
-        return round(self._serve.max_upload_mb * 1e6) if path in UPLOADS else JSON_BYTES
+        return self._upload_bytes if path in UPLOADS else self._json_bytes
 
     def _refusal(self, path: str, headers: Headers) -> HTTPException | None:
         host, origin = headers.get("host", ""), headers.get("origin")

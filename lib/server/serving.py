@@ -13,10 +13,9 @@ import uvicorn
 from fastapi import FastAPI
 from uvicorn.protocols.http.h11_impl import H11Protocol, RequestResponseCycle
 
-from lib.config.schema import ServeSettings, Settings
+from lib.config.schema import NetworkSettings
 from lib.core.errors import Problem, SettingsError
 from lib.core.files import read_text
-from lib.server.app import make_app
 
 TOKEN_VARIABLE = "EARSHOT_TOKEN"
 LONGEST_HEADER = 2**15
@@ -83,13 +82,16 @@ class Server(uvicorn.Server):
             await self._running.aclose()
 
 
-def read_token(serve: ServeSettings) -> str:
-    """The token that requests must carry; "" if they need none. Raises SettingsError if its file cannot be used."""
-    if serve.token_file is None:
+def read_token(network: NetworkSettings, section: str = "serve") -> str:
+    """The token that requests must carry; "" if they need none. section: of the settings.
+
+    Raises SettingsError if its file cannot be used.
+    """
+    if network.token_file is None:
         return os.environ.get(TOKEN_VARIABLE, "").strip()
-    setting = f"serve.token_file = {serve.token_file!r}"
+    setting = f"{section}.token_file = {network.token_file!r}"
     try:
-        token = read_text(Path(serve.token_file)).strip()
+        token = read_text(Path(network.token_file)).strip()
     except (OSError, UnicodeDecodeError):
         raise SettingsError(setting, "cannot be read", "give a text file with the token") from None
     if not token:
@@ -97,25 +99,28 @@ def read_token(serve: ServeSettings) -> str:
     return token
 
 
-def exposure(serve: ServeSettings, token: str) -> list[Problem]:
-    """A Problem if everyone who reaches the machine may use the server."""
-    if token or serve.host in LOCAL:
+def exposure(network: NetworkSettings, token: str, section: str = "serve") -> list[Problem]:
+    """A Problem if everyone who reaches the machine may use the server. section: of the settings."""
+    if token or network.host in LOCAL:
         return []
-    remedy = f"set serve.token_file or {TOKEN_VARIABLE}"
-    return [Problem(f"serve.host = {serve.host!r}", "the server asks for no token", remedy, lost=False)]
+    remedy = f"set {section}.token_file or {TOKEN_VARIABLE}"
+    return [Problem(f"{section}.host = {network.host!r}", "the server asks for no token", remedy, lost=False)]
 
 
-def serve_until_stopped(settings: Settings, token: str) -> None:
-    """Answer requests until SIGTERM or SIGINT comes; then let those finish that do so within serve.shutdown_timeout.
+def serve_until_stopped(app: FastAPI, network: NetworkSettings, section: str = "serve") -> None:
+    """Answer requests until SIGTERM or SIGINT comes; then let those finish that do so within shutdown_timeout.
 
-    Raises SettingsError if it cannot listen there, and EarshotError if decoders do not start.
+    Args:
+        app: what answers.
+        network: where.
+        section: of the settings.
+
+    Raises SettingsError if it cannot listen there, and what the application's start-up raises.
     """
-    serve = settings.serve
-    app = make_app(settings, token)
     config = uvicorn.Config(
         app,
-        serve.host,
-        serve.port,
+        network.host,
+        network.port,
         http=Protocol,
         lifespan="off",
         ws="none",
@@ -124,21 +129,21 @@ def serve_until_stopped(settings: Settings, token: str) -> None:
         server_header=False,
         proxy_headers=False,
         h11_max_incomplete_event_size=LONGEST_HEADER,
-        timeout_graceful_shutdown=serve.shutdown_timeout,
+        timeout_graceful_shutdown=network.shutdown_timeout,
     )
     logging.getLogger("asyncio").setLevel(logging.ERROR)
     for number in (signal.SIGINT, signal.SIGTERM):  # uvicorn raises them again once it is done, and that is no fault
         signal.signal(number, _nothing)
-    Server(config, app).run(sockets=[_listen(serve)])
+    Server(config, app).run(sockets=[_listen(network, section)])
 
 
-def _listen(serve: ServeSettings) -> socket.socket:
+def _listen(network: NetworkSettings, section: str) -> socket.socket:
     """A socket that clients can connect to. Raises SettingsError."""
-    family = socket.AF_INET6 if ":" in serve.host else socket.AF_INET
+    family = socket.AF_INET6 if ":" in network.host else socket.AF_INET
     try:
-        return socket.create_server((serve.host, serve.port), family=family)
+        return socket.create_server((network.host, network.port), family=family)
     except OSError as error:
-        where = f"serve.host = {serve.host!r}, serve.port = {serve.port}"
+        where = f"{section}.host = {network.host!r}, {section}.port = {network.port}"
         reason = (error.strerror or str(error)).partition(" (while")[0]
         fault = f"cannot listen there ({reason})"
         raise SettingsError(where, fault, "choose another, or stop what has the port") from None

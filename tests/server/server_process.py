@@ -20,19 +20,26 @@ START_SECONDS = 120
 
 
 class ServerProcess:
-    """`python -m stages.serve` on a free port.
+    """`python -m stages.serve`, or another stage that serves, on a free port.
 
     Args:
         params: the settings file.
         arguments: more of them, as flags.
         environment: variables besides the usual.
         waits: until the server is ready.
+        stage: its name.
     """
 
     def __init__(
-        self, params: Path, *arguments: object, environment: dict[str, str] | None = None, waits: bool = True
+        self,
+        params: Path,
+        *arguments: object,
+        environment: dict[str, str] | None = None,
+        waits: bool = True,
+        stage: str = "serve",
     ) -> None:
-        command = [sys.executable, "-m", "stages.serve", "--params", str(params), "--port", "0", *map(str, arguments)]
+        command = [sys.executable, "-m", f"stages.{stage}", "--params", str(params), "--port", "0"]
+        command += map(str, arguments)
         self.process = subprocess.Popen(
             command, cwd=PROJECT, env=os.environ | (environment or {}), stdout=subprocess.PIPE, stderr=subprocess.PIPE
         )

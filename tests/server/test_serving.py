@@ -135,7 +135,7 @@ def test_there_are_no_more_connections_than_there_may_be(hurried):
 
 def guarded(answer, metrics: ServerMetrics | None = None) -> Starlette:
     """An application behind the guard of the server."""
-    guard = Middleware(RequestGuard, serve=ServeSettings(), token="", metrics=metrics or ServerMetrics())
+    guard = Middleware(RequestGuard, network=ServeSettings(), token="", metrics=metrics or ServerMetrics())
     return Starlette(routes=[Route("/", answer)], middleware=[guard])
 
 
