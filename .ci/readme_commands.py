@@ -10,7 +10,7 @@ from pathlib import Path
 
 README = Path(__file__).parents[1] / "README.md"
 BLOCK = re.compile(r"^```(console|python)\n(.*?)^```", re.MULTILINE | re.DOTALL)
-SERVERS = {"mlflow ui": 5000, "stages.serve": 8090}
+SERVERS = {"mlflow ui": 5000, "stages.serve": 8090, "stages.review": 8091}
 """Commands that serve a page, and its port."""
 TO_WAIT_FOR_QUEUE = """
 dvc queue status > status.log
