@@ -40,7 +40,14 @@ class PipelineCopy:
         write_data_set(folder / "set", 6)
         (folder / "data").mkdir()
         append_decisions(folder / "data/decisions.csv", [])
-        for place in ("occurrences", "data/reviewed", INPUTS, REGISTERED / "train", REGISTERED / "infer"):
+        for place in (
+            "occurrences",
+            "data/reviewed",
+            "data/scenarios",
+            INPUTS,
+            REGISTERED / "train",
+            REGISTERED / "infer",
+        ):
             (folder / place).mkdir(parents=True)
             (folder / place / ".gitkeep").touch()  # DVC takes an empty folder for none
         params = write_params(

@@ -3,6 +3,7 @@
 import os
 from collections.abc import Iterable, Iterator, Sequence
 from fnmatch import fnmatchcase
+from getpass import getuser
 from pathlib import Path
 from typing import NamedTuple
 
@@ -13,13 +14,18 @@ from lib.core.console import table_text
 from lib.core.digests import digest_known_file
 from lib.core.errors import EarshotError, SettingsError, reading
 from lib.core.files import link_or_copy, printable
+from lib.core.locks import sole_writer
+from lib.curation.picture_names import read_about
+from lib.curation.suggestion_table import read_suggestions
 from lib.formats.data_sets import DataSet, read_test_set, read_training_set
 from lib.results.results_store import ResultsStore
-from lib.sound.classes import CLASSES_FILE, ClassList
-from lib.sound.decisions import Decision
+from lib.sound.classes import CLASSES_FILE, ClassList, resolved_class
+from lib.sound.decisions import WAIT_SECONDS, Decision
 from lib.sound.recordings import RecordingFinder, recordings_of
 from lib.training_data.extractor import pictured_windows
 
+SLACK = 1e-6
+"""Seconds that rounding may add."""
 SHOWN = 20
 """Rows of a table on a terminal."""
 RECORDINGS = "recordings"
@@ -35,6 +41,7 @@ class ChosenSound(NamedTuple):
         start_time, end_time: s.
         class_name: its class.
         score: 0..1; None: no model found it.
+        new_class: what it seems to be instead, as was suggested; "": nothing was.
     """
 
     recording: str
@@ -43,13 +50,14 @@ class ChosenSound(NamedTuple):
     end_time: float
     class_name: str
     score: float | None = None
+    new_class: str = ""
 
 
 class Choice(NamedTuple):
-    """Which sounds: those that infer found, unless one of `annotated`, `pictures` and `stretch` is given.
+    """Which sounds: those that infer found, unless `annotated`, `pictures`, `stretch` or `suggestions` is given.
 
     Args:
-        class_name: any name or code of the class.
+        class_name: any name or code of the class; None: that which pictures or suggestions name.
         labels: folder that infer wrote.
         annotated: annotations of both data sets.
         pictures: the windows that the pictures in this folder show, as plot and search write them.
@@ -57,9 +65,11 @@ class Choice(NamedTuple):
         recording: glob on names of recordings; with a stretch, the name of one.
         stretch: start and end, s.
         min_score, max_score: of what infer found.
+        suggestions: table that suggest wrote.
+        decision: of suggestions, those of which this or nothing is suggested.
     """
 
-    class_name: str
+    class_name: str | None
     labels: str = "data/labels"
     annotated: bool = False
     pictures: str | None = None
@@ -68,12 +78,21 @@ class Choice(NamedTuple):
     stretch: tuple[float, float] | None = None
     min_score: float = 0.0
     max_score: float = 1.0
+    suggestions: str | None = None
+    decision: str = ""
+
+    @property
+    def named_class(self) -> str:
+        """The class. Raises SettingsError if there is none."""
+        if self.class_name is None:
+            raise SettingsError("decide", "needs --class, to say what it is about")
+        return self.class_name
 
 
 def choose(choice: Choice, settings: Settings, decisions: pd.DataFrame, becomes: str | None) -> Iterator[ChosenSound]:
     """The sounds that a choice means, those that score best first, named as decisions name them.
 
-    What infer found and what is annotated comes once: where something was decided about half of it, it is left out.
+    What infer found and what is annotated comes once, and is left out where more than half of it was decided about.
 
     Args:
         choice: which.
@@ -84,19 +103,23 @@ def choose(choice: Choice, settings: Settings, decisions: pd.DataFrame, becomes:
     Raises SettingsError if the choice means nothing, or if training has no such class; EarshotError if a recording is
     missing, or is called as another one.
     """
-    sources = [name for name in ("annotated", "pictures", "stretch") if getattr(choice, name)]
+    sources = [name for name in ("annotated", "pictures", "stretch", "suggestions") if getattr(choice, name)]
     if len(sources) > 1:
         raise SettingsError(f"--{sources[0]}, --{sources[1]}", "exclude each other", "give one of them")
-    data_sets = read_training_set(settings.data), read_test_set(settings.data)
+    train = read_training_set(settings.data, settings.extract.min_seconds)
+    data_sets = train, read_test_set(settings.data, settings.evaluate.min_seconds)
     if becomes is not None:
-        _check_class(becomes, data_sets[0])
+        check_class(becomes, data_sets[0])
     files = {name: path for data_set in data_sets for name, path in data_set.recordings.items()}
     if choice.stretch is not None:
         return iter([_stretch(choice, files.keys())])
     if choice.pictures is not None:
         pictured = pictured_sounds(choice, files, settings.audio.spec_duration)
         return named_in_data_sets(_of_recordings(pictured, choice.recording), data_sets)
-    sounds = annotated_sounds(data_sets, choice.class_name) if choice.annotated else found_sounds(choice)
+    if choice.suggestions is not None:
+        sounds = suggested_sounds(choice, data_sets)
+    else:
+        sounds = annotated_sounds(data_sets, choice.named_class) if choice.annotated else found_sounds(choice)
     named = named_in_data_sets(_of_recordings(sounds, choice.recording), data_sets)
     return without_decided(named, decisions)
 
@@ -108,9 +131,7 @@ def found_sounds(choice: Choice) -> Iterator[ChosenSound]:
     """
     with ResultsStore(choice.labels) as store:
         classes = store.manifest.class_list
-        if (name := classes.resolve(choice.class_name)) is None:
-            fault = f"is no class of the model of {choice.labels}"
-            raise SettingsError(f"--class {choice.class_name}", fault, "correct it")
+        name = resolved_class(classes, choice.named_class, f"the model of {choice.labels}")
         for found in store.found_sounds(classes.names.index(name), choice.min_score, choice.max_score):
             yield ChosenSound(found.recording, Path(found.path), found.start_time, found.end_time, name, found.score)
 
@@ -129,14 +150,17 @@ def annotated_sounds(data_sets: Iterable[DataSet], label: str) -> Iterator[Chose
 
 
 def pictured_sounds(choice: Choice, files: dict[str, Path], seconds: float) -> Iterator[ChosenSound]:
-    """The windows that the pictures in a folder show, of the class of the choice.
+    """What the pictures in a folder show: of the class of the choice, or without one each of the class that it names.
+
+    Of pictures that name classes, only those of the choice's are taken.
 
     Args:
         choice: names the folder, and recordings besides those of the data sets.
         files: of the data sets.
-        seconds: that a picture shows.
+        seconds: that a picture shows, unless it says so.
 
-    Raises EarshotError if there are no pictures, or one names no recording that is known or no offset.
+    Raises EarshotError if there are no pictures, or one names no recording that is known or no offset, and
+    SettingsError if no class is named.
     """
     known = files | (recordings_of(choice.recordings)[0] if choice.recordings is not None else {})
     finder, pictures = RecordingFinder(known), pictured_windows(str(choice.pictures))
@@ -148,7 +172,29 @@ def pictured_sounds(choice: Choice, files: dict[str, Path], seconds: float) -> I
             raise EarshotError(origin, f"no such recording ({name})", "give the folder of the recordings: --recordings")
         if not offset:
             raise EarshotError(origin, "names no offset", "call it RECORDING-SECONDS.png, as plot and search do")
-        yield ChosenSound(name, known[name], float(offset), float(offset) + seconds, choice.class_name)
+        about = read_about(origin)
+        if choice.class_name and about.class_name not in ("", choice.class_name):
+            continue
+        start = float(offset)
+        end = about.end_time if about.end_time > start else start + seconds
+        yield ChosenSound(name, known[name], start, end, about.class_name or choice.named_class)
+
+
+def suggested_sounds(choice: Choice, data_sets: Iterable[DataSet]) -> Iterator[ChosenSound]:
+    """The suggestions of a table that are of the class of the choice, and of which its decision or none is suggested.
+
+    Raises DataSetError if there is no such table, SettingsError if a row names no class and the choice none.
+    """
+    files = {name: path for data_set in data_sets for name, path in data_set.recordings.items()}
+    for one in read_suggestions(str(choice.suggestions)):
+        is_of_class = choice.class_name is None or one.class_name in ("", choice.class_name)
+        if is_of_class and one.decision in ("", choice.decision):
+            path = Path(one.path) if one.path else files.get(one.recording)
+            if path is None:
+                fault, remedy = "is in neither data set", "run suggest again"
+                raise EarshotError(f"{choice.suggestions}: {one.recording}", fault, remedy)
+            about = one.recording, path, one.start_time, one.end_time, one.class_name or choice.named_class
+            yield ChosenSound(*about, one.score if 0 <= one.score <= 1 else None, one.new_class)
 
 
 def _stretch(choice: Choice, names: Iterable[str]) -> ChosenSound:
@@ -159,7 +205,7 @@ def _stretch(choice: Choice, names: Iterable[str]) -> ChosenSound:
     if choice.recording not in names:
         remedy = "correct the name, or decide about what infer found in it, or about pictures"
         raise SettingsError(f"--recording {choice.recording}", "is in neither data set", remedy)
-    return ChosenSound(choice.recording, None, start, end, choice.class_name)
+    return ChosenSound(choice.recording, None, start, end, choice.named_class)
 
 
 def _of_recordings(sounds: Iterable[ChosenSound], include: str | None) -> Iterator[ChosenSound]:
@@ -170,7 +216,7 @@ def _classes_of(data_set: DataSet) -> ClassList:
     return ClassList(data_set.classes.to_dict("records"))  # type: ignore[arg-type]
 
 
-def _check_class(label: str, training_set: DataSet) -> None:
+def check_class(label: str, training_set: DataSet) -> None:
     """Raise SettingsError if training cannot have such a class: its classes.csv does not list it."""
     listed = training_set.folder / CLASSES_FILE
     if _classes_of(training_set).resolve(label) is None and listed.is_file():
@@ -178,7 +224,7 @@ def _check_class(label: str, training_set: DataSet) -> None:
 
 
 def without_decided(sounds: Iterable[ChosenSound], decisions: pd.DataFrame) -> Iterator[ChosenSound]:
-    """Those of the sounds of which less than half was decided about, each once.
+    """Those of the sounds of which at most half was decided about, as of a neighbouring window, each once.
 
     decisions: the decisions table.
     """
@@ -188,42 +234,64 @@ def without_decided(sounds: Iterable[ChosenSound], decisions: pd.DataFrame) -> I
     yielded = set[tuple]()
     for sound in sounds:
         key = sound.recording, sound.class_name
-        half = min(sound.end_time - sound.start_time, 2**40) / 2
+        half = min(sound.end_time - sound.start_time, 2**40) / 2 + SLACK
         stretches = decided.get(key, ())
-        is_decided = any(min(sound.end_time, end) - max(sound.start_time, start) >= half for start, end in stretches)
+        is_decided = any(min(sound.end_time, end) - max(sound.start_time, start) > half for start, end in stretches)
         if not is_decided and (*key, sound.start_time, sound.end_time) not in yielded:
             yielded.add((*key, sound.start_time, sound.end_time))
             yield sound
 
 
-def named_in_data_sets(sounds: Iterable[ChosenSound], data_sets: Sequence[DataSet]) -> Iterator[ChosenSound]:
-    """Sounds named as decisions name them, with a path only where their recording is in none of the data sets.
+class DecisionNames:
+    """What recordings are called in decisions.
 
     Recordings are the same where their content is, whatever they are called and wherever they lie. One that is in none
     of the sets and is called by its folders, too, gets a name without a slash.
-
-    Raises EarshotError if its name is that of another recording, or if it is no longer there.
     """
-    contents, known = dict[str, str](), dict[Path, tuple[str, Path | None]]()
-    of_name: dict[str, str] = {}
-    for data_set in data_sets:
-        for name, content in data_set.contents.items():
-            contents.setdefault(content, name)
-            known[data_set.recordings[name]] = name, None
-            of_name[name] = content if of_name.get(name, content) == content else ""
+
+    def __init__(self, data_sets: Sequence[DataSet]) -> None:
+        self._names, self._known = dict[str, str](), dict[Path, tuple[str, Path | None]]()
+        self._contents: dict[str, str] = {}
+        """Content of each recording that a name means, by name; "" where it means several."""
+        for data_set in data_sets:
+            for name, content in data_set.contents.items():
+                self._names.setdefault(content, name)
+                self._add(data_set.recordings[name], content, name, None)
+
+    def _add(self, path: Path, content: str, name: str, outside: Path | None) -> None:
+        self._known[path] = name, outside
+        self._contents[name] = content if self._contents.get(name, content) == content else ""
+
+    def of(self, recording: str, path: Path) -> tuple[str, Path | None]:
+        """The name of a recording, and its path if it is in none of the data sets.
+
+        Args:
+            recording: what it is called where it was found.
+            path: its file.
+
+        Raises EarshotError if its name is that of another recording, or if it is no longer there.
+        """
+        if path not in self._known:
+            with reading(path):
+                content = digest_known_file(path)
+            name = self._names.get(content) or recording.replace("/", "_")
+            self._add(path, content, name, None if content in self._names else path)
+        name, outside = self._known[path]
+        if not self._contents[name]:
+            fault, remedy = f"another recording is called {name}, too", "rename one of them, and run infer again"
+            raise EarshotError(printable(str(path)), fault, remedy)
+        return name, outside
+
+
+def named_in_data_sets(sounds: Iterable[ChosenSound], data_sets: Sequence[DataSet]) -> Iterator[ChosenSound]:
+    """Sounds named as decisions name them, with a path only where their recording is in none of the data sets.
+
+    Raises EarshotError as DecisionNames.of does.
+    """
+    names = DecisionNames(data_sets)
     for sound in sounds:
-        path = sound.path
-        if path is not None:
-            if path not in known:
-                with reading(path):
-                    content = digest_known_file(path)
-                name = contents.get(content) or sound.recording.replace("/", "_")
-                known[path] = name, None if content in contents else path
-                of_name[name] = content if of_name.get(name, content) == content else ""
-            name, outside = known[path]
-            if not of_name[name]:
-                fault, remedy = f"another recording is called {name}, too", "rename one of them, and run infer again"
-                raise EarshotError(printable(str(path)), fault, remedy)
+        if sound.path is not None:
+            name, outside = names.of(sound.recording, sound.path)
             sound = sound._replace(recording=name, path=outside)
         yield sound
 
@@ -231,11 +299,14 @@ def named_in_data_sets(sounds: Iterable[ChosenSound], data_sets: Sequence[DataSe
 def as_decision(sound: ChosenSound, kind: str, becomes: str | None, by: str, reason: str) -> Decision:
     """What is decided about a sound, with a moment still to come.
 
-    becomes: with relabel, the class that it is; with accept, one that sounds there, too.
+    becomes: with relabel, the class that it is, None: the suggested one; with accept, one that sounds there, too.
+    Raises SettingsError if a sound is to be relabelled as nothing.
     """
     label = becomes if kind == "accept" and becomes else sound.class_name
-    about = sound.recording, sound.start_time, sound.end_time, label
-    return Decision(*about, kind, becomes or "" if kind == "relabel" else "", by, "", reason)
+    new_class = becomes or sound.new_class if kind == "relabel" else ""
+    if kind == "relabel" and not new_class:
+        raise SettingsError("decide relabel", f"needs --to, for {sound.recording} at {sound.start_time:g} s")
+    return Decision(sound.recording, sound.start_time, sound.end_time, label, kind, new_class, by, "", reason)
 
 
 def sounds_text(sounds: list[ChosenSound], most: int = SHOWN) -> str:
@@ -244,6 +315,8 @@ def sounds_text(sounds: list[ChosenSound], most: int = SHOWN) -> str:
     columns: dict[str, list] = {"recording": [sound.recording for sound in shown]}
     columns |= {"start": [f"{sound.start_time:.2f}" for sound in shown]}
     columns |= {"end": [f"{sound.end_time:.2f}" for sound in shown], "class": [sound.class_name for sound in shown]}
+    if any(sound.new_class for sound in shown):
+        columns["new class"] = [sound.new_class for sound in shown]
     if any(sound.score is not None for sound in shown):
         columns["score"] = [sound.score for sound in shown]
     more = f"\n... and {len(sounds) - most} more" if len(sounds) > most else ""
@@ -258,12 +331,20 @@ def copy_recordings(sounds: Iterable[ChosenSound], reviewed: str | Path) -> list
     copies = []
     for name, path in {sound.recording: sound.path for sound in sounds if sound.path is not None}.items():
         target = Path(reviewed) / RECORDINGS / f"{name}{path.suffix}"
-        if target.exists():
-            if digest_known_file(target) != digest_known_file(path):
-                raise EarshotError(printable(str(path)), f"{target} is another recording", "rename one of them")
-            continue
         target.parent.mkdir(parents=True, exist_ok=True)
-        with reading(path):
-            link_or_copy(Path(os.path.realpath(path)), target)
-        copies.append(target)
+        with sole_writer(target, WAIT_SECONDS):  # two people may decide about the same recording
+            if not target.exists():
+                with reading(path):
+                    link_or_copy(Path(os.path.realpath(path)), target)
+                copies.append(target)
+            elif digest_known_file(target) != digest_known_file(path):
+                raise EarshotError(printable(str(path)), f"{target} is another recording", "rename one of them")
     return copies
+
+
+def current_user() -> str:
+    """Name of the user who runs this, by which decisions are signed; "" if it is not known."""
+    try:
+        return getuser()
+    except (KeyError, OSError):  # a container's user may have no name
+        return ""

@@ -41,20 +41,23 @@ def database_overview(path: str) -> tuple[str, Tables]:
     return "\n".join(lines), {"class_summary": summary, "class_details": details, "spec_groups": groups}
 
 
-def annotations_overview(path: str, format: str = "auto") -> tuple[str, Tables, list[Problem]]:
+def annotations_overview(
+    path: str, format: str = "auto", decisions: str | None = None
+) -> tuple[str, Tables, list[Problem]]:
     """Text, tables annotation_summary, annotation_recordings, annotation_details and annotation_together, and problems.
 
-    path: folder of a data set, or the annotation file in it. Raises EarshotError.
+    path: folder of a data set, or the annotation file in it. decisions: file of those to apply. Raises EarshotError.
     """
     folder = Path(path).parent if Path(path).is_file() else Path(path)
-    data_set = read_data_set(validated(DataSetSettings, {"path": str(folder), "format": format}))
+    data_set = read_data_set(validated(DataSetSettings, {"path": str(folder), "format": format}), decisions)
     summary, problems = summarize(data_set)
     duration, annotated = summary.recordings[["duration", "annotated"]].sum()
     without = int((summary.recordings["events"] == 0).sum())
     n_events = summary.classes["events"].sum()
     recordings = counted(len(summary.recordings), "recording")
+    decided = f", after decisions about {counted(n, 'recording')}" if (n := len(data_set.judgements)) else ""
     lines = [
-        f"{folder}: {recordings}, {duration / 60:.1f} min, {without} without any event",
+        f"{folder}: {recordings}, {duration / 60:.1f} min, {without} without any event{decided}",
         f"{counted(n_events, 'event')}, {annotated / 60:.1f} min in which at least one class sounds\n",
         _shown(summary.classes),
     ]

@@ -18,7 +18,7 @@ from lib.audio.spectrograms import level_frames, recording_windows
 from lib.config.schema import AudioSettings
 from lib.core.csv_files import from_no_formula
 from lib.core.errors import AudioError, DataSetError, EarshotError, Problem
-from lib.curation.picture_names import picture_name
+from lib.curation.picture_names import PictureAbout, picture_name
 from lib.formats.data_sets import DataSet
 from lib.results.results_store import ResultsStore
 from lib.sound.classes import ClassList
@@ -160,7 +160,8 @@ def _draw_class(db: TrainingDatabase, rows: list, name: str, style: Style, outpu
             spectrogram = decode(value, style.audio.spec_height) / np.float32(255)
             stem = Path(row.filename).stem
             file = output / f"{picture_name(stem, row.offset)}.png"
-            plot.save(file, spectrogram, row.offset, title=f"{name}: {stem}")
+            about = PictureAbout(name, row.offset, row.offset + style.audio.spec_duration)
+            plot.save(file, spectrogram, row.offset, title=f"{name}: {stem}", about=about.texts())
             yield file
 
 
@@ -198,19 +199,38 @@ def draw_errors(
             fault = "is in the table of errors but not in the test set"
             problems.append(Problem(error.recording, fault, "run the evaluate stage again"))
             continue
-        begin = max(0.0, error.start_time - context)
-        seconds = round(error.end_time + context - begin, 6)
-        audio = style.audio.model_copy(update={"spec_duration": seconds})
-        try:
-            windows = next(recording_windows(data_set.recordings[error.recording], audio, seconds, 1, begin))
-        except AudioError as fault:
-            problems.append(fault.problem())
-            continue
         present = error.present.replace("; ", ", ") or "nothing annotated"
         title = f"{error.kind}: {error.name}, score {error.score:.2f}    in the window: {present}"
         stem = f"{error.rank:03}~{picture_name(error.recording, error.start_time)}~{error.score:.3f}"
         file = output / error.kind.replace(" ", "-") / f"{stem}.png"
+        about = PictureAbout(error.name, error.start_time, error.end_time)
         spans = annotation_spans(data_set.annotations, error.recording)
-        plot = _plot(style, round(seconds * SECOND), audio.spec_width)
-        plot.save(file, windows.inputs[0], begin, seconds, title, spans, (error.start_time, error.end_time))
-        yield file
+        path = data_set.recordings[error.recording]
+        if problem := draw_sound(path, about, context, title, spans, style, file):
+            problems.append(problem)
+        else:
+            yield file
+
+
+def draw_sound(
+    path: Path, about: PictureAbout, context: float, title: str, spans: list[Span], style: Style, file: Path
+) -> Problem | None:
+    """Draw a stretch of a recording, with its bounds as dashed lines; returns a Problem if it cannot be read.
+
+    Args:
+        about: the stretch, which the picture then holds; an endless one is drawn as long as a window.
+        context: seconds to show before and after it.
+        spans: to draw around it.
+        file: to write.
+    """
+    begin, end = max(0.0, about.start_time - context), about.end_time
+    seconds = round((end if np.isfinite(end) else about.start_time + style.audio.spec_duration) + context - begin, 6)
+    audio = style.audio.model_copy(update={"spec_duration": seconds})
+    try:
+        windows = next(recording_windows(path, audio, seconds, 1, begin))
+    except AudioError as fault:
+        return fault.problem()
+    marks = [time for time in (about.start_time, end) if np.isfinite(time)]
+    plot = _plot(style, round(seconds * SECOND), audio.spec_width)
+    plot.save(file, windows.inputs[0], begin, seconds, title, spans, marks, about.texts())
+    return None

@@ -6,8 +6,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lib.config.schema import DataSetSettings
-from lib.curation.data_overview import seconds_together, summarize
+from lib.curation.data_overview import annotations_overview, seconds_together, summarize
 from lib.formats.data_sets import read_data_set
+from lib.sound.decisions import Decision, append_decisions
 
 RATE = 1000
 
@@ -37,6 +38,14 @@ def test_classes_are_summed_up_and_all_named(contents):
     assert toad == ["Toad", 3, 2, 5.0, 1.0, 2.0, 2.0]  # the last ends with its recording
     assert wren == ["Wren", 2, 1, 5.0, 2.0, 2.5, 3.0]
     assert crow[:4] == ["Crow", 0, 0, 0.0] and np.isnan(crow[4:]).all()
+
+
+def test_what_was_decided_is_counted(contents, tmp_path):
+    decisions = tmp_path / "decisions.csv"
+    append_decisions(decisions, [Decision("a", 0, 6, "Wren", "relabel", "Crow"), Decision("x", 0, 3, "Wren", "accept")])
+    text, tables, problems = annotations_overview(str(contents.folder), decisions=str(decisions))
+    assert problems == [] and "after decisions about 1 recording\n" in text
+    assert dict(tables["annotation_summary"][["class", "events"]].values) == {"Crow": 2, "Toad": 3, "Wren": 0}
 
 
 def test_recordings_are_listed_with_what_they_hold(contents):

@@ -90,8 +90,8 @@ def test_search_is_that_of_the_definition_however_the_windows_are_cut(drawn, n, 
     class Source:
         seconds = SECONDS
 
-        def recording(self, which):
-            return EmbeddedRecording(which, str(which), "", 99.0)
+        def recordings(self, ids):
+            return {which: EmbeddedRecording(which, str(which), "", 99.0) for which in ids}
 
     pieces = []
     for first in range(0, len(rows), size):

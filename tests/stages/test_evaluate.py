@@ -127,3 +127,25 @@ def test_test_recordings_that_were_trained_with_are_told_of_each_time_and_in_the
     for _ in range(2):
         run(database="training.db")
         assert line in capsys.readouterr().err and line in Path("report/summary.txt").read_text()
+
+
+def test_scenarios_are_scored_beside_the_whole_and_without_any_nothing_changes(run, capsys):
+    before = run()
+    Path("data/scenarios").mkdir(parents=True)
+    Path("data/scenarios/.gitkeep").touch()
+    assert run() == before
+    annotations = pd.read_csv("test/annotations.csv", dtype={"recording": str})
+    first = annotations.iloc[0]
+    rows = f"{first['recording']},0,inf,,regression\n"
+    Path("data/scenarios/dawn chorus.csv").write_text(f"recording,start_time,end_time,class,kind\n{rows}")
+    capsys.readouterr()
+    after = run()
+    compared = json.loads(after["evaluation.json"])
+    assert set(compared.pop("scenarios")["dawn chorus"]) >= {"recall", "f1"}
+    assert compared == json.loads(before["evaluation.json"])
+    table = pd.read_csv("report/scenarios.csv", dtype={"recording": str})
+    assert table.at[0, "scenario"] == "dawn chorus" and (table["recording"].dropna() == first["recording"]).all()
+    assert ("regression test dawn chorus: fails" in capsys.readouterr().err) == (len(table) > 1)
+    assert run() == after  # kept
+    Path("data/scenarios/dawn chorus.csv").unlink()
+    assert json.loads(run()["evaluation.json"]) == compared
