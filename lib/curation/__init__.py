@@ -1,7 +1,6 @@
 """What a person does to sound and labels: looks at them, searches them, decides about them. It may use all rooms.
 
-What the Aquarium client documents (../shared/reference/aquarium-client.txt) is here; all classes can be imported from
-`lib`.
+What the documentation of Aquarium's client lists is here; all classes can be imported from `lib`.
 
 | module of lib.curation | classes |
 | --- | --- |
