@@ -250,6 +250,13 @@ class EmbeddingStore(Embeddings):
         numbers = np.concatenate([np.arange(first, first + n) for first, n in zip(firsts, counts, strict=True)])
         return EmbeddingPiece(np.repeat(ids, counts), numbers * self._hop, joined.reshape(len(numbers), -1))
 
+    def chosen_recordings(self) -> dict[str, EmbeddedRecording]:
+        """The recordings that count() and pieces() are about, by name."""
+        columns = _recording.c
+        query = select(columns.ID, columns.Name, columns.Path, columns.Seconds).where(self._chosen)
+        with readable(self.path, FILE):
+            return {row.Name: EmbeddedRecording(*row) for row in self._connection.execute(query)}
+
     def spectrogram(self, recording: EmbeddedRecording, start: float) -> np.ndarray:
         windows = recording_windows(recording.path, self.audio, self.seconds, 1, start)
         return next(windows).inputs[0]

@@ -13,7 +13,7 @@ from lib.core.errors import DataSetError, Problem, SettingsError
 from lib.core.files import printable
 from lib.formats import Annotated, is_table, reader_of
 from lib.sound.annotations import ANNOTATION_COLUMNS, checked_annotations
-from lib.sound.classes import CLASSES_FILE, ClassList, read_class_table
+from lib.sound.classes import CLASS_COLUMNS, CLASSES_FILE, ClassList, read_class_table
 from lib.sound.decided_annotations import Judgement, apply_decisions
 from lib.sound.decisions import read_decisions
 from lib.sound.recordings import Recordings, find_recordings
@@ -102,14 +102,35 @@ def read_test_set(settings: DataSettings, min_seconds: float = PRESENCE_SECONDS)
     return _data_set_of(place, place, _read(settings.test), settings.test.include, settings.decisions, min_seconds)
 
 
+def recordings_alone(settings: DataSetSettings) -> DataSet:
+    """The recordings of a folder as a data set without annotations and classes.
+
+    Raises AudioError if there is no such folder, DataSetError if no recordings are in it.
+    """
+    import pandas as pd
+
+    place = Path(settings.path)
+    recordings, problems = find_recordings(place, settings.include)
+    _check_recordings(recordings, settings)
+    return DataSet(
+        place, recordings, pd.DataFrame(columns=ANNOTATION_COLUMNS), pd.DataFrame(columns=CLASS_COLUMNS), problems
+    )
+
+
 def _read(settings: DataSetSettings) -> Annotated:
-    folder, place = Path(settings.path), folder_of(settings)
+    folder = Path(settings.path)
     annotated = reader_of(folder, settings.format).read(folder, settings.include)
-    if not annotated.recordings:
+    _check_recordings(annotated.recordings, settings)
+    return annotated
+
+
+def _check_recordings(recordings: Recordings, settings: DataSetSettings) -> None:
+    """Raise DataSetError if there are none."""
+    if not recordings:
+        folder, place = Path(settings.path), folder_of(settings)
         fault = "holds no recordings" if place == folder else f"lists no recordings of {place}"
         chosen = f" that match {settings.include!r}" if settings.include else ""
         raise DataSetError(folder, f"{fault}{chosen}", "add some, or change data.*.path or data.*.include")
-    return annotated
 
 
 def read_annotated(recordings: str | Path, annotations: str | Path) -> DataSet:

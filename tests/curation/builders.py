@@ -1,15 +1,17 @@
 """Settings and stores of embeddings."""
 
+from collections.abc import Iterable
 from pathlib import Path
 
 import numpy as np
+import soundfile
 
 from lib.config.schema import Settings
 from lib.core.incremental import Outcome
 from lib.curation.embedding_store import EmbeddingStore
 from lib.curation.recording_embeddings import embed_recordings
 from lib.sound.recordings import recordings_of
-from tests.training_data.builders import AUDIO
+from tests.training_data.builders import AUDIO, RATE
 
 HOP = 0.25
 MANIFEST = {"audio": AUDIO.model_dump(), "hop": HOP, "models": []}
@@ -32,6 +34,14 @@ def rows(path: Path) -> list[tuple[str, float, list[float]]]:
             for piece in store.pieces()
             for recording, start, vector in zip(*piece, strict=True)
         ]
+
+
+def record(folder: Path, names: Iterable[str], seconds: float) -> None:
+    """Recordings of noise, each its own, in the folder `recordings` of a folder."""
+    (folder / "recordings").mkdir(parents=True, exist_ok=True)
+    for name in names:
+        noise = np.random.default_rng(list(name.encode())).normal(0, 0.1, round(seconds * RATE))
+        soundfile.write(folder / "recordings" / f"{name}.wav", noise, RATE)
 
 
 def make_store(path: Path, recordings: dict[str, list[list[float]]]) -> EmbeddingStore:

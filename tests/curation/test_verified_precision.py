@@ -43,8 +43,8 @@ def test_the_threshold_is_that_of_all_detections_though_an_even_sample_was_check
 @pytest.mark.parametrize(
     ("scores", "verdicts", "fault"),
     [
-        ([0.5, 0.9], [1, 0], "only 2 scores"),
-        ([0.6] * 20, [1] * 20, "all scores .* are true"),
+        ([0.5, 0.9], [1, 0], "only 2 checked, at least 10"),
+        ([0.6] * 20, [1] * 20, "all 20 checked ones are right"),
         (np.linspace(0.1, 0.9, 20), [1] * 10 + [0] * 10, "not right more often"),
         (np.linspace(0.1, 0.5, 20), [0] * 18 + [1, 0], "no score has a precision of 0.99"),
     ],

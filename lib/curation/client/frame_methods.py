@@ -1,14 +1,13 @@
 """Frames: what the client does with single ones."""
 
 import json
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Any
 
 from lib.core.errors import EarshotError
 from lib.curation.client.client_base import FRAME_CLASSES
 from lib.curation.client.frame_preview import draw_frame
 from lib.curation.client.set_methods import SetMethods
-from lib.curation.frames.frame_parts import Content
 from lib.curation.frames.ground_truth_update import UpdateGTLabelSet
 from lib.curation.frames.inferences_frame import InferencesFrame
 from lib.curation.frames.labeled_frame import LabeledFrame
@@ -45,13 +44,13 @@ class FrameMethods(SetMethods):
             update: the changes, whatever their update_type; those of frames that there are not become ingest errors.
             upload_version: name of the set of changes; None: the last one.
         """
-        self._change(project_id, dataset_id, (frame.to_dict() for frame in update), LabeledFrame, upload_version)
+        self._change(project_id, dataset_id, update, LabeledFrame, upload_version)
 
     def update_dataset_labels(
         self, project_id: str, dataset_id: str, update: Sequence[UpdateGTLabelSet], upload_version: str | None = None
     ) -> None:
         """Add labels to frames of a data set, and change some of those that they have; see update_dataset_frames."""
-        self._change(project_id, dataset_id, (labels.to_dict() for labels in update), UpdateGTLabelSet, upload_version)
+        self._change(project_id, dataset_id, update, UpdateGTLabelSet, upload_version)
 
     def update_frames_metadata(
         self, project_id: str, dataset_id: str, frame_metadata_updates: Mapping[str, Mapping[str, Any]]
@@ -69,16 +68,22 @@ class FrameMethods(SetMethods):
         self,
         project_id: str,
         dataset_id: str,
-        updates: Iterable[Content],
+        updates: Sequence[LabeledFrame] | Sequence[UpdateGTLabelSet],
         parsed_as: type[LabeledFrame] | type[UpdateGTLabelSet],
         version: str | None,
     ) -> None:
         project, row = self.catalog.project(project_id), self.catalog.frame_set(project_id, dataset_id)
-        lines = (json.dumps(update, ensure_ascii=False) for update in updates)
+        mirrored = self._mirrored(project_id, dataset_id, _lines_of(updates))
         with self.database.writing() as connection:
             row = self.catalog.ensure_set(connection, project, None, dataset_id, Kind=row.Kind)
             self._upload(
-                connection, project, row, lines, version, lambda content: parsed_as.from_dict(content).to_dict()
+                connection,
+                project,
+                row,
+                _lines_of(updates),
+                version,
+                mirrored,
+                lambda content: parsed_as.from_dict(content).to_dict(),
             )
 
     def preview_frame(
@@ -87,3 +92,7 @@ class FrameMethods(SetMethods):
         """Print the path of a picture of a frame: its spectrogram, labels and predictions in the classes' colors."""
         predictions = None if inference_frame is None else inference_frame.to_dict()
         print(draw_frame(labeled_frame.to_dict(), predictions, self._class_map(self.catalog.project(project_id))))
+
+
+def _lines_of(updates: Sequence[LabeledFrame] | Sequence[UpdateGTLabelSet]) -> Iterator[str]:
+    return (json.dumps(update.to_dict(), ensure_ascii=False) for update in updates)

@@ -4,6 +4,7 @@ import math
 import shutil
 import tempfile
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from io import BufferedReader, TextIOWrapper
 from pathlib import Path
 
@@ -62,6 +63,26 @@ class FrameUploads(ClientBase):
         path = Path(self.database.name)
         return path.parent / ASSETS if path.is_file() else project_root() / "data" / ASSETS
 
+    def _mirrored(self, project_id: str, dataset_id: str, lines: Iterable[str]) -> dict[str, str | EarshotError]:
+        """Copy the files that frames ask to mirror; where they are then, or why they are not, by what frames name.
+
+        This comes before the transaction of an upload, so that nobody waits for a network behind its lock.
+        """
+        mirrored: dict[str, str | EarshotError] = {}
+        for line in lines:
+            for url in _urls_to_mirror(line):
+                if url not in mirrored:
+                    try:
+                        mirrored[url] = self._mirror(project_id, dataset_id, url)
+                    except EarshotError as error:  # of that frame alone
+                        mirrored[url] = error
+        return mirrored
+
+    def _mirror(self, project_id: str, dataset_id: str, url: str) -> str:
+        if is_url(url):
+            return self.upload_asset_from_url(project_id, dataset_id, url)
+        return self.upload_asset_from_filepath(project_id, dataset_id, project_root() / url)
+
     def _upload(
         self,
         connection: Connection,
@@ -69,6 +90,7 @@ class FrameUploads(ClientBase):
         frame_set: Row,
         lines: Iterable[str],
         version: str | None,
+        mirrored: Mapping[str, str | EarshotError],
         parse: Callable[[Content], Content] | None = None,
         base: Source | None = None,
     ) -> None:
@@ -78,6 +100,7 @@ class FrameUploads(ClientBase):
             connection: in a transaction.
             lines: JSON texts.
             version: name of the upload version; None: the last one.
+            mirrored: files that frames ask to mirror, see _mirrored.
             parse: of lines that change frames; None: they are frames.
             base: of an inference set: the data set.
         """
@@ -97,21 +120,16 @@ class FrameUploads(ClientBase):
             {metric["name"]: metric["metrics_type"] for metric in project.Content["custom_metrics"]},
             None if base is None else lambda names: _places(base, names),
             parse is not None,
-            lambda url: self._mirrored(project.Name, frame_set.Name, url),
+            lambda url: _copy_of(mirrored, url),
         )
         version = version or last_version(connection, frame_set.ID)
         FrameIngest(connection, frame_set.ID, version, rules).take(lines)
 
-    def _mirrored(self, project_id: str, dataset_id: str, url: str) -> str:
-        if is_url(url):
-            return self.upload_asset_from_url(project_id, dataset_id, url)
-        return self.upload_asset_from_filepath(project_id, dataset_id, project_root() / url)
-
-    def _take_embeddings(self, connection: Connection, frame_set: Row, url: str) -> None:
+    def _take_embeddings(self, connection: Connection, frame_set: Row, path: Path) -> None:
         """Take embeddings of frames and labels from a file that write_embeddings_to_file wrote."""
         earlier = delete(INGEST_ERROR).filter_by(FrameSetID=frame_set.ID, UploadVersionID=None)
         connection.execute(earlier)
-        for number, line in enumerate(lines_of_stream(url), 1):
+        for number, line in enumerate(lines_of_stream(path), 1):
             if not line.strip():
                 continue
             try:
@@ -130,15 +148,41 @@ def is_stream(url: str) -> bool:
     return url.partition("?")[0].lower().endswith(STREAM_SUFFIXES)
 
 
-def lines_of_stream(url: str) -> Iterator[str]:
-    """The lines of a file of frames. A path counts from the project's folder; a URL is fetched. Raises EarshotError."""
+@contextmanager
+def fetched_stream(url: str) -> Iterator[Path]:
+    """A file of frames, until the block's end. A path counts from the project's folder; a URL is fetched.
+
+    Raises EarshotError if it cannot be.
+    """
     with tempfile.TemporaryDirectory() as folder:
-        path = fetch(url, folder, allow_private=True) if is_url(url) else project_root() / url
-        try:
-            with TextIOWrapper(BufferedReader(open_regular(path)), encoding="utf-8", errors="backslashreplace") as file:
-                yield from iter(lambda: file.readline(LONGEST_LINE + 1), "")
-        except OSError as error:
-            raise EarshotError(path, f"cannot be read ({error.strerror})", "check data_url") from None
+        yield fetch(url, folder, allow_private=True) if is_url(url) else project_root() / url
+
+
+def lines_of_stream(path: Path) -> Iterator[str]:
+    """The lines of a file of frames. Raises EarshotError if it cannot be read."""
+    try:
+        with TextIOWrapper(BufferedReader(open_regular(path)), encoding="utf-8", errors="backslashreplace") as file:
+            yield from iter(lambda: file.readline(LONGEST_LINE + 1), "")
+    except OSError as error:
+        raise EarshotError(path, f"cannot be read ({error.strerror})", "check data_url") from None
+
+
+def _urls_to_mirror(line: str) -> list[str]:
+    """What the sensors of a frame name that are to be mirrored; a damaged line has none."""
+    if '"mirror_asset"' not in line:
+        return []
+    try:
+        sensors = content_of_line(line)["sensor_data"]
+        return [sensor["audio_url"].partition("#")[0] for sensor in sensors if sensor.get("mirror_asset")]
+    except (EarshotError, *DAMAGE):  # becomes an ingest error
+        return []
+
+
+def _copy_of(mirrored: Mapping[str, str | EarshotError], url: str) -> str:
+    place = mirrored.get(url, EarshotError(url, "was added while its frames were uploaded", "upload them again"))
+    if isinstance(place, EarshotError):
+        raise place
+    return place
 
 
 def _places(base: Source, names: list[str]) -> Mapping[str, FramePlace]:

@@ -4,14 +4,17 @@ import datetime
 import itertools
 import json
 from collections.abc import Iterable, Iterator, Mapping
-from typing import Any
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any, NamedTuple
 
 from sqlalchemy import Row
 
 from lib.core.errors import EarshotError
-from lib.curation.client.client_base import checked_metadata
+from lib.core.files import project_root
+from lib.curation.client.client_base import UNLABELED, checked_metadata
 from lib.curation.client.frame_preview import draw_frame
-from lib.curation.client.frame_uploads import FrameUploads, is_stream, lines_of_stream
+from lib.curation.client.frame_uploads import FrameUploads, fetched_stream, is_stream, lines_of_stream
 from lib.curation.client.project_definitions import PrimaryTaskTypes, task_fault
 from lib.curation.frames.entry_names import check_entry_name
 from lib.curation.frames.frame_streams import FrameStream, Inferences, LabeledDataset, UnlabeledDataset, checked_mode
@@ -55,8 +58,11 @@ class SetCreation(FrameUploads):
             data_url: a file of frames that write_to_file wrote (.jsonl), which are uploaded; or a labelled data set of
                 the project, to which this one is linked: PATH?format=csv&include=2024*&part=train&window=3&hop=1.5. Its
                 frames are the recordings or, with window (s), windows; labels are read when they are asked for, with
-                decisions applied, for part test (the default) as evaluation does, for train as training does.
-            embeddings_url: a file that write_embeddings_to_file wrote.
+                decisions applied, for part test (the default) as evaluation does, for train as training does. Of an
+                unlabelled data set, it is a folder of recordings: PATH?include=2024*&window=3&hop=1.5.
+            embeddings_url: a file that write_embeddings_to_file wrote (.jsonl), whose embeddings are uploaded; or, of a
+                linked data set, a store that the embed stage wrote, where they are read when they are asked for.
+                Default: data/embeddings.db, where that has the recordings and no embeddings were uploaded.
             dataset: frames to upload.
             embedding_distance_metric: euclidean or cosine.
             preview_first_frame: print where a picture of the first frame is, see preview_frame.
@@ -66,12 +72,12 @@ class SetCreation(FrameUploads):
             frame_model_version, crop_model_version: what made the embeddings.
             wait_until_finish, wait_timeout, delete_cache_files_after_upload, is_anon_mode: change nothing; uploads are
                 finished when this returns, and their temporary files are gone.
-            is_unlabeled_indexed_dataset, seed_dataset_name_for_unlabeled_search, existing_embedding_version_uuid: are
-                noted with the data set.
+            is_unlabeled_indexed_dataset: the data set is unlabelled, as one of UnlabeledFrames is.
+            seed_dataset_name_for_unlabeled_search, existing_embedding_version_uuid: are noted with the data set.
 
         Raises EarshotError if it cannot be created; entries that are not allowed become ingest errors.
         """
-        kind = "unlabeled" if isinstance(dataset, UnlabeledDataset) or is_unlabeled_indexed_dataset else "labeled"
+        kind = UNLABELED if isinstance(dataset, UnlabeledDataset) or is_unlabeled_indexed_dataset else "labeled"
         content: dict[str, Any] = {
             "pipeline_mode": checked_mode(pipeline_mode),
             "is_unlabeled_indexed_dataset": is_unlabeled_indexed_dataset,
@@ -160,9 +166,8 @@ class SetCreation(FrameUploads):
         _distance(embedding_distance_metric)
         values = {"Kind": row.Kind} | _metadata_values(external_metadata)
         checked = None if validate_frames else 0
-        lines = dataset.lines() if dataset is not None else iter(())
-        lines = map(_reusing, lines) if reuse_embeddings else lines
-        self._create(project_id, dataset_id, None, values, None, None, lines, checked, upload_version)
+        stream = _Reused(dataset) if dataset is not None and reuse_embeddings else dataset or LabeledDataset()
+        self._create(project_id, dataset_id, None, values, None, None, stream, checked, upload_version)
 
     def _create(
         self,
@@ -172,7 +177,7 @@ class SetCreation(FrameUploads):
         values: dict[str, Any],
         data_url: str | None,
         embeddings_url: str | None,
-        frames: FrameStream | Iterator[str] | None,
+        frames: "FrameStream | _StreamFile | _Reused | None",
         n_checked: int | None,
         version: str | None = None,
     ) -> None:
@@ -191,20 +196,62 @@ class SetCreation(FrameUploads):
         before = self.catalog.find_set(project_id, data_set, inferences)
         _check_update(name, before, values, data_url)
         source = None if base is None else self.source(project_id, data_set)
-        lines: Iterable[str] | None = frames.lines() if isinstance(frames, FrameStream) else frames
-        if data_url is not None and is_stream(data_url):
-            lines = lines_of_stream(data_url)
-        elif data_url is not None:
-            _ = LinkedTruth(data_url, self._data) if source is None else LinkedPredictions(data_url, source)
+        if data_url is not None and not is_stream(data_url):
+            is_labeled = values["Kind"] != UNLABELED
+            _ = LinkedTruth(data_url, self._data, is_labeled) if source is None else LinkedPredictions(data_url, source)
             values |= {"DataUrl": data_url}
-        if lines is not None and n_checked != 0:
-            lines = _fitting(lines, PrimaryTaskTypes(project.Content["primary_task"]), n_checked)
-        with self.database.writing() as connection:
-            row = self.catalog.ensure_set(connection, project, base, name, **values)
-            if lines is not None:
-                self._upload(connection, project, row, lines, version, base=source)
-            if embeddings_url is not None:
-                self._take_embeddings(connection, row, embeddings_url)
+        if "DataUrl" in values or (before is not None and before.DataUrl is not None):
+            embeddings_url = _link_store(values, before, base, embeddings_url)
+        with ExitStack() as files:
+            if data_url is not None and is_stream(data_url):
+                frames = _StreamFile(files.enter_context(fetched_stream(data_url)))
+            vectors = None if embeddings_url is None else files.enter_context(fetched_stream(embeddings_url))
+            mirrored = {} if frames is None else self._mirrored(project_id, name, frames.lines())
+            with self.database.writing() as connection:
+                row = self.catalog.ensure_set(connection, project, base, name, **values)
+                if frames is not None:
+                    lines = _fitting(frames.lines(), PrimaryTaskTypes(project.Content["primary_task"]), n_checked)
+                    self._upload(connection, project, row, lines, version, mirrored, base=source)
+                if vectors is not None:
+                    self._take_embeddings(connection, row, vectors)
+
+
+class _StreamFile(NamedTuple):
+    """A file of frames."""
+
+    path: Path
+
+    def lines(self) -> Iterator[str]:
+        return lines_of_stream(self.path)
+
+
+class _Reused(NamedTuple):
+    """Frames that keep the embeddings that a set has of them."""
+
+    stream: FrameStream
+
+    def lines(self) -> Iterator[str]:
+        return map(_reusing, self.stream.lines())
+
+
+def _link_store(values: dict[str, Any], before: Row | None, base: Row | None, url: str | None) -> str | None:
+    """Note the store of embeddings of a linked set among its values; returns the URL unless it names that.
+
+    before: the row of the set. base: of an inference set, the data set. Raises EarshotError if the store cannot be
+    read.
+    """
+    if url is None or is_stream(url):
+        store = before.Content.get("embeddings_url") if before is not None else None
+    elif base is not None:
+        raise EarshotError("embeddings_url", "names a store, which is about recordings", "give it to the data set")
+    else:
+        from lib.curation.embedding_store import EmbeddingStore
+
+        store, url = url.removeprefix("file://"), None
+        EmbeddingStore(project_root() / store).close()  # else the error would come later
+    if store is not None:
+        values["Content"] = values.get("Content", {}) | {"embeddings_url": store}
+    return url
 
 
 def _check_update(name: str, before: Row | None, values: Mapping[str, Any], data_url: str | None) -> None:

@@ -1,6 +1,7 @@
 """Data sets and inference sets: what the client does with them as a whole."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
+from itertools import chain
 from typing import Any
 
 from sqlalchemy import Row, select
@@ -12,7 +13,6 @@ from lib.curation.frames.entry_names import check_entry_name
 from lib.curation.store.curation_tables import FRAME, INGEST_ERROR, UPLOAD_VERSION
 from lib.curation.store.embedding_rows import EmbeddingBlock, embedding_blocks
 from lib.curation.store.label_rows import OBJECT_TYPES
-from lib.curation.store.linked_truth import LinkedTruth
 
 DONE = ("DONE", 100.0)
 FAILED = ("ERROR", 0.0)
@@ -60,10 +60,37 @@ class SetMethods(SetCreation):
         return about | row.Content | times
 
     def embeddings(
-        self, project_id: str, dataset_id: str, inferences_id: str | None = None, crops: bool = False
+        self,
+        project_id: str,
+        dataset_id: str,
+        inferences_id: str | None = None,
+        crops: bool = False,
+        frame_ids: Collection[str] | None = None,
     ) -> Iterator[EmbeddingBlock]:
-        """The embeddings that were uploaded for a set's frames or, crops: for its labels, in blocks."""
-        return embedding_blocks(self.database, self.catalog.frame_set(project_id, dataset_id, inferences_id).ID, crops)
+        """The embeddings of a set's frames or, crops: of its labels, in blocks; frame_ids: only of these frames.
+
+        They are those that were uploaded and, of a linked data set, those of its store: see embeddings_url of
+        create_or_update_dataset. An inference set of it has them for its labels.
+        """
+        uploaded = self.uploaded_embeddings(project_id, dataset_id, inferences_id, crops, frame_ids)
+        linked = self.linked_embeddings(project_id, dataset_id)
+        if linked is None or (inferences_id is not None and not crops):
+            return uploaded
+        if not crops:
+            return chain(uploaded, linked.of_frames(frame_ids))
+        return chain(uploaded, linked.of_labels(self.source(project_id, dataset_id, inferences_id).labels(frame_ids)))
+
+    def uploaded_embeddings(
+        self,
+        project_id: str,
+        dataset_id: str,
+        inferences_id: str | None = None,
+        crops: bool = False,
+        frame_ids: Collection[str] | None = None,
+    ) -> Iterator[EmbeddingBlock]:
+        """Those embeddings of a set that were uploaded; see embeddings."""
+        row = self.catalog.frame_set(project_id, dataset_id, inferences_id)
+        return embedding_blocks(self.database, row.ID, crops, frame_ids)
 
     # Errors and states
 
@@ -72,7 +99,7 @@ class SetMethods(SetCreation):
         row = self.catalog.frame_set(project_id, dataset_id)
         if row.DataUrl is None:
             return self._errors(row)
-        problems = LinkedTruth(row.DataUrl, self._data).problems
+        problems = self._linked_truth(row).problems
         read = [
             {"frame_id": "", "line": None, "error": f"{p.subject}: {p.fault}", "remedy": p.remedy} for p in problems
         ]

@@ -22,7 +22,8 @@ class Campaign:
         issue_id, name: of the issue.
         threshold: least similarity of what is collected.
         examples: by model, the embeddings of the elements as unit vectors, float32 (n, dim).
-        sampled: similarity and content (see LabeledFrame.to_dict) of each frame that was scored, by its ID.
+        sampled: similarity and content (see LabeledFrame.to_dict) of each frame that was scored, by its ID; vectors of
+            frame_embeddings may be arrays.
     """
 
     project: str

@@ -1,6 +1,6 @@
 """The client of collection campaigns: frames scored by how like an issue's elements they are, and collected."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -12,10 +12,12 @@ from lib.curation.frames.frame_streams import UnlabeledDataset
 from lib.curation.frames.labeled_frame import LabeledFrame, UnlabeledFrame
 from lib.curation.issues.issue import Issue
 from lib.curation.issues.issue_manager import IssueManager
+from lib.curation.store.embedding_rows import EmbeddingBlock
 
 CAMPAIGN = "Collection Campaign"
 OVER = ("resolved", "cancelled")
 """States of issues for which nothing is collected any more."""
+EMBED = "upload some or, of a linked data set, run the embed stage on its recordings"
 
 
 class CollectedFrames(NamedTuple):
@@ -61,20 +63,31 @@ class CollectionClient(Client):
             issues = [each for each in issues if each[1].template_type == CAMPAIGN and each[1].state not in OVER]
         self._campaigns = [self._campaign(project, issue) for project, issue in issues]
 
-    def sample_probabilities(self, frames: Sequence[LabeledFrame]) -> dict[str, dict[str, float]]:
+    def sample_probabilities(
+        self, frames: Sequence[LabeledFrame], dataset: str | None = None
+    ) -> dict[str, dict[str, float]]:
         """Score frames, which must have embeddings, for each campaign that was read; scores of before are kept.
+
+        Args:
+            frames: such as get_frames gives them.
+            dataset: the data set, in the campaigns' projects, whose embeddings (see Client.embeddings) those frames get
+                that have none; a collected frame keeps the one that is most like the campaign's elements.
 
         Returns the similarity of each frame, -1..1, by campaign and frame ID.
         """
-        scores: dict[str, dict[str, float]] = {campaign.issue_id: {} for campaign in self._synced()}
-        for frame in frames:
-            content = frame.to_dict()
-            if not content.get("frame_embeddings"):
-                raise EarshotError(f"frame {content['frame_id']!r}", "has no embedding", "call its add_frame_embedding")
-            for campaign in self._campaigns:
-                score = campaign.score_frame(content["frame_embeddings"])
-                campaign.sampled[content["frame_id"]] = (score, content)
-                scores[campaign.issue_id][content["frame_id"]] = score
+        scores: dict[str, dict[str, float]] = {}
+        for campaign in self._synced():
+            contents = {frame.frame_id: frame.to_dict() for frame in frames}
+            lacking = [frame for frame, content in contents.items() if not content.get("frame_embeddings")]
+            if lacking and dataset is not None:
+                for frame, (model, vector) in self._most_similar(campaign, dataset, lacking).items():
+                    contents[frame]["frame_embeddings"] = {model: vector}
+            for frame, content in contents.items():
+                if not content.get("frame_embeddings"):
+                    remedy = "call its add_frame_embedding, or name its data set"
+                    raise EarshotError(f"frame {frame!r}", "has no embedding", remedy)
+                campaign.sampled[frame] = (campaign.score_frame(content["frame_embeddings"]), content)
+            scores[campaign.issue_id] = {frame: campaign.sampled[frame][0] for frame in contents}
         return scores
 
     def save_for_collection(
@@ -105,6 +118,8 @@ class CollectionClient(Client):
                 dataset = UnlabeledDataset()
                 for frame in frames:
                     content = campaign.sampled[frame][1] | {"label_data": [], "crop_embeddings": []}
+                    vectors = content["frame_embeddings"].items()
+                    content["frame_embeddings"] = {model: np.asarray(vector).tolist() for model, vector in vectors}
                     dataset.add_frame(UnlabeledFrame.from_dict(content))
                 self.create_or_update_dataset(campaign.project, name, dataset=dataset)
             similarities = [campaign.sampled[frame][0] for frame in frames]
@@ -122,7 +137,8 @@ class CollectionClient(Client):
     ) -> list[dict[str, Any]]:
         """The frames of an unlabelled data set at the threshold of an issue, most similar first.
 
-        They are scored at each call, so there is nothing to retrigger.
+        They are scored at each call, so there is nothing to retrigger. Where a linked data set has LEAST_WINDOWS of
+        lib.curation.vector_index or more, the index of its store finds them, which may miss a few.
 
         Args:
             issue_uuid: any issue whose elements have embeddings.
@@ -139,28 +155,67 @@ class CollectionClient(Client):
         project, issue = self._issue(issue_uuid)
         campaign = self._campaign(project, issue)
         there = self._frames_there(project, collected_dataset(issue.name, issue_uuid))
-        scored: dict[str, float] = {}
-        for frame, similarity in self._similarities(campaign, unlabeled_dataset_name):
-            scored[frame] = max(similarity, scored.get(frame, -1.0))
+        scored = self._similar_frames(campaign, unlabeled_dataset_name)
         results = []
         for frame in sorted(scored, key=lambda name: (-scored[name], name)):
             status = "ADDED" if frame in there else "UNSORTED"
             is_wanted = sort_status in (None, status) and not (unlabeled_only and status == "ADDED")
-            if scored[frame] >= campaign.threshold and is_wanted:
+            if is_wanted:
                 place = {"frame_id": frame, "dataset": unlabeled_dataset_name}
                 results.append(place | {"similarity": scored[frame], "sort_status": status})
         return results
 
-    def _similarities(self, campaign: Campaign, dataset: str) -> Iterator[tuple[str, float]]:
-        n = 0
-        for block in self.embeddings(campaign.project, dataset):
+    def _similar_frames(self, campaign: Campaign, dataset: str) -> dict[str, float]:
+        """The frames of a data set at the threshold of a campaign, with their similarity."""
+        scored: dict[str, float] = {}
+        linked = self.linked_embeddings(campaign.project, dataset)
+        by_index = None
+        if linked is not None and linked.model in campaign.examples:
+            by_index = linked.frames_like(campaign.examples[linked.model], campaign.threshold)
+        blocks = self.embeddings(campaign.project, dataset)
+        if by_index is not None:
+            scored, blocks = by_index, self.uploaded_embeddings(campaign.project, dataset)
+        for block, similarities in self._compared(campaign, dataset, blocks, by_index is not None):
+            for row in np.flatnonzero(similarities >= campaign.threshold).tolist():
+                frame, similarity = block.frame_ids[row], float(similarities[row])
+                scored[frame] = max(similarity, scored.get(frame, -1.0))
+        return scored
+
+    def _most_similar(
+        self, campaign: Campaign, dataset: str, frames: Sequence[str]
+    ) -> dict[str, tuple[str, np.ndarray]]:
+        """Of frames' embeddings, those most like a campaign's elements: model and vector, by frame."""
+        best: dict[str, tuple[float, str, np.ndarray]] = {}
+        blocks = self.embeddings(campaign.project, dataset, frame_ids=frames)
+        for block, similarities in self._compared(campaign, dataset, blocks):
+            for row, similarity in enumerate(similarities.tolist()):
+                frame = block.frame_ids[row]
+                if frame not in best or similarity > best[frame][0]:
+                    best[frame] = similarity, block.model, block.vectors[row].copy()
+        return {frame: (model, vector) for frame, (_, model, vector) in best.items()}
+
+    def _compared(
+        self, campaign: Campaign, dataset: str, blocks: Iterable[EmbeddingBlock], may_be_none: bool = False
+    ) -> Iterator[tuple[EmbeddingBlock, np.ndarray]]:
+        """The blocks by models that a campaign has examples of, with their similarities, float32 (n,).
+
+        Raises EarshotError if there are none, unless that may be.
+        """
+        others = set()
+        for block in blocks:
             if block.model in campaign.examples:
-                n += len(block.frame_ids)
-                similarities = campaign.similarity(block.model, np.asarray(block.vectors))
-                yield from zip(block.frame_ids, similarities.tolist(), strict=True)
-        if not n:
-            models = ", ".join(map(repr, campaign.examples))
-            raise EarshotError(f"data set {dataset!r}", f"has no frame embeddings by {models}", "upload some")
+                may_be_none = True
+                yield block, campaign.similarity(block.model, np.asarray(block.vectors))
+            else:
+                others.add(block.model)
+        if may_be_none:
+            return
+        linked = self.linked_embeddings(campaign.project, dataset)
+        if linked is not None and linked.model in others:
+            fault = f"was made by another model than the embeddings of issue {campaign.name!r}"
+            raise EarshotError(linked.path, fault, "embed both by one model")
+        fault = f"has no frame embeddings by {', '.join(map(repr, campaign.examples))}"
+        raise EarshotError(f"data set {dataset!r}", fault, EMBED)
 
     def _campaign(self, project: str, issue: Issue) -> Campaign:
         assert issue.issue_id is not None and issue.dataset is not None
@@ -173,11 +228,12 @@ class CollectionClient(Client):
                 if (each.crop_type == "inference") == is_inference
             }
             if elements:
-                blocks = self.embeddings(project, issue.dataset, inferences, issue.element_type == "crop")
+                frames = {frame for frame, _ in elements}
+                blocks = self.embeddings(project, issue.dataset, inferences, issue.element_type == "crop", frames)
                 for model, vectors in examples_of(blocks, elements).items():
                     examples.setdefault(model, []).append(vectors)
         if not examples:
-            raise EarshotError(f"issue {issue.name!r}", "none of its elements has an embedding", "upload some")
+            raise EarshotError(f"issue {issue.name!r}", "none of its elements has an embedding", EMBED)
         threshold = float(issue.custom_template_fields.get("sampling_threshold", THRESHOLD))
         joined = {model: np.concatenate(parts) for model, parts in examples.items()}
         return Campaign(project, issue.issue_id, issue.name, threshold, joined)

@@ -1,7 +1,7 @@
 """The tables of the curation database, in SQLite or in any other database that SQLAlchemy knows.
 
 A *set* is a data set or an inference set. An uploaded set has its frames here; a linked one (DataUrl) has them in
-annotations or in a results store, and here only what belongs to it besides: embeddings, issues.
+annotations or in a results store, and here only what belongs to it besides: issues, and embeddings that are uploaded.
 
 Times of day are ISO 8601 texts in UTC. Issues, their elements and embeddings name frames and labels by their ids, not
 by rows, since those of linked sets have none.
@@ -51,7 +51,9 @@ FRAME_SET = Table(
     _text("DataUrl", nullable=True),  # null: its frames are in this database
     Column("Archived", Integer, nullable=False),  # 0 or 1
     Column("Metadata", JSON, nullable=False),
-    Column("Content", JSON, nullable=False),  # how it was created: pipeline mode, metric of embeddings, models
+    Column(
+        "Content", JSON, nullable=False
+    ),  # how it was created: pipeline mode, metric, models and store of embeddings
     Column("ObjectFields", JSON, nullable=False),  # the schema of labels' user metadata: [{"name":, "type":}]
     _text("CreatedAt"),
     _text("UpdatedAt"),

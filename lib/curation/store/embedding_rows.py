@@ -1,6 +1,6 @@
 """Embeddings of frames and labels in the curation database."""
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -14,7 +14,7 @@ NAMES_A_STATEMENT = 400
 
 
 class EmbeddingBlock(NamedTuple):
-    """Some embeddings of a model.
+    """Some embeddings of a model. A frame or label may have several, of which the most similar one counts.
 
     Args:
         model: what made them.
@@ -58,12 +58,23 @@ def delete_embeddings(connection: Connection, set_id: int, frame_ids: Sequence[s
         connection.execute(statement)
 
 
-def embedding_blocks(database: CurationDatabase, set_id: int, of_crops: bool) -> Iterator[EmbeddingBlock]:
-    """The embeddings of a set's frames, or of its labels, by model and name, in blocks of bounded size."""
+def embedding_blocks(
+    database: CurationDatabase, set_id: int, of_crops: bool, frame_ids: Collection[str] | None = None
+) -> Iterator[EmbeddingBlock]:
+    """The embeddings of a set's frames, or of its labels, by model and name, in blocks of bounded size.
+
+    frame_ids: only of these frames, or of their labels; None: all.
+    """
     columns = EMBEDDING.c.Model, EMBEDDING.c.Dimension, EMBEDDING.c.FrameName, EMBEDDING.c.CropName, EMBEDDING.c.Vector
     query = select(*columns).where(EMBEDDING.c.FrameSetID == set_id)
-    query = query.where(EMBEDDING.c.CropName != "" if of_crops else EMBEDDING.c.CropName == "")
-    for rows in database.blocks(query.order_by(*columns[:4]), VECTORS_A_BLOCK):
+    query = query.where(EMBEDDING.c.CropName != "" if of_crops else EMBEDDING.c.CropName == "").order_by(*columns[:4])
+    if frame_ids is None:
+        queries = [query]
+    else:
+        names = sorted(set(frame_ids))
+        parts = (names[first : first + NAMES_A_STATEMENT] for first in range(0, len(names), NAMES_A_STATEMENT))
+        queries = [query.where(EMBEDDING.c.FrameName.in_(part)) for part in parts]
+    for rows in (rows for each in queries for rows in database.blocks(each, VECTORS_A_BLOCK)):
         for model, dimension in dict.fromkeys((row.Model, row.Dimension) for row in rows):
             of_model = [row for row in rows if (row.Model, row.Dimension) == (model, dimension)]
             vectors = np.frombuffer(b"".join(row.Vector for row in of_model), "<f4").reshape(len(of_model), dimension)

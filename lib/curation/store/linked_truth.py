@@ -1,8 +1,11 @@
 """Frames and truth of a labelled data set of the project, read from its annotations at each call.
 
-A frame is a recording, or a window of one. Decisions are applied as they are for training and evaluation.
+A frame is a recording, or a window of one. Where frames are recordings, any stretch of one is a frame, too, if somebody
+asks for it by its id, such as t1@12.5-15: what people point at is not always a whole recording. Decisions are applied
+as they are for training and evaluation.
 """
 
+import re
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -15,7 +18,7 @@ from lib.core.files import project_root
 from lib.core.wording import seconds_text
 from lib.curation.store.frame_source import LABEL_COLUMNS, FrameSummary
 from lib.curation.store.time_index import TimeIndex
-from lib.formats.data_sets import DataSet, read_test_set, read_training_set
+from lib.formats.data_sets import DataSet, read_test_set, read_training_set, recordings_alone
 from lib.sound.grid.windows import window_starts
 
 if TYPE_CHECKING:
@@ -76,27 +79,42 @@ class LinkedTruth:
     Args:
         url: see linked_url.
         data: whose decisions and reviewed recordings are taken.
+        is_labeled: whether the data set is in one of the formats; else it is a folder of recordings, without labels.
 
     Raises DataSetError if the data set or the decisions cannot be read.
     """
 
-    def __init__(self, url: str, data: DataSettings) -> None:
+    def __init__(self, url: str, data: DataSettings, is_labeled: bool = True) -> None:
         self._url = linked_url(url)
-        changed = data.model_copy(update={self._url.part: self._url.settings})
-        self.data_set: DataSet = (read_training_set if self._url.part == "train" else read_test_set)(changed)
+        self.data_set: DataSet = self._labeled(data) if is_labeled else recordings_alone(self._url.settings)
         self.problems: list[Problem] = list(self.data_set.problems)
         """What was left out of the data set."""
+
+    def _labeled(self, data: DataSettings) -> DataSet:
+        changed = data.model_copy(update={self._url.part: self._url.settings})
+        return (read_training_set if self._url.part == "train" else read_test_set)(changed)
 
     def frames(self, frame_ids: Collection[str] | None = None) -> Iterator[FrameSummary]:
         wanted, recordings = None if frame_ids is None else set(frame_ids), self.data_set.recordings
         names: Iterable[str] = recordings
+        stretches: dict[str, list[FrameSummary]] = {}
         if wanted is not None:
-            of_wanted = {one.rpartition(WINDOW)[0] for one in wanted} if self._url.window else wanted
-            names = sorted(of_wanted & recordings.keys())
+            of_wanted = {one.rpartition(WINDOW)[0] for one in wanted}
+            names = sorted((of_wanted if self._url.window else of_wanted | wanted) & recordings.keys())
+            for one in [] if self._url.window else sorted(wanted - recordings.keys()):
+                name, span = one.rpartition(WINDOW)[0], window_span(one)
+                if name in recordings and span is not None:
+                    stretches.setdefault(name, []).append(_window(name, recordings[name], *span))
         for name in names:
             for frame in self._frames_of(name, recordings[name]):
                 if wanted is None or frame.frame_id in wanted:
                     yield frame
+            yield from stretches.get(name, ())
+
+    def frames_of(self, recordings: Iterable[str]) -> Iterator[FrameSummary]:
+        """The frames of recordings, by their names."""
+        for name in recordings:
+            yield from self._frames_of(name, self.data_set.recordings[name])
 
     def _frames_of(self, name: str, path: Path) -> Iterator[FrameSummary]:
         window = self._url.window
@@ -109,9 +127,7 @@ class LinkedTruth:
             self.problems.append(error.problem())
             return
         for start in window_starts(seconds, window, self._url.hop).tolist():
-            first, last = seconds_text(start), seconds_text(start + window)
-            frame_id, url = f"{name}{WINDOW}{first}-{last}", f"{path}#t={first},{last}"
-            yield FrameSummary(frame_id, name, url, start, start + window, "", "", {})
+            yield _window(name, path, start, start + window)
 
     def labels(self, frame_ids: Collection[str] | None = None) -> "Iterator[pd.DataFrame]":
         import pandas as pd
@@ -139,6 +155,30 @@ class LinkedTruth:
                 by_frame.setdefault(row["frame_id"], []).append(row)  # type: ignore[arg-type]
         for frame in self.frames(frame_ids):
             yield content_of_summary(frame, by_frame.get(frame.frame_id, []))
+
+
+def window_id(recording: str, start: float, end: float) -> str:
+    """The id of a window (s) of a recording.
+
+    >>> window_id("t1", 12.5, 15.0), window_span("t1@12.5-15"), window_span("t1@dawn")
+    ('t1@12.5-15', (12.5, 15.0), None)
+    """
+    return f"{recording}{WINDOW}{seconds_text(start)}-{seconds_text(end)}"
+
+
+def window_span(frame_id: str) -> tuple[float, float] | None:
+    """Start and end (s) of a window, as its id says; None: it is another id."""
+    found = _SPAN.fullmatch(frame_id)
+    span = (float(found[1]), float(found[2])) if found else (0.0, 0.0)
+    return span if span[0] < span[1] else None
+
+
+_SPAN = re.compile(rf".*{WINDOW}([0-9]+(?:\.[0-9]+)?)-([0-9]+(?:\.[0-9]+)?)", re.DOTALL)
+
+
+def _window(name: str, path: Path, start: float, end: float) -> FrameSummary:
+    url = f"{path}#t={seconds_text(start)},{seconds_text(end)}"
+    return FrameSummary(window_id(name, start, end), name, url, start, end, "", "", {})
 
 
 def _labels_of(frame: FrameSummary, annotations: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]:

@@ -1,3 +1,6 @@
+import sqlite3
+from contextlib import closing
+
 import numpy as np
 import pytest
 import soundfile
@@ -5,6 +8,7 @@ import soundfile
 from lib import LabeledFrame, UpdateGTLabelSet
 from lib.core.errors import EarshotError
 from tests.curation.frame_builders import BOX, boxed, dataset_of, open_client, predicted, truth_of
+from tests.internet import QuietHandler, serving_here
 
 
 @pytest.fixture
@@ -117,6 +121,40 @@ def test_a_mirrored_recording_is_copied_when_its_frame_is_uploaded(client, recor
     assert "curation_assets" in summary.audio_url and summary.audio_url.endswith("#t=1,2")
     assert (summary.start_time, summary.end_time) == (1.0, 2.0)
     assert soundfile.info(summary.audio_url.partition("#")[0]).duration == 4.0
+
+
+def test_others_can_write_while_files_of_an_upload_are_fetched(client, recording, tmp_path):
+    """A server that asks, at each request, for the lock of the database."""
+    requests: dict[str, str] = {}
+
+    class Handler(QuietHandler):
+        def do_GET(self):
+            with closing(sqlite3.connect(client.database.name, timeout=0, isolation_level=None)) as connection:
+                connection.execute("BEGIN IMMEDIATE")
+                requests[self.path] = "free"
+            super().do_GET()
+
+    with serving_here(recording.parent, Handler) as site:
+        name = "dawn%20chorus.wav"
+        frame, change = LabeledFrame(frame_id="dawn"), LabeledFrame(frame_id="dawn", update_type="MODIFY")
+        frame.add_audio(audio_url=f"{site}/{name}#t=1,2", mirror_asset=True)
+        frame.add_frame_embedding(embedding=[1, 2], model_id="m")
+        change.add_audio(audio_url=f"{site}/{name}?changed", mirror_asset=True)
+        gone = LabeledFrame(frame_id="gone")
+        gone.add_audio(audio_url=f"{site}/gone.wav", mirror_asset=True)
+        for file, write in (("frames", "write_to_file"), ("vectors", "write_embeddings_to_file")):
+            with (recording.parent / f"{file}.jsonl").open("w") as stream:
+                getattr(dataset_of(frame, gone), write)(stream)
+        urls = {"data_url": f"{site}/frames.jsonl", "embeddings_url": f"{site}/vectors.jsonl"}
+        client.create_dataset("marsh", "fetched", **urls)
+        client.update_dataset_frames("marsh", "fetched", [change], "second")
+    assert requests == dict.fromkeys(
+        ("/frames.jsonl", "/vectors.jsonl", f"/{name}", "/gone.wav", f"/{name}?changed"), "free"
+    )
+    (summary,) = client.frames("marsh", "fetched")
+    assert "curation_assets" in summary.audio_url
+    assert len(list(client.embeddings("marsh", "fetched"))) == 1
+    assert [error["frame_id"] for error in client.get_dataset_ingest_error_logs("marsh", "fetched")] == ["gone"]
 
 
 def test_managers_are_those_of_the_project(client):

@@ -5,6 +5,7 @@ from lib import CollectionClient, LabelClassMap, LabeledDataset, LabeledFrame, U
 from lib.core.errors import EarshotError
 from lib.curation.issues.issue import IssueElement
 from lib.curation.issues.issue_manager import IssueManager
+from tests.curation.builders import embed, make_store, record
 
 MODEL = "cnn"
 ANGLES = {"u0": 0, "u30": 30, "u50": 50, "u80": 80, "u120": 120}
@@ -129,3 +130,91 @@ def test_what_cannot_be_scored_is_named(client):
     campaign(client, [])
     with pytest.raises(EarshotError, match="issue 'owls': none of its elements has an embedding"):
         client.sync_state()
+
+
+def field_set(folder, angles: dict[str, list[float]]):
+    """Recordings of 1.25 s, whose four windows have embeddings in store.db at these angles."""
+    record(folder / "field", angles, 1.25)
+    make_store(
+        folder / "store.db", {name: [vector(degrees) for degrees in each] for name, each in angles.items()}
+    ).close()
+    return str(folder / "field/recordings"), str(folder / "store.db")
+
+
+@pytest.fixture
+def linked(tmp_path):
+    """With a labelled set `known` and an unlabelled one `field`, both linked; field has a frame each half second."""
+    with CollectionClient(api_endpoint=f"sqlite:///{tmp_path / 'curation.db'}") as client:
+        client.create_project("marsh", LabelClassMap.from_classnames(["owl"]))
+        record(tmp_path / "known", ["k"], 1.25)
+        (tmp_path / "known/annotations.csv").write_text("recording,class,start_time,end_time\nk,owl,0,0.5\n")
+        make_store(tmp_path / "known.db", {"k": [vector(0), vector(90), vector(90), vector(90)]}).close()
+        client.create_dataset(
+            "marsh", "known", data_url=str(tmp_path / "known"), embeddings_url=str(tmp_path / "known.db")
+        )
+        recordings, store = field_set(tmp_path, {"f1": [10, 100, 60, 100], "f2": [100, 100, 20, 100]})
+        options = {"embeddings_url": store, "is_unlabeled_indexed_dataset": True}
+        client.create_dataset("marsh", "field", data_url=f"{recordings}?window=0.5", **options)
+        client.create_dataset("marsh", "whole", data_url=recordings, **options)
+        yield client
+
+
+def linked_campaign(client, **fields) -> str:
+    element = IssueElement("k/owl/0-0.5", "k", "crop", "known", "label")
+    return IssueManager(client, "marsh").create_issue(
+        "owls", "known", [element], "crop", issue_type="Collection Campaign", custom_template_fields=fields
+    )
+
+
+def cosines(*degrees) -> list[float]:
+    return pytest.approx([np.cos(np.radians(each)) for each in degrees], abs=1e-3)  # of float16
+
+
+def test_linked_data_sets_are_searched_by_the_embeddings_of_their_stores(linked):
+    issue = linked_campaign(linked, sampling_threshold=0.6)
+    results = linked.get_unlabeled_results_for_issue(issue_uuid=issue, unlabeled_dataset_name="field")
+    assert [each["frame_id"] for each in results] == ["f1@0-0.5", "f2@0.5-1"]
+    assert [each["similarity"] for each in results] == cosines(10, 20)
+    results = linked.get_unlabeled_results_for_issue(issue_uuid=issue, unlabeled_dataset_name="whole")
+    assert [each["frame_id"] for each in results] == ["f1", "f2"]  # each by its most similar window
+    assert [each["similarity"] for each in results] == cosines(10, 20)
+
+
+def test_frames_of_linked_data_sets_are_collected_with_an_embedding(linked):
+    issue = linked_campaign(linked)
+    linked.sync_state()
+    frames = list(linked.get_frames("marsh", "whole", ["f1", "f2"]).values())
+    with pytest.raises(EarshotError, match=r"frame 'f1': has no embedding; .* or name its data set"):
+        linked.sample_probabilities(frames)
+    scores = linked.sample_probabilities(frames, "whole")[issue]
+    assert list(scores) == ["f1", "f2"] and list(scores.values()) == cosines(10, 20)
+    (collected,) = linked.save_for_collection(target_sample_count=1)
+    assert collected.frame_ids == ["f1"]
+    (block,) = linked.embeddings("marsh", collected.dataset)
+    assert block.vectors[0] == pytest.approx(vector(10), abs=2e-3)
+    found = linked.get_unlabeled_results_for_issue(issue_uuid=issue, unlabeled_dataset_name="whole")
+    assert [each["frame_id"] for each in found] == ["f2"]
+
+
+def test_a_store_by_another_model_is_named(client, tmp_path):
+    issue = campaign(client)
+    recordings, store = field_set(tmp_path, {"f1": [10]})
+    client.create_dataset(
+        "marsh", "linked", data_url=recordings, embeddings_url=store, is_unlabeled_indexed_dataset=True
+    )
+    with pytest.raises(EarshotError, match=r"store\.db: was made by another model than the embeddings of issue 'owls'"):
+        client.get_unlabeled_results_for_issue(issue_uuid=issue, unlabeled_dataset_name="linked")
+
+
+def test_real_embeddings_of_recordings_find_the_recording_that_they_are_of(field, model, tmp_path):
+    embed(field, model, tmp_path / "store.db")
+    with CollectionClient(api_endpoint=f"sqlite:///{tmp_path / 'curation.db'}") as client:
+        client.create_project("marsh", LabelClassMap.from_classnames(["owl"]))
+        options = {"embeddings_url": str(tmp_path / "store.db"), "is_unlabeled_indexed_dataset": True}
+        for name in ("seed", "field"):
+            client.create_dataset("marsh", name, data_url=f"{field}?window=1", **options)
+        issue = IssueManager(client, "marsh").create_issue(
+            "owls", "seed", [IssueElement("r02@1-2", "r02@1-2", "frame", "seed")], "frame", issue_type="Bucket"
+        )
+        first = client.get_unlabeled_results_for_issue(issue_uuid=issue, unlabeled_dataset_name="field")[0]
+        assert first["frame_id"] == "r02@1-2" and first["similarity"] == pytest.approx(1, abs=1e-5)

@@ -72,6 +72,21 @@ def test_frames_are_windows_that_cut_labels(client):
     ]
 
 
+def test_any_stretch_of_a_recording_is_a_frame_where_frames_are_recordings(client):
+    asked = ["dawn@3.5-5", "dusk", "dawn", "dawn@5-3", "dawn@nan-5", "noon@1-2", "dawn@1-2-3"]
+    frames = [*client.frames("marsh", "whole", asked)]
+    assert [(one.frame_id, one.recording, one.start_time) for one in frames] == [
+        ("dawn", "dawn", 0.0),
+        ("dawn@3.5-5", "dawn", 3.5),
+        ("dusk", "dusk", 0.0),
+    ]
+    found = labels(client.truth("marsh", "whole", ["dawn@3.5-5"]))
+    assert found == [("dawn@3.5-5", "a", 3.5, 4, "2d_bbox"), ("dawn@3.5-5", "b", 3.5, 5, "2d_classification")]
+    found = labels(client.predictions("marsh", "whole", "model", ["dawn@3.5-5"]))
+    assert found == [("dawn@3.5-5", "a", 3.5, 4.5, "2d_bbox")]
+    assert [*client.frames("marsh", "windows", ["dawn@3.5-5"])] == []
+
+
 def test_late_times_are_told_apart_in_ids(client, folder):
     soundfile.write(folder / "recordings" / "night.wav", np.zeros(1503 * 1000), 1000, subtype="PCM_16")
     annotate(folder, [("night", "a", 1500.251, 1500.752, "", ""), ("night", "a", 1500.254, 1500.752, "", "")])
