@@ -20,6 +20,7 @@ import re
 import struct
 from collections.abc import Callable, Iterator
 from contextlib import closing, suppress
+from functools import lru_cache
 from itertools import chain
 from pathlib import Path
 from typing import BinaryIO, NamedTuple
@@ -29,7 +30,7 @@ import soundfile
 import soxr
 
 from lib.audio.caf import caf_damage, caf_is_cut
-from lib.core.digests import digest_file
+from lib.core.digests import digest_file, state_of
 from lib.core.errors import AudioError, Problem, failed_for_a_moment, reading
 from lib.core.files import open_regular, printable
 from lib.core.wording import counted
@@ -99,7 +100,8 @@ def stream(
 
     Args:
         sampling_rate: Hz, to which it is resampled.
-        channel: `mix` (mean of all), `first`, or `cleanest` (see cleanest_channel).
+        channel: `mix` (mean of all), `first`, or `cleanest` (see cleanest_channel), which is chosen by the beginning of
+            the recording, wherever the stream starts.
         start: seconds to skip.
         note: called with a Problem for each repair (a truncated end, values that are not sound).
         needed_rate: Hz; a recording of a lower sampling rate is noted.
@@ -113,7 +115,9 @@ def stream(
         resampler = soxr.ResampleStream(native, sampling_rate, 1, dtype="float32") if native != sampling_rate else None
         n_at_once = max(1, BLOCK_SAMPLES * native // sampling_rate)  # what is resampled may be many times longer
         n_read = n_bad = 0
-        for block in _mono(source.blocks(start), channel, source.info):
+        is_chosen_before = start > 0 and channel == "cleanest" and source.info.channels > 1
+        number = _cleanest_at_start(str(path), state_of(path)) if is_chosen_before else None
+        for block in _mono(source.blocks(start), channel, source.info, number):
             n_read += len(block)
             with np.errstate(over="ignore"):
                 energy = np.dot(block, block)  # several times faster than checking each sample
@@ -155,11 +159,13 @@ def load(path: str | Path, sampling_rate: int, channel: str = "mix", note: Note 
 
 
 def cleanest_channel(samples: np.ndarray) -> int:
-    """Index of the channel with the least noise. samples: (n, channels).
+    """Index of the channel with the least noise; of no samples, the first. samples: (n, channels).
 
     A channel's noise is the 20th percentile of the power of its 20 ms stretches over their mean: steady noise fills the
     gaps between sounds. A dead or damaged channel comes last.
     """
+    if not len(samples):
+        return 0
     stretches = np.array_split(samples, max(1, len(samples) // 960))
     power = np.array([np.square(stretch).mean(axis=0) for stretch in stretches])
     mean = power.mean(axis=0)
@@ -168,19 +174,31 @@ def cleanest_channel(samples: np.ndarray) -> int:
     return int(np.argmin(noise))
 
 
-def _mono(blocks: Iterator[np.ndarray], channel: str, info: Info) -> Iterator[np.ndarray]:
-    """Blocks (n, channels) as mono ones (n,)."""
+def _mono(blocks: Iterator[np.ndarray], channel: str, info: Info, number: int | None = None) -> Iterator[np.ndarray]:
+    """Blocks (n, channels) as mono ones (n,). number: of the channel, if it is chosen already."""
     if info.channels > 1 and channel == "mix":
         yield from (block.mean(axis=1) for block in blocks)
         return
-    chosen, head = 0, list[np.ndarray]()
-    if info.channels > 1 and channel == "cleanest":
-        while sum(map(len, head)) < CHECK_SECONDS * info.sampling_rate and (block := next(blocks, None)) is not None:
-            head.append(block)
-        if head:
-            head = [np.concatenate(head)]
-            chosen = cleanest_channel(head[0])
-    yield from (np.ascontiguousarray(block[:, chosen]) for block in chain(head, blocks))
+    if info.channels > 1 and channel == "cleanest" and number is None:
+        head = _first_seconds(blocks, info)
+        number, blocks = cleanest_channel(head), chain([head], blocks)
+    yield from (np.ascontiguousarray(block[:, number or 0]) for block in blocks)
+
+
+def _first_seconds(blocks: Iterator[np.ndarray], info: Info) -> np.ndarray:
+    """The blocks, (n, channels), that hold the first CHECK_SECONDS, as one."""
+    head, n = [np.empty((0, info.channels), np.float32)], 0
+    while n < CHECK_SECONDS * info.sampling_rate and (block := next(blocks, None)) is not None:
+        head.append(block)
+        n += len(block)
+    return np.concatenate(head)
+
+
+@lru_cache(maxsize=4096)
+def _cleanest_at_start(path: str, state: str) -> int:
+    """The channel that a stream from the start of a recording takes. state: of its file, for the cache."""
+    with closing(_open(path)) as source:
+        return cleanest_channel(_first_seconds(source.blocks(0.0), source.info))
 
 
 def _check_that_it_is_the_file(path: str | Path, start: float, n_read: int, trouble: str) -> None:

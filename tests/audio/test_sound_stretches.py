@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import soundfile
 
+from lib.audio.reader import load
 from lib.audio.sound_stretches import HEARD_RATE, heterodyned, longest, read_stretch, slowed, wav_bytes
 from lib.core.errors import SettingsError
 from tests.recordings import LEVEL, noise, sine, write
@@ -26,6 +27,29 @@ def test_beyond_the_recording_there_is_silence(tmp_path):
     assert np.array_equal(samples[4010:12010], noise(1.0, 8000))
     assert not read_stretch(path, -3, -2).samples.any()
     assert not read_stretch(path, 5, 6).samples.any()
+
+
+@pytest.mark.parametrize("name", ["a.wav", "a.flac"])
+def test_the_cleanest_channel_is_that_of_the_whole_recording_though_noise_changes_sides(tmp_path, name):
+    rate, seconds = 8000, 80  # more than two blocks of the decoder
+    song = sine(1000, seconds, rate) * (np.arange(seconds * rate) % rate < rate // 4)
+    is_late = np.arange(seconds * rate) >= seconds * rate // 2
+    left, right = song + noise(seconds, rate) * is_late, song + noise(seconds, rate, 2) * ~is_late
+    path = write(tmp_path / name, np.stack([left, right], axis=1).astype(np.float32), rate)
+    whole = load(path, rate, "cleanest")
+    np.testing.assert_allclose(whole, left, atol=1e-3)
+    for start, end in ((0.0, 5.0), (20.0, 30.0), (50.0, 52.0), (75.0, 80.0)):
+        stretch = read_stretch(path, start, end, "cleanest", margin=0)
+        np.testing.assert_array_equal(stretch.samples, whole[round(start * rate) : round(end * rate)])
+
+
+def test_the_cleanest_channel_is_chosen_again_when_the_file_changes(tmp_path):
+    quiet, loud = 0.01 * noise(20.0, 8000), noise(20.0, 8000, 2)
+    song = sine(1000, 20.0, 8000) * (np.arange(160_000) % 8000 < 2000)
+    for sides in ((quiet, loud), (loud, quiet, 0 * loud)):
+        path = write(tmp_path / "a.wav", np.stack([song + side for side in sides], axis=1), 8000, "FLOAT")
+        expected = load(path, 8000, "cleanest")[120_000:136_000]
+        np.testing.assert_array_equal(read_stretch(path, 15, 17, "cleanest").samples, expected)
 
 
 @pytest.mark.parametrize(("start", "end"), [(0, 0), (2, 1), (0, 121), (float("nan"), 1)])
