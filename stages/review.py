@@ -12,6 +12,8 @@ def review(
     report: str = "metrics/report",
     store: str = "data/embeddings.db",
     by: str | None = None,
+    curation: str = "sqlite:///data/curation.db",
+    project: str = "review",
 ) -> None:
     """Serve a page on which people decide about sounds, by keyboard, until stopped; ? on it shows the keys.
 
@@ -20,6 +22,7 @@ def review(
     Examples:
         python -m stages.review
         python -m stages.review --labels data/field --by ana
+        python -m stages.review --curation postgresql://localhost/curation --project frogs
         python -m stages.review --host 0.0.0.0 --allowed_hosts sounds.example.org --token_file token
 
     Args:
@@ -27,17 +30,21 @@ def review(
         report: folder that evaluate wrote, for its figures.
         store: embeddings that the embed stage wrote, for similar sounds and the map.
         by: who decides; default: the user. People can change it on the page.
+        curation: SQLAlchemy URL of the curation database, which has the issues and work queues of the page.
+        project: name of the project there; it is created when the first issue is looked for or made.
     """
     from lib.curation.chosen_sounds import current_user
+    from lib.curation.reviewed_issues import ReviewedIssues
     from lib.server.review.review_app import make_review_app
     from lib.server.review.reviewed_project import ReviewedProject
     from lib.server.serving import exposure, read_token, serve_until_stopped
 
     token = read_token(settings.review, "review")
     show_problems(exposure(settings.review, token, "review"))
-    project = ReviewedProject(settings, labels, report, by or current_user(), store)
-    show_problems(project.index.problems)
-    serve_until_stopped(make_review_app(settings, project, token), settings.review, "review")
+    reviewed = ReviewedProject(settings, labels, report, by or current_user(), store)
+    show_problems(reviewed.index.problems)
+    issues = ReviewedIssues(settings, labels, curation, project)
+    serve_until_stopped(make_review_app(settings, reviewed, token, issues), settings.review, "review")
 
 
 if __name__ == "__main__":

@@ -54,15 +54,15 @@ def serving(folder: Path, monkeypatch) -> Iterator[str]:
 
 
 @contextmanager
-def serving_here(folder: Path) -> Iterator[str]:
+def serving_here(folder: Path, handler: type[SimpleHTTPRequestHandler] = QuietHandler) -> Iterator[str]:
     """The address of a real server of a folder's files on loopback."""
-    with _server(folder) as server:
+    with _server(folder, handler) as server:
         yield f"http://127.0.0.1:{server.server_address[1]}"
 
 
 @contextmanager
-def _server(folder: Path) -> Iterator[ThreadingHTTPServer]:
-    server = ThreadingHTTPServer(("127.0.0.1", 0), partial(QuietHandler, directory=str(folder)))
+def _server(folder: Path, handler: type[SimpleHTTPRequestHandler] = QuietHandler) -> Iterator[ThreadingHTTPServer]:
+    server = ThreadingHTTPServer(("127.0.0.1", 0), partial(handler, directory=str(folder)))
     thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
     thread.start()
     yield server

@@ -19,6 +19,7 @@ import pandas as pd
 from sqlalchemy import (
     Connection,
     Integer,
+    Row,
     Select,
     and_,
     case,
@@ -183,6 +184,19 @@ class ClipIndex:
             raise EarshotError(f"clip {missing[0]}", "is not there any more", "reload the page")
         return [found[each] for each in ids]
 
+    def found_at(self, class_name: str, places: Sequence[tuple[str, float, float]]) -> list[int]:
+        """IDs of found clips of a class by recording (its name in the results), start and end (s), in this order.
+
+        Those that were left out are missing.
+        """
+        names = select(json_values({name for name, _, _ in places}).c.value)
+        query = select(RECORDING.c.FoundName, CLIP.c.StartTime, CLIP.c.EndTime, CLIP.c.ID).select_from(CLIP)
+        query = query.join(RECORDING).where(CLIP.c.Origin == FOUND, CLIP.c.Class == class_name)
+        with self._using() as connection:
+            rows = connection.execute(query.where(RECORDING.c.FoundName.in_(names)))
+            ids = {tuple(place): number for *place, number in rows}
+        return [ids[place] for place in places if place in ids]
+
     def near(self, clip: Clip, start: float, end: float, most: int = 500) -> list[Clip]:
         """The found and annotated clips of the same recording between two times (s)."""
         conditions = RECORDING.c.Name == clip.recording, CLIP.c.StartTime < end, CLIP.c.EndTime > start
@@ -232,22 +246,33 @@ class ClipIndex:
         """
         with self._using() as connection:
             number = next(self._searches)
-            next_id = connection.execute(select(func.max(CLIP.c.ID))).scalar_one() + 1
             rows: list[dict[str, Any]] = []
             for match in matches:
                 try:
                     recording = self._recording_id(connection, match)
                 except EarshotError:
                     continue
-                row = {"ID": next_id + len(rows), "RecordingID": recording, "Origin": f"{SIMILAR} {number}"}
+                row = {"RecordingID": recording, "Origin": f"{SIMILAR} {number}"}
                 row |= {"Class": clip.class_name, "StartTime": match.start_time, "EndTime": match.end_time}
-                score = min(max(match.similarity, 0.0), 1.0)
-                rows.append(row | {"Score": score, **_NEW})
+                rows.append(row | {"Score": min(max(match.similarity, 0.0), 1.0)})
+            self.add(rows)
+        return f"{SIMILAR} {number}"
+
+    def add(self, rows: Sequence[dict[str, Any]]) -> None:
+        """Add clips that are neither found nor annotated; rows: of CLIP, up to Score."""
+        with self._using() as connection:
             if rows:
-                connection.execute(insert(CLIP), rows)
+                next_id = (
+                    connection.execute(select(func.coalesce(func.max(CLIP.c.ID), self._first_id))).scalar_one() + 1
+                )
+                connection.execute(insert(CLIP), [{"ID": next_id + k, **row, **_NEW} for k, row in enumerate(rows)])
             connection.commit()
             self._state = ""  # some may be decided about
-        return f"{SIMILAR} {number}"
+
+    def rows(self, query: Select) -> list[Row]:
+        """The rows that a query of the tables of the index gives."""
+        with self._using() as connection:
+            return list(connection.execute(query))
 
     def _recording_id(self, connection: Connection, match: "Match") -> int:
         name, outside = self._sources.names.of(match.recording.name, Path(match.recording.path))

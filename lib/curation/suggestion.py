@@ -71,6 +71,8 @@ class DecidedSounds:
 
     def covers(self, one: Suggestion) -> bool:
         """Whether more than half of a suggestion's stretch was decided about in one go, for its class if it has one."""
+        if one.recording not in self:
+            return False
         times = np.array([one.start_time]), np.array([one.end_time])
         return bool(self.covers_windows(one.recording, *times, one.class_name)[0])
 

@@ -7,7 +7,7 @@ spread evenly over the scores (see lib.curation.suggestions.verification) does n
 band Wilson's (Probable Inference, 1927), of thresholds a bootstrap over recordings (lib.evaluation.intervals).
 """
 
-from collections.abc import Iterable
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -18,7 +18,7 @@ from lib.curation.chosen_sounds import SLACK, Choice, ChosenSound, found_sounds,
 from lib.curation.score_bands import BANDS, score_band
 from lib.evaluation.intervals import bounds, draw
 from lib.formats.data_sets import read_test_set, read_training_set
-from lib.models.platt_scaling import apply_platt, fit_platt
+from lib.models.platt_scaling import FEWEST, apply_platt, fit_platt
 from lib.results.results_store import ResultsStore
 from lib.sound.classes import ClassList
 
@@ -83,31 +83,36 @@ def read_checked(labels: str, class_name: str, settings: Settings, decisions: pd
     return CheckedDetections(classes.resolve(class_name) or class_name, scores, verdicts, recordings)
 
 
-def _verdicts(sounds: Iterable[ChosenSound], decisions: pd.DataFrame, classes: ClassList) -> np.ndarray:
+def _verdicts(sounds: Sequence[ChosenSound], decisions: pd.DataFrame, classes: ClassList) -> np.ndarray:
     """Of each detection, what the last decision says that covers more than half of it: windows may overlap by half."""
     resolve = {label: classes.resolve(label) or label for label in {*decisions["class"], *decisions["new_class"]}}
-    stretches: dict[str, list[tuple[float, float, str, str]]] = {}
+    starts, ends = (np.array([getattr(sound, name) for sound in sounds], float) for name in ("start_time", "end_time"))
+    names = np.array([sound.class_name for sound in sounds], object)
+    of_recording: dict[str, list[int]] = {}
+    for number, sound in enumerate(sounds):
+        of_recording.setdefault(sound.recording, []).append(number)
+    numbers = {recording: np.array(found) for recording, found in of_recording.items()}
+    verdicts = np.full(len(sounds), np.nan)
     columns = ["recording", "start_time", "end_time", "class", "decision", "new_class"]
     for recording, start, end, label, decision, new_label in decisions[columns].itertuples(index=False):
+        if (there := numbers.get(recording)) is None:
+            continue
+        shared = np.minimum(ends[there], end) - np.maximum(starts[there], start)
+        covered = there[shared > (ends[there] - starts[there]) / 2 + SLACK]
         old, new = resolve[label], resolve[new_label]
-        there = {"accept": old, "reject": "", "relabel": new}[decision]
-        absent = old if old != there else ""
-        stretches.setdefault(recording, []).append((start, end, there, absent))
-    verdicts = []
-    for sound in sounds:
-        verdict = np.nan
-        for start, end, there, absent in stretches.get(sound.recording, ()):
-            shared = min(sound.end_time, end) - max(sound.start_time, start)
-            if shared > (sound.end_time - sound.start_time) / 2 + SLACK and sound.class_name in (there, absent):
-                verdict = float(sound.class_name == there)
-        verdicts.append(verdict)
-    return np.array(verdicts, float)
+        present = {"accept": old, "reject": "", "relabel": new}[decision]
+        if old != present:
+            verdicts[covered[names[covered] == old]] = 0.0
+        verdicts[covered[names[covered] == present]] = 1.0
+    return verdicts
 
 
 def verified_precision(
     checked: CheckedDetections, wanted: float, draws: int = DRAWS, seed: int = 1
 ) -> VerifiedPrecision:
     """Precision by score, and the lowest score from which on detections have the wanted precision, 0..1."""
+    from threadpoolctl import threadpool_limits
+
     bands, ordered = _bands(checked), np.sort(checked.scores)[::-1]
     try:
         threshold = _threshold(ordered, checked, np.ones(int(checked.is_checked.sum()), int), wanted)
@@ -117,11 +122,12 @@ def verified_precision(
         return VerifiedPrecision(bands, np.nan, np.nan, np.nan, f"no score has a precision of {wanted:g}")
     _, recordings = np.unique(checked.recordings[checked.is_checked], return_inverse=True)
     samples = []
-    for weights in draw(int(recordings.max()) + 1, draws, seed):
-        try:
-            samples.append(_threshold(ordered, checked, weights[recordings].astype(int), wanted))
-        except ValueError:  # only right or only wrong ones in this draw
-            samples.append(np.nan)
+    with threadpool_limits(1):  # of tiny fits, threads that wait for each other take most of the time
+        for weights in draw(int(recordings.max()) + 1, draws, seed):
+            try:
+                samples.append(_threshold(ordered, checked, weights[recordings].astype(int), wanted))
+            except ValueError:  # only right or only wrong ones in this draw
+                samples.append(np.nan)
     low, high = bounds(np.array([samples]))[0]
     return VerifiedPrecision(bands, threshold, float(low), float(high), "")
 
@@ -133,7 +139,12 @@ def _threshold(ordered: np.ndarray, checked: CheckedDetections, weights: np.ndar
     are too few, or do not say how precision rises.
     """
     chosen = np.repeat(np.flatnonzero(checked.is_checked), weights)
-    coefficient, intercept = fit_platt(checked.scores[chosen], checked.verdicts[chosen] > 0.5)
+    if len(chosen) < FEWEST:
+        raise ValueError(f"only {len(chosen)} checked, at least {FEWEST} are needed")
+    is_right = checked.verdicts[chosen] > 0.5
+    if len(np.unique(is_right)) == 1:
+        raise ValueError(f"all {len(chosen)} checked ones are {'right' if is_right[0] else 'wrong'}, both are needed")
+    coefficient, intercept = fit_platt(checked.scores[chosen], is_right)
     if coefficient <= 0:
         raise ValueError("higher scores are not right more often")
     precision = np.cumsum(apply_platt(ordered, coefficient, intercept)) / np.arange(1, len(ordered) + 1)

@@ -117,7 +117,7 @@ class IssueManager:
             self._files.remove(row.Name)
 
     def add_elements_to_issue(self, issue_id: str, elements: Sequence[IssueElement]) -> None:
-        """Add elements; those that are there already stay as they are."""
+        """Add elements; those that are there already stay as they are, but lists in their label_metadata grow."""
         row = self._store.issue(issue_id)
         checked = self._checked(elements, row.ElementType, row.Dataset, row.InferenceSet)
         self._write_scenario(self._store.add_elements(issue_id, checked))

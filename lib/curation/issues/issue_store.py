@@ -92,7 +92,7 @@ class IssueStore:
             return row
 
     def add_elements(self, issue_id: str, elements: Sequence[IssueElement]) -> Row:
-        """Add elements; those that are there already stay as they are. Returns the issue's row."""
+        """Add elements; of those that are there already, only lists in label_metadata grow. Returns the issue's row."""
         with self._database.writing() as connection:
             row = self.issue(issue_id, connection, lock=True)
             self._add(connection, row, elements)
@@ -134,8 +134,13 @@ class IssueStore:
     def _add(self, connection: Connection, row: Row, elements: Sequence[IssueElement]) -> None:
         named, now = {element.element_id: element for element in elements}, utc_now()
         for part in parts_of(named):
-            query = select(ISSUE_ELEMENT.c.Name).where(ISSUE_ELEMENT.c.IssueID == row.ID)
-            there = set(connection.execute(query.where(ISSUE_ELEMENT.c.Name.in_(part))).scalars())
+            query = select(ISSUE_ELEMENT).where(ISSUE_ELEMENT.c.IssueID == row.ID, ISSUE_ELEMENT.c.Name.in_(part))
+            there = {element.Name: element for element in connection.execute(query)}
+            for name, element in there.items():
+                metadata = _joined(element.Metadata, named[name].label_metadata or {})
+                if metadata != element.Metadata:
+                    chosen = update(ISSUE_ELEMENT).where(ISSUE_ELEMENT.c.ID == element.ID)
+                    connection.execute(chosen.values(Metadata=metadata, UpdatedAt=now))
             rows = [_row_of(row.ID, named[name], now) for name in part if name not in there]
             if rows:
                 connection.execute(insert(ISSUE_ELEMENT), rows)
@@ -166,6 +171,20 @@ def parts_of(values: Iterable) -> Iterator[list]:
     values = iter(values)
     while part := list(islice(values, ROWS_AT_ONCE)):
         yield part
+
+
+def _joined(before: Mapping[str, Any], added: Mapping[str, Any]) -> dict[str, Any]:
+    """Metadata whose lists have gained what is new; all else stays.
+
+    >>> _joined({"classes": ["wren"], "score": 0.5}, {"classes": ["robin", "wren"], "score": 0.9})
+    {'classes': ['wren', 'robin'], 'score': 0.5}
+    """
+    grown = {
+        key: [*value, *(each for each in added[key] if each not in value)]
+        for key, value in before.items()
+        if isinstance(value, list) and isinstance(added.get(key), list)
+    }
+    return {**before, **grown}
 
 
 def _row_of(issue: int, element: IssueElement, now: str) -> dict[str, Any]:

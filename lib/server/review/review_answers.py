@@ -1,20 +1,16 @@
 """What the review page is answered with. Times are seconds from the start of the recording, frequencies Hz."""
 
-import math
 from typing import Annotated, Literal
 
 import pandas as pd
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 
-from lib.audio.reader import probe
-from lib.core.errors import AudioError
 from lib.curation.clip_index import Clip
+from lib.curation.clip_places import clip_end
 
 MOST_CHOSEN = 5000
 """Clips of a request."""
 Name = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=100)]
-UNKNOWN_SECONDS = 3.0
-"""Shown of a sound without an end whose recording cannot be read."""
 
 
 class ShownClip(BaseModel):
@@ -203,16 +199,13 @@ class MapPoint(BaseModel):
 
 
 def shown_clip(clip: Clip) -> ShownClip:
-    end = clip.end_time
-    if math.isinf(end):
-        end = clip.seconds or _seconds_of(clip.path) or clip.start_time + UNKNOWN_SECONDS
     return ShownClip(
         id=clip.id,
         origin=clip.origin,
         recording=clip.recording,
         class_name=clip.class_name,
         start=clip.start_time,
-        end=end,
+        end=clip_end(clip),
         score=clip.score,
         outcome=clip.outcome,
         other=clip.other_class,
@@ -221,13 +214,6 @@ def shown_clip(clip: Clip) -> ShownClip:
         site=clip.site,
         date=clip.date,
     )
-
-
-def _seconds_of(path: str) -> float:
-    try:
-        return probe(path).seconds
-    except AudioError:
-        return 0.0
 
 
 def summaries(counts: pd.DataFrame, bands: pd.DataFrame, classes: list[str]) -> list[ClassSummary]:

@@ -1,10 +1,11 @@
 """The review page's application: which request is answered how."""
 
 import secrets
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from functools import partial
 from pathlib import Path
-from typing import Annotated, TypeVar
+from typing import Annotated
 
 from fastapi import Depends, FastAPI, Query
 from fastapi.responses import FileResponse, HTMLResponse, Response
@@ -14,11 +15,13 @@ from starlette.exceptions import HTTPException
 from lib.audio.sound_stretches import LONGEST
 from lib.audio.spectrogram_tiles import COLORS, TileLook
 from lib.config.schema import Settings
-from lib.core.errors import EarshotError
-from lib.curation.clip_index import ORDERS, Clip, ClipFilter
+from lib.curation.clip_filter import ClipFilter
+from lib.curation.clip_index import ORDERS, Clip
+from lib.curation.reviewed_issues import ReviewedIssues
 from lib.server.answers import PlainJSONResponse, add_refusals
-from lib.server.public_text import public_line
 from lib.server.request_guard import HEADERS, RequestGuard
+from lib.server.review.clip_requests import MOST_CLIPS, clip_filter
+from lib.server.review.issues_api import add_issues
 from lib.server.review.review_answers import (
     ClipView,
     ExportedClips,
@@ -32,7 +35,9 @@ from lib.server.review.review_answers import (
     Similar,
     shown_clip,
 )
+from lib.server.review.review_work import done
 from lib.server.review.reviewed_project import ReviewedProject, checked_clip
+from lib.server.review.verification_answers import ShownVerification
 from lib.server.server_metrics import ServerMetrics
 
 PAGE = Path(__file__).with_name("page")
@@ -41,14 +46,12 @@ NONCE = "NONCE"
 """What stands in the page for a number that is used once, which the styles of the audio component need."""
 KEPT = {"cache-control": "private, max-age=3600"}
 """Pictures and sound: their addresses change with what they show."""
-MOST_CLIPS = 500
+MOST_SAMPLED = 2000
 JSON_BYTES = 2**18
 """Of a request, at most: decisions may be about as many clips as review_answers.MOST_CHOSEN."""
-Result = TypeVar("Result")
 
 Seconds = Annotated[float, Query(ge=-LONGEST, le=1e8)]
 Hertz = Annotated[float, Query(ge=0, le=5e6)]
-Short = Annotated[str, Query(max_length=300)]
 
 
 def _look(
@@ -63,39 +66,24 @@ def _look(
     return TileLook(width, height, min_freq, max_freq, range_db, contrast, colors)
 
 
-def _filter(
-    origin: Annotated[str, Query(pattern="^(found|annotated|similar [0-9]+|)$")] = "",
-    class_name: Short = "",
-    outcome: Short = "",
-    other: Short = "",
-    min_score: Annotated[float, Query(ge=0, le=1)] = 0.0,
-    max_score: Annotated[float, Query(ge=0, le=1)] = 1.0,
-    recording: Short = "",
-    site: Short = "",
-    first_date: Short = "",
-    last_date: Short = "",
-    decided: Annotated[str, Query(pattern="^(undecided|decided|accept|reject|relabel|unsure|)$")] = "",
-    as_of: Annotated[int | None, Query(ge=0, le=2**40)] = None,
-    ids: Annotated[str, Query(pattern="^([0-9]{1,16}(,[0-9]{1,16}){0,499})?$")] = "",
-) -> ClipFilter:
-    places = recording, site, first_date, last_date
-    numbers = tuple(int(number) for number in ids.split(",") if number)
-    return ClipFilter(origin, class_name, outcome, other, min_score, max_score, *places, decided, as_of, numbers)
-
-
-def make_review_app(settings: Settings, project: ReviewedProject, token: str = "") -> FastAPI:
+def make_review_app(
+    settings: Settings, project: ReviewedProject, token: str = "", issues: ReviewedIssues | None = None
+) -> FastAPI:
     """The application of a review page.
 
     Args:
         settings: of the project, of which `review` says who may use the page.
         project: what is reviewed; it is closed at shutdown.
         token: that requests must carry; "": none.
+        issues: about what is reviewed; None: there are none to be seen or made. They are closed at shutdown.
     """
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         yield
         project.close()
+        if issues is not None:
+            issues.close()
 
     app = FastAPI(
         title="Earshot review",
@@ -114,15 +102,6 @@ def make_review_app(settings: Settings, project: ReviewedProject, token: str = "
     )
     add_refusals(app)
 
-    def done(work: Callable[[], Result], name: str = "review", status: int = 422) -> Result:
-        """The result of work; what goes wrong becomes a line without paths of this machine."""
-        try:
-            return work()
-        except EarshotError as error:
-            raise HTTPException(status, public_line(error, name)) from None
-        except OSError as error:
-            raise HTTPException(422, f"{name}: {error.strerror or 'cannot be read or written'}") from None
-
     def clip_of(number: int) -> Clip:
         return done(lambda: checked_clip(project.index, number), f"clip {number}", 404)
 
@@ -137,14 +116,26 @@ def make_review_app(settings: Settings, project: ReviewedProject, token: str = "
 
     @app.get("/clips")
     def clips(
-        chosen: Annotated[ClipFilter, Depends(_filter)],
+        chosen: Annotated[ClipFilter, Depends(clip_filter)],
         order: Annotated[str, Query(pattern=f"^({'|'.join(ORDERS)})$")] = "score",
         offset: Annotated[int, Query(ge=0, le=2**40)] = 0,
         limit: Annotated[int, Query(ge=0, le=MOST_CLIPS)] = 100,
+        sample: Annotated[int, Query(ge=0, le=MOST_SAMPLED)] = 0,
     ) -> ShownPage:
-        """Some clips of a list."""
+        """Some clips of a list. sample: only those of the verification sample of the class that is so large."""
+        if sample:
+            chosen = done(partial(project.sampled, chosen, sample), "sample")
         page = done(lambda: project.index.page(chosen, order, offset, limit))
         return ShownPage(total=page.total, serial=page.serial, clips=[shown_clip(clip) for clip in page.clips])
+
+    @app.get("/verification")
+    def verification(
+        class_name: Annotated[str, Query(min_length=1, max_length=300)],
+        n: Annotated[int, Query(ge=1, le=MOST_SAMPLED)] = 96,
+        wanted: Annotated[float, Query(gt=0, lt=1)] = 0.9,
+    ) -> ShownVerification:
+        """How far a class is verified by a sample, and its precision by score."""
+        return done(lambda: project.verification(class_name, n, wanted), class_name)
 
     @app.get("/media/view/{number}")
     def view(clip: Chosen, start: Seconds, end: Seconds, look: Look) -> ClipView:
@@ -199,6 +190,9 @@ def make_review_app(settings: Settings, project: ReviewedProject, token: str = "
     def export(new: NewExport) -> ExportedClips:
         """Write clips as files of sound with their table, into a folder of the project."""
         return done(lambda: project.export(new))
+
+    if issues is not None:
+        add_issues(app, project, issues)
 
     @app.get("/health")
     async def health() -> dict[str, str]:

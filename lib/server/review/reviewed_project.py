@@ -15,7 +15,9 @@ from lib.audio.spectrogram_tiles import COLORS, TileLook, tile, tile_scale
 from lib.config.schema import AudioSettings, Settings
 from lib.core.digests import state_of
 from lib.core.errors import EarshotError, Problem
+from lib.curation.class_verification import ClassVerification
 from lib.curation.clip_export import export_clips
+from lib.curation.clip_filter import ClipFilter
 from lib.curation.clip_index import Clip, ClipIndex
 from lib.curation.score_curves import score_curve
 from lib.evaluation.figures import MEASURED, interval, read_figures, title
@@ -37,11 +39,14 @@ from lib.server.review.review_answers import (
     shown_clip,
     summaries,
 )
+from lib.server.review.verification_answers import ShownVerification, shown_verification
 from lib.sound.labels import RESULTS_FILE
 
 MOST_SIMILAR, MOST_POINTS = 200, 3000
 LOCAL = ("localhost", "127.0.0.1", "::1")
 """Hosts that nobody reaches from other machines, so that whoever started the server is likely to decide."""
+NO_ID = 0
+"""No clip has it."""
 LONG_HEIGHT = 240
 """Bands by which ticks of the axis are placed."""
 
@@ -66,6 +71,7 @@ class ReviewedProject:
         self._lock, self._mapping = threading.Lock(), threading.Lock()
         self._state = self._state_now()
         self._index = ClipIndex(settings, labels)
+        self._verification = ClassVerification(settings, labels, self._index)
 
     @property
     def index(self) -> ClipIndex:
@@ -86,6 +92,7 @@ class ReviewedProject:
         with self._lock:
             if (state := self._state_now()) != self._state:
                 index, self._index = self._index, ClipIndex(self.settings, self.labels)
+                self._verification = ClassVerification(self.settings, self.labels, self._index)
                 self._state = state
                 index.close()
 
@@ -126,6 +133,17 @@ class ReviewedProject:
             for name in MEASURED
             if name in figures
         ]
+
+    def sampled(self, chosen: ClipFilter, n: int) -> ClipFilter:
+        """A filter of the same clips of a class, as far as they are in its verification sample of n. Raises
+        EarshotError."""
+        return chosen._replace(ids=self._verification.sample(chosen.class_name, n) or (NO_ID,))
+
+    def verification(self, class_name: str, n: int, wanted: float) -> ShownVerification:
+        """How far a class is verified by a sample of n clips, and its precision by score. Raises EarshotError."""
+        verified = self._verification.precision(class_name, wanted)
+        chosen = self.sampled(ClipFilter(class_name=verified.checked.class_name), n)
+        return shown_verification(verified, self.index.page(chosen, "score", 0, n).clips, wanted)
 
     def view(self, clip: Clip, start: float, end: float, look: TileLook) -> ClipView:
         """What is drawn over a clip's spectrogram from start to end (s). Raises EarshotError."""

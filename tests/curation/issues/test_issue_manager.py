@@ -1,5 +1,6 @@
 import json
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 
 import pytest
 
@@ -58,6 +59,17 @@ def test_elements_are_added_once_removed_and_marked(issues):
     with pytest.raises(EarshotError, match="element 'r2': is not in the issue 'mine'"):
         issues.remove_elements_from_issue(issue_id, [frame("r3"), frame("r2")])
     assert names(issues.get_issue(issue_id)) == ["r1", "r3"]  # nothing of it was done
+
+
+def test_lists_in_the_metadata_of_an_element_grow_when_it_is_added_again(issues):
+    def noted(*classes, **values):
+        return replace(frame("r1"), label_metadata={"classes": list(classes), **values})
+
+    issue_id = issues.create_issue("mine", TRUTH, [noted("a", score=0.5)], "frame")
+    issues.add_elements_to_issue(issue_id, [noted("b", "a", score=0.9), frame("r2")])
+    issues.add_elements_to_issue(issue_id, [frame("r1")])
+    metadata = [each.label_metadata for each in issues.get_issue(issue_id).elements]
+    assert metadata == [{"classes": ["a", "b"], "score": 0.5}, {}]
 
 
 def test_states_names_and_assignees_change(issues):

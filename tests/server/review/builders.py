@@ -41,11 +41,16 @@ class Project(NamedTuple):
     def decisions(self) -> Path:
         return self.folder / "decisions.csv"
 
+    @property
+    def curation(self) -> str:
+        return f"sqlite:///{self.folder / 'curation.db'}"
+
     def settings(self) -> Settings:
         return load_settings(self.params)
 
     def arguments(self) -> list[str]:
-        return ["--labels", str(self.labels), "--report", str(self.folder / "report"), "--by", "ana"]
+        places = ["--labels", str(self.labels), "--report", str(self.folder / "report"), "--curation", self.curation]
+        return [*places, "--by", "ana"]
 
 
 def write_project(folder: Path, found: dict = FOUND) -> Project:
@@ -66,6 +71,7 @@ def write_project(folder: Path, found: dict = FOUND) -> Project:
         "test": {"path": str(folder / "test")},
         "decisions": str(folder / "decisions.csv"),
         "reviewed": str(folder / "reviewed"),
+        "scenarios": str(folder / "scenarios"),
     }
     params = write_params(
         folder / "params.yaml", folder / "test", data=data, infer={"overlap": 0.25}, review={"shutdown_timeout": 1}

@@ -3,6 +3,7 @@
 import csv
 import errno
 import io
+import math
 import os
 import threading
 from concurrent.futures import ThreadPoolExecutor
@@ -14,10 +15,12 @@ from fastapi.testclient import TestClient
 from PIL import Image
 
 from lib.curation.embedding_store import EmbeddingStore
+from lib.curation.score_bands import score_band
+from lib.curation.verified_precision import read_checked, verified_precision
 from lib.formats.data_sets import read_test_set
 from lib.server.review.review_app import make_review_app
 from lib.server.review.reviewed_project import ReviewedProject
-from lib.sound.decisions import read_decisions
+from lib.sound.decisions import Decision, append_decisions, read_decisions
 from tests.recordings import write
 from tests.server.review.builders import FOUND, HOSTILE, N_FIELD, RATE, write_results
 from tests.training_data.builders import AUDIO
@@ -120,6 +123,96 @@ def test_many_are_decided_at_once_and_taken_back_at_once(client, project):
     assert {row[-1] for row in decided(project)} == {"bob"}
     assert client.get("/clips", params={"decided": "reject"}).json()["total"] == 3
     assert client.post("/decisions/undo", json={"by": "ana"}).status_code == 422
+
+
+def verification(client, **values) -> dict:
+    return client.get("/verification", params={"class_name": "low"} | values).json()
+
+
+def decide_sample(client, n: int) -> None:
+    """Of a sample of the class low, all above a score of 0.75 are right, and a third of the others."""
+    for k, one in enumerate(clips(client, class_name="low", sample=n, limit=500)):
+        decision = "unsure" if k == 5 else "accept" if one["score"] > 0.75 or k % 3 == 0 else "reject"
+        client.post("/decisions", json={"clips": [one["id"]], "decision": decision, "by": "ana"})
+
+
+@pytest.mark.parametrize("wanted", [0.6, 0.9, 0.999])
+def test_a_verification_tells_what_the_stage_tells(client, project, wanted):
+    decide_sample(client, 40)
+    settings = project.settings()
+    decisions, _ = read_decisions(settings.data.decisions)
+    checked = read_checked(str(project.labels), "low", settings, decisions)
+    expected = verified_precision(checked, wanted)
+    answer = verification(client, n=40, wanted=wanted)
+    bands = [[math.nan if value is None else value for value in band.values()] for band in answer["bands"]]
+    np.testing.assert_array_equal(bands, expected.bands.to_numpy(float))
+    for name in ("threshold", "low", "high"):
+        value, given = getattr(expected, name), answer[name]
+        assert value == given or (math.isnan(value) and given is None)
+    assert answer["fault"] == expected.fault
+    assert (answer["threshold"] is None) == (wanted == 0.999)
+    assert (answer["n_found"], answer["n_checked"], answer["n_decided"]) == (N_FIELD + 1, 39, 40)
+
+
+def test_a_sample_is_spread_over_the_scores_and_stays_while_people_decide(client):
+    before = clips(client, class_name="low", sample=20, limit=500)
+    places = {score_band(one["score"]) for one in before}
+    assert (len(before), places) == (20, {5, 6, 7, 8, 9})
+    assert verification(client, n=20)["first_undecided"] == 0
+    ids = [one["id"] for one in before]
+    client.post("/decisions", json={"clips": ids[:3] + ids[4:6], "decision": "accept", "by": "ana"})
+    assert [one["id"] for one in clips(client, class_name="low", sample=20, limit=500)] == ids
+    stands = verification(client, n=20)
+    assert (stands["n_decided"], stands["first_undecided"]) == (5, 3)
+    assert client.get("/clips", params={"class_name": "low", "sample": 20, "decided": "decided"}).json()["total"] == 5
+    assert set(ids) < {one["id"] for one in clips(client, class_name="low", sample=50, limit=500)}
+
+
+def test_decisions_that_others_write_and_new_results_count_in_a_verification(client, project):
+    decide_sample(client, 40)
+    before = verification(client, n=40)
+    rows = [Decision("f0", 3.0 * k, 3.0 * k + 3, "low", "reject", by="bob") for k in range(N_FIELD)]
+    append_decisions(project.decisions, rows)
+    after = verification(client, n=40)
+    assert (before["fault"], after["n_checked"]) == ("", N_FIELD)
+    assert after["fault"] != ""
+    files = {"t0": project.folder / "test/recordings/t0.wav", "f0": project.folder / "field/f0.wav"}
+    write_results(project.labels, files, FOUND | {"f0": FOUND["f0"][:50]})
+    client.get("/overview")
+    answer = verification(client, n=96)
+    assert (answer["n_found"], answer["n_sample"], answer["n_decided"]) == (51, 51, 50)
+
+
+@pytest.mark.parametrize(
+    ("values", "status"),
+    [
+        ({"class_name": ""}, 422),
+        ({"class_name": "no such class"}, 422),
+        ({"class_name": HOSTILE, "n": 1}, 200),
+        ({"n": 0}, 422),
+        ({"n": 10**9}, 422),
+        ({"wanted": 1}, 422),
+        ({"wanted": "nan"}, 422),
+    ],
+)
+def test_what_cannot_be_verified_is_refused(client, project, values, status):
+    answer = client.get("/verification", params={"class_name": "low"} | values)
+    assert answer.status_code == status
+    assert str(project.folder) not in answer.text
+
+
+def test_a_sample_of_no_class_holds_no_clips(client):
+    assert client.get("/clips", params={"sample": 5}).status_code == 422
+    assert client.get("/clips", params={"sample": 5, "class_name": "mid"}).json()["total"] == 1
+    assert client.get("/clips", params={"sample": 5, "class_name": "mid", "site": "x"}).json()["total"] == 0
+
+
+def test_several_people_may_look_at_a_verification_at_once(client):
+    decide_sample(client, 30)
+    with ThreadPoolExecutor(4) as pool:
+        answers = list(pool.map(lambda k: verification(client, n=30, wanted=(0.7, 0.9)[k % 2]), range(8)))
+    assert answers[0] == answers[2] == answers[6]
+    assert answers[1] == answers[7] != answers[0]
 
 
 def test_unsure_changes_no_annotations(client, project):

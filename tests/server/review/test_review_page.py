@@ -8,6 +8,8 @@ from urllib.parse import urlsplit
 import pytest
 from playwright.sync_api import Page, expect, sync_playwright
 
+from lib.curation.client.client import Client
+from lib.curation.verified_precision import read_checked, verified_precision
 from lib.sound.decisions import read_decisions
 from tests.server.review.builders import HOSTILE, N_FIELD, write_project
 from tests.server.server_process import ServerProcess
@@ -115,23 +117,84 @@ def test_from_a_cell_of_the_confusion_matrix_to_a_written_decision_by_keyboard(o
     assert decisions(project, "cell") == []
 
 
-def test_a_class_is_verified_by_keyboard(opened, project, capsys):
-    """A key each for 96 clips, each of which is in view before it is decided about."""
-    page = opened("ana", "#clip?origin=found&class_name=low&recording=f0&order=time&at=0")
-    keys, begin = "aaru", 0.0
+def test_a_class_is_verified_by_keyboard_from_the_overview_to_the_threshold(opened, project, capsys):
+    """A key each for 96 clips of 97, each of which is in view before it is decided about."""
+    project.decisions.unlink(missing_ok=True)
+    page = opened("ana")
+    tab_to(page, "Verify low")
+    page.keyboard.press("Enter")
+    expect(page.locator("#verify-progress")).to_have_text(f"0 of {N_FIELD} clips decided", timeout=30_000)
+    expect(page.locator("#verify-result")).to_contain_text("No threshold yet: only 0 checked")
+    expect(page.locator("#verify-links a").first).to_be_focused()
+    page.keyboard.press("Enter")
+    begin = 0.0
     for k in range(N_FIELD):
-        expect(page.locator("#facts")).to_contain_text(f"Clip{k + 1} of")
-        expect(page.locator("#tile")).to_have_attribute(
-            "alt", re.compile(f"^Spectrogram of low, {clock(3.0 * k - 1.5)} to")
-        )
+        expect(page.locator("#facts")).to_contain_text(f"Clip{k + 1} of {N_FIELD}")
+        expect(page.locator("#tile")).to_have_attribute("alt", re.compile("^Spectrogram of low, "))
         begin = begin or time.monotonic()
-        page.keyboard.press(keys[k % 4])
-    rows = wait_for(project, "ana", N_FIELD)
+        page.keyboard.press(key_of(k))
+    expect(page.locator("#verify-progress")).to_have_text(f"{N_FIELD} of {N_FIELD} clips decided", timeout=30_000)
+    result = page.locator("#verify-result")
+    expect(result).to_contain_text("Precision 90 % from a score of")
     seconds = time.monotonic() - begin
     with capsys.disabled():
-        print(f"\n{N_FIELD} clips verified in {seconds:.1f} s, from the first key to the last decision")
-    kinds = {"a": "accept", "r": "reject", "u": "unsure"}
-    assert rows == [("f0", 3.0 * k, "low", kinds[keys[k % 4]], "") for k in range(N_FIELD)]
+        print(f"\n{N_FIELD} clips verified in {seconds:.1f} s, from the first key to the threshold")
+    settings, kinds = project.settings(), {"a": "accept", "r": "reject", "u": "unsure"}
+    assert [row[3] for row in decisions(project, "ana")] == [kinds[key_of(k)] for k in range(N_FIELD)]
+    checked = read_checked(str(project.labels), "low", settings, read_decisions(project.decisions)[0])
+    found = verified_precision(checked, 0.9)
+    assert found.fault == ""
+    expect(result).to_contain_text(f"score of {found.threshold:.3f} on (95 %: {found.low:.3f} to {found.high:.3f})")
+    rows = page.locator("#precision-table tbody tr").all_inner_texts()
+    assert [row.split("\t")[1:4] for row in rows] == found.bands[["detections", "checked", "right"]].iloc[::-1].astype(
+        str
+    ).to_numpy().tolist()
+    expect(page.locator("#precision-chart text.threshold")).to_have_text(f"threshold {found.threshold:.3f}")
+    page.keyboard.press("z")
+    expect(page.locator("#verify-progress")).to_have_text(f"{N_FIELD - 1} of {N_FIELD} clips decided", timeout=30_000)
+
+
+def key_of(k: int) -> str:
+    """What is decided about the k-th clip by score: the higher ones are right more often."""
+    return "u" if k % 16 == 7 else "r" if k % 8 == 3 or (k > 48 and k % 3) else "a"
+
+
+def test_a_verification_continues_where_it_was_left_and_its_list_stays(opened, project):
+    project.decisions.unlink(missing_ok=True)
+    page = opened("again", "#verify?class_name=low&sample=20&wanted=0.8")
+    expect(page.locator("#verify-links a").first).to_be_focused(timeout=30_000)
+    page.keyboard.press("Enter")
+    for k in range(3):
+        expect(page.locator("#facts")).to_contain_text(f"Clip{k + 1} of 20")
+        page.keyboard.press("a")
+    expect(page.locator("#facts")).to_contain_text("Clip4 of 20")
+    wait_for(project, "again", 3)
+    page.keyboard.press("v")
+    expect(page.locator("#verify-progress")).to_have_text("3 of 20 clips decided", timeout=30_000)
+    page.keyboard.press("Enter")
+    expect(page.locator("#facts")).to_contain_text("Clip4 of 20")
+    page.keyboard.press("v")
+    page.locator("#verify-form input[name=sample]").focus()
+    page.keyboard.press("Control+a")
+    page.keyboard.type("30")
+    page.keyboard.press("Enter")
+    expect(page.locator("#verify-progress")).to_contain_text("of 30 clips decided", timeout=30_000)
+    expect(page.locator("#verify-links a").first).to_be_focused()
+    page.keyboard.press("Tab")
+    page.keyboard.press("Enter")
+    expect(page.locator("#total")).to_have_text("30 clips")
+    page.keyboard.press("v")
+    expect(page.locator("#verify-title")).to_have_text("Verify low")
+
+
+def test_a_decision_that_is_not_written_keeps_the_verification_open(opened, project):
+    page = opened("unwritten", "#clip?origin=found&class_name=low&sample=5&at=4")
+    expect(page.locator("#facts")).to_contain_text("Clip5 of 5")
+    page.route("**/decisions", lambda route: route.fulfill(status=200, body="cut off"))
+    page.keyboard.press("a")
+    expect(page.locator("#fault-lines")).to_contain_text("Accepted: low, clip 5: ")
+    expect(page.locator("#facts")).to_contain_text("Clip5 of 5")
+    page.unroute("**/decisions")
 
 
 def test_the_sound_plays_on_arrival_and_the_keys_do_what_they_say(opened):
@@ -177,6 +240,80 @@ def test_many_are_selected_in_the_grid_and_decided_at_once(opened, project):
     page.keyboard.press("z")
     expect(page.locator("#status")).to_have_text(f"Taken back: {n} clips")
     assert decisions(project, "many") == []
+
+
+def test_clips_become_an_issue_and_a_work_queue_that_is_worked_through_by_keyboard(opened, project):
+    page = opened("queue", "#clips?origin=found&recording=t0&order=time")
+    expect(page.locator("#total")).to_have_text("4 clips")
+    for key in ("Shift+ArrowRight", "Shift+ArrowRight", "i"):
+        page.keyboard.press(key)
+    expect(page.locator("#add-about")).to_contain_text("3 clips.")
+    page.keyboard.type(f"faint {HOSTILE}")
+    expect(page.locator("#issue-options [aria-selected=true]")).to_contain_text(f"New: faint {HOSTILE}")
+    page.keyboard.press("Enter")
+    expect(page.locator("#status")).to_have_text(f"Made faint {HOSTILE}: 3 clips")
+
+    page.keyboard.press("Enter")  # the current clip, the last of the three, and the one after it
+    expect(page.locator("#facts")).to_contain_text("Clip3 of")
+    for key in ("n", "i"):
+        page.keyboard.press(key)
+        expect(page.locator("#facts")).to_contain_text("Clip4 of")
+    expect(page.locator("#add-issue")).to_be_visible()
+    page.keyboard.type("fai")
+    expect(page.locator("#issue-options [aria-selected=true]")).to_contain_text("Bucket, 3")
+    page.keyboard.press("Enter")
+    expect(page.locator("#status")).to_have_text(f"Added to faint {HOSTILE}: 1 of 1 clip")
+
+    page.keyboard.press("3")
+    expect(page.locator("#issue-table")).to_contain_text("faint")
+    page.keyboard.press("Enter")
+    expect(page.locator("#issue-title")).to_have_text(f"faint {HOSTILE}")
+    expect(page.locator("#element-list li")).to_have_count(4)
+    page.keyboard.press("c")
+    page.keyboard.type(f"Is it rain? {HOSTILE}")
+    page.keyboard.press("Control+Enter")
+    expect(page.locator("#comments")).to_contain_text(f"Is it rain? {HOSTILE}")
+    page.locator("#issue-form").get_by_label("State").select_option("in progress")
+    expect(page.locator("#status")).to_contain_text("in progress")
+    page.locator("#issue-title").focus()
+    page.keyboard.press("o")
+    expect(page.locator("#total")).to_have_text("4 clips")
+    expect(page.locator("#batch-issue")).to_have_text(f"faint {HOSTILE}")
+
+    page.keyboard.press("q")
+    page.keyboard.type("check")
+    page.locator("#batch-size").fill("3")
+    page.locator("#batch-size").press("Enter")
+    expect(page.locator("#status")).to_have_text("Made check: 4 clips")
+    page.keyboard.press("3")
+    expect(page.locator("#issue-table")).to_contain_text("4 · 0 of 2 batches")
+    page.keyboard.press("Enter")
+    expect(page.locator("#issue-title")).to_have_text("check")
+    page.keyboard.press("t")
+    expect(page.locator("#batch-state")).to_contain_text("0 of 3 decided")
+    for k in range(3):
+        expect(page.locator("#facts")).to_contain_text(f"Clip{k + 1} of 3")
+        page.keyboard.press("a")
+    expect(page.locator("#batch-state")).to_contain_text("3 of 3 decided")
+    assert [row[1] for row in wait_for(project, "queue", 3)] == [3.0, 12.0, 21.0]
+    page.keyboard.press("f")
+    expect(page.locator("#status")).to_have_text("Finished: batch 0001")
+    expect(page.locator("#batch-table")).to_contain_text("donequeue")
+    page.keyboard.press("t")
+    expect(page.locator("#batch-state")).to_contain_text("0 of 1 decided")
+    page.keyboard.press("f")
+    expect(page.locator("#status")).to_contain_text("1 of 1 are undecided")
+    page.keyboard.press("b")
+    expect(page.locator("#status")).to_have_text("Given back: batch 0002")
+    assert page.title() == "Earshot review"
+    assert page.locator("img[src='x']").count() == 0
+
+    with Client(api_endpoint=project.curation, data=project.settings().data) as client:
+        faint, check = client.get_issue_manager("review").list_issues()
+        assert [each.element_id for each in faint.elements] == ["t0@3-6", "t0@12-15", "t0@21-24", "t0@30-33"]
+        assert (faint.reporter, faint.state, check.template_type) == ("queue", "inProgress", "Work Queue")
+        (queue,) = client.get_work_queue_manager("review").list_work_queues()
+        assert queue.batch_statuses == {"batch 0001": "done", "batch 0002": "queued"}
 
 
 def test_only_the_clips_in_view_exist(opened):
@@ -266,11 +403,13 @@ def test_the_page_is_light_or_dark_as_the_system_is(opened, scheme, is_dark):
 
 def test_each_control_has_a_name(opened):
     page = opened("names", "#clip?origin=found&recording=t0&order=time&at=0")
-    for view in ("clip", "clips", "overview"):
+    for view in ("clip", "verify", "clips", "overview", "issues"):
         nameless = page.evaluate(
-            """() => [...document.querySelectorAll('button, a, input, select, [role=listbox], [role=combobox]')]
+            """() => [...document.querySelectorAll('button, a, input:not([type=hidden]), select, textarea, '
+              + '[role=listbox], [role=combobox]')]
             .filter((one) => !(one.textContent.trim() || one.ariaLabel || one.title || one.labels?.length
               || one.getAttribute('aria-labelledby'))).map((one) => one.outerHTML)"""
         )
         assert nameless == [], view
-        page.keyboard.press({"clip": "Escape", "clips": "1", "overview": "1"}[view])
+        keys = {"clip": "v", "verify": "2", "clips": "1", "overview": "3", "issues": "1"}
+        page.keyboard.press(keys[view])

@@ -16,8 +16,9 @@ export class ClipList {
   page(number) {
     let page = this.pages.get(number);
     if (!page) {
-      const values = { ...this.filter, offset: number * PAGE, limit: PAGE, as_of: this.serial };
-      page = get("/clips", values).then((answer) => {
+      const { issue, ...filter } = this.filter;
+      const values = { ...filter, offset: number * PAGE, limit: PAGE, as_of: this.serial };
+      page = get(issue ? `/issues/${encodeURIComponent(issue)}/clips` : "/clips", values).then((answer) => {
         this.serial ??= answer.serial;
         this.total = answer.total;
         page.clips = answer.clips;
@@ -33,6 +34,14 @@ export class ClipList {
   async at(index) {
     await this.ready;
     return (await this.page(Math.floor(index / PAGE)))[index % PAGE];
+  }
+
+  /** The IDs of the first clips. */
+  async ids(most) {
+    await this.ready;
+    const found = [];
+    for (let k = 0; k * PAGE < Math.min(most, this.total); k++) found.push(...(await this.page(k)).map((clip) => clip.id));
+    return found.slice(0, most);
   }
 
   /** The clip at an index, if it is here; else undefined, and it is on its way. */

@@ -19,7 +19,7 @@ export function showOverview(overview) {
 }
 
 function classHead() {
-  const names = ["Class", "found", "annotated", "precision", "recall", "decided", "by score 0 … 1"];
+  const names = ["Class", "found", "annotated", "precision", "recall", "decided", "by score 0 … 1", ""];
   return element("thead", {}, element("tr", {}, ...names.map((name) => element("th", { scope: "col" }, name))));
 }
 
@@ -32,7 +32,8 @@ function classRow(one, bands) {
     element("td", { title: `${one.right} of ${one.judged}` }, percent(one.right, one.judged)),
     element("td", { title: `${one.heard} of ${one.tested}` }, percent(one.heard, one.tested)),
     element("td", {}, String(one.decided)),
-    element("td", {}, bandBoxes(one.name, bands.filter((band) => band.class_name === one.name))));
+    element("td", {}, bandBoxes(one.name, bands.filter((band) => band.class_name === one.name))),
+    element("td", {}, one.found ? element("a", { href: `#verify?${new URLSearchParams({ class_name: one.name })}`, "aria-label": `Verify ${one.name}` }, "verify") : undefined));
 }
 
 function bandBoxes(name, bands) {

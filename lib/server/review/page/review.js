@@ -7,16 +7,22 @@ import { ClipList } from "./clip_list.js";
 import * as grid from "./grid.js";
 import * as view from "./clip_view.js";
 import { mapKey, showMap, startMap } from "./map.js";
+import { ISSUE_HELP, issuesKey, showIssues, startIssues } from "./issues.js";
+import { addToIssue, startAddToIssue } from "./add_to_issue.js";
+import { finishBatch, followBatch, giveBackBatch, showBatchBar, startBatchBar } from "./batch_bar.js";
+import { showVerification, startVerification, verificationAt } from "./verification.js";
 import { askClass, listenToRelabel, startRelabel } from "./relabel.js";
 
 const DECISIONS = { a: "accept", r: "reject", l: "relabel", u: "unsure" };
 const DONE = { accept: "Accepted", reject: "Rejected", relabel: "Relabelled", unsure: "Unsure" };
+const VIEWS = ["overview", "clips", "clip", "map", "verify", "issues"];
+const MOST_CHOSEN = 5000;
 const lists = new Map();
 let current = "", by = localStorage.getItem("by"), writing = Promise.resolve(), hasBegun = false;
 
 function route() {
   const [name, query] = location.hash.slice(1).split("?");
-  return { name: ["clips", "clip", "map"].includes(name) ? name : "overview", values: Object.fromEntries(new URLSearchParams(query)) };
+  return { name: VIEWS.includes(name) ? name : "overview", values: Object.fromEntries(new URLSearchParams(query)) };
 }
 
 function listOf({ at, ...filter }) {
@@ -33,14 +39,17 @@ async function show(hasOverview = false) {
   const { name, values } = route();
   if (current === "clip" && name !== "clip") view.leaveClip();
   current = name;
-  for (const one of ["overview", "clips", "clip", "map"]) $(one).hidden = one !== name;
+  for (const one of VIEWS) $(one).hidden = one !== name;
   document.querySelectorAll("nav a").forEach((link) => {
-    const isHere = link.dataset.view === (name === "clip" ? "clips" : name);
+    const isHere = link.dataset.view === ({ clip: "clips", verify: "overview" }[name] ?? name);
     isHere ? link.setAttribute("aria-current", "page") : link.removeAttribute("aria-current");
   });
   try {
+    await showBatchBar(["clips", "clip"].includes(name) ? values : undefined);
     if (name === "overview") await (hasOverview || refresh());
     else if (name === "map") await showMap();
+    else if (name === "issues") await showIssues(values);
+    else if (name === "verify") await showVerification(values);
     else if (name === "clips") {
       fillFilter(values);
       await grid.showGrid(listOf(values), Number(values.at ?? 0));
@@ -89,13 +98,25 @@ const openClip = (index) => { location.hash = `clip?${new URLSearchParams({ ...w
 const withoutAt = () => { const { at, ...filter } = route().values; return filter; };
 
 function goTo(index) {
-  const list = listOf(route().values);
+  const { values } = route(), list = listOf(values);
+  if (values.sample && index >= list.total) {
+    writing.then(() => $("fault").open || verify());
+    return;
+  }
   if (index < 0 || index >= list.total) {
     say(index < 0 ? "This is the first clip" : "This was the last clip");
     return;
   }
   history.replaceState(null, "", `#clip?${new URLSearchParams({ ...withoutAt(), at: index })}`);
   view.showClip(list, index).catch((error) => say(error.message, true));
+}
+
+/** Go to the verification of the class that the list, or else the current clip, is of. */
+function verify() {
+  const { class_name, sample } = route().values;
+  const clip = current === "clip" ? view.shownClip() : grid.gridList()?.known(grid.gridIndex());
+  const name = class_name ?? clip?.class_name;
+  if (name) location.hash = verificationAt({ class_name: name, ...(sample && { sample }) });
 }
 
 async function findSimilar() {
@@ -125,6 +146,23 @@ function exportClips() {
   };
 }
 
+/** Add to an issue what is selected or current; as a work queue, what is selected or else the whole list. */
+async function addChosen(isQueue = false) {
+  const list = listOf(route().values), isGrid = current === "clips";
+  if (!isGrid && view.isMoving()) return;
+  const isWhole = isQueue && !(isGrid && list.selected.size);
+  try {
+    const clips = isWhole ? list.ids(MOST_CHOSEN) : isGrid ? grid.chosenIds() : [view.shownClip().id];
+    const text = await addToIssue(clips, by, isQueue);
+    if (!text) return;
+    say(isWhole && list.total > MOST_CHOSEN ? `${text}, the first of ${list.total.toLocaleString("en")}` : text);
+    lists.forEach((one, key) => one.filter.issue && one !== list && lists.delete(key));
+    if (isGrid) grid.clearSelection(list, await clips);
+  } catch (error) {
+    say(error.message, true);
+  }
+}
+
 const backToGrid = () => { location.hash = `clips?${new URLSearchParams({ ...withoutAt(), at: view.clipIndex() })}`; };
 
 /** Decisions are written one after the other, in the order of the keys. */
@@ -133,6 +171,7 @@ function write(path, body, done, failed) {
     lists.forEach((list) => list.update(clips));
     view.updateClip(clips);
     if (current === "clips") grid.redrawGrid();
+    followBatch();
     done(clips);
   }).catch(failed);
   return writing;
@@ -173,6 +212,7 @@ function undo() {
     say(clips.length ? `Taken back: ${clips.length === 1 ? clips[0].class_name : `${clips.length} clips`}` : "Taken back");
     const index = current === "clip" && clips.length ? listOf(route().values).indexOf(clips[0].id) : -1;
     if (index >= 0 && index !== view.clipIndex()) goTo(index);
+    if (current === "verify") show();
   }, (error) => say(error.message, true));
 }
 
@@ -193,9 +233,16 @@ const COMMON = {
   p: ["Previous", () => goTo(view.clipIndex() - 1)],
   z: ["Undo: take back your last decision", undo],
 };
+const ISSUE_KEYS = {
+  i: ["Issue: add to a new or existing one", () => addChosen()],
+  q: ["Queue: make a work queue of the selected clips, or of the list", () => addChosen(true)],
+  f: ["Finish the batch of a work queue", finishBatch],
+  b: ["Give back the batch of a work queue", giveBackBatch],
+};
 const CLIP_KEYS = {
   ...Object.fromEntries(Object.entries(DECISIONS).map(([key, name]) => [key, [name[0].toUpperCase() + name.slice(1), () => decide(name)]])),
-  ...COMMON, e: ["Similar: find what sounds alike", findSimilar], w: ["Export: write clips as files", exportClips], ...view.ACTIONS, Escape: ["Grid: back to it", backToGrid],
+  ...COMMON, e: ["Similar: find what sounds alike", findSimilar], w: ["Export: write clips as files", exportClips],
+  v: ["Verify: how precise the scores of this class are", verify], ...ISSUE_KEYS, ...view.ACTIONS, Escape: ["Grid: back to it", backToGrid],
 };
 const ALIASES = { ArrowRight: "n", ArrowLeft: "p", "=": "+", 0: "^", j: "n", k: "p" };
 const ANYWHERE = {
@@ -203,6 +250,7 @@ const ANYWHERE = {
   g: ["Spectrogram settings", () => $("look").showModal()],
   1: ["Overview", () => { location.hash = "overview"; }],
   2: ["Undecided clips", () => { location.hash = "clips?origin=found&decided=undecided"; }],
+  3: ["Issues", () => { location.hash = "issues"; }],
 };
 const GRID_HELP = {
   "← → ↑ ↓": "Move", Space: "Select", "Shift ↓": "Select more", A: "Select all that follow, up to 5,000",
@@ -223,8 +271,11 @@ function pressed(event) {
   if (key in ANYWHERE) ANYWHERE[key][1]();
   else if (current === "clip" && key in CLIP_KEYS) CLIP_KEYS[key][1]();
   else if (current === "clips" && key in DECISIONS) decide(DECISIONS[key]);
-  else if (current === "clips" && key === "z") undo();
+  else if (["clips", "verify"].includes(current) && key === "z") undo();
+  else if (current === "clips" && key === "v") verify();
   else if (current === "clips" && key === "w") exportClips();
+  else if (current === "clips" && key in ISSUE_KEYS) ISSUE_KEYS[key][1]();
+  else if (current === "issues" && issuesKey(event)) event.preventDefault();
   else if (current === "map" && mapKey(event)) event.preventDefault();
   else if (!(current === "clips" && grid.gridList() && grid.gridKey(event))) return;
   event.preventDefault();
@@ -241,12 +292,14 @@ function button([key, [name, action]], kind = "") {
 function start() {
   const entries = Object.entries(CLIP_KEYS);
   $("decisions").replaceChildren(...entries.filter(([key]) => key in DECISIONS).map((one) => button(one, DECISIONS[one[0]])),
-    ...Object.entries(COMMON).map((one) => button(one)), button(["e", CLIP_KEYS.e]), button(["w", CLIP_KEYS.w]), button(["Escape", CLIP_KEYS.Escape]));
+    ...Object.entries(COMMON).map((one) => button(one)), button(["e", CLIP_KEYS.e]), button(["w", CLIP_KEYS.w]), button(["v", CLIP_KEYS.v]), button(["i", CLIP_KEYS.i]), button(["Escape", CLIP_KEYS.Escape]));
   $("transport").replaceChildren(...Object.entries(view.ACTIONS).map((one) => button(one)));
   $("grid-actions").replaceChildren(...Object.entries(DECISIONS).map(([key, name]) =>
-    button([key, [name[0].toUpperCase() + name.slice(1), () => decide(name)]])), button(["z", ["Undo", undo]]), button(["w", ["Export", exportClips]]));
+    button([key, [name[0].toUpperCase() + name.slice(1), () => decide(name)]])), button(["z", ["Undo", undo]]), button(["w", ["Export", exportClips]]), button(["v", CLIP_KEYS.v]),
+    button(["i", ISSUE_KEYS.i]), button(["q", ISSUE_KEYS.q]));
   const help = [...Object.entries(ANYWHERE), ...entries].map(([key, [name]]) => [keyName(key), name]);
-  $("key-list").replaceChildren(...[...help, ...Object.entries(GRID_HELP).map(([key, name]) => [key, `Grid: ${name}`])]
+  $("key-list").replaceChildren(...[...help, ...Object.entries(GRID_HELP).map(([key, name]) => [key, `Grid: ${name}`]),
+    ...Object.entries(ISSUE_HELP).map(([key, name]) => [key, `Issue: ${name}`])]
     .flatMap(([key, name]) => [element("dt", {}, element("kbd", {}, key)), element("dd", {}, name)]));
   $("keys-button").addEventListener("click", () => $("keys").showModal());
   $("look-button").addEventListener("click", () => $("look").showModal());
@@ -265,6 +318,10 @@ function start() {
   window.addEventListener("hashchange", () => show());
   onLook(() => { grid.redrawGrid(); view.redrawClip(); });
   listenToRelabel();
+  startAddToIssue();
+  startIssues(() => by);
+  startBatchBar(() => by);
+  startVerification();
   startMap((ids) => { location.hash = ids.length > 1 ? `clips?ids=${ids.join(",")}` : `clip?ids=${ids[0]}&at=0`; });
   grid.startGrid(openClip);
   view.startClip();
