@@ -38,9 +38,7 @@ def suggest(
 
     Examples:
         python -m stages.suggest label_errors --max 50 --plot
-        python -m stages.decide relabel --suggestions data/suggestions.csv
         python -m stages.suggest verification --class "Silver Whistler" --labels data/field --plot
-        python -m stages.decide accept --pictures data/suggestions --recordings data/sample/test/recordings
         python -m stages.suggest precision --class "Silver Whistler" --labels data/field --precision 0.95
 
     Args:
