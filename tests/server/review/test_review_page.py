@@ -174,6 +174,7 @@ def test_a_verification_continues_where_it_was_left_and_its_list_stays(opened, p
     page.keyboard.press("Enter")
     expect(page.locator("#facts")).to_contain_text("Clip4 of 20")
     page.keyboard.press("v")
+    expect(page.locator("#verify-links :focus")).to_have_count(1, timeout=30_000)  # the view is complete
     page.locator("#verify-form input[name=sample]").focus()
     page.keyboard.press("Control+a")
     page.keyboard.type("30")

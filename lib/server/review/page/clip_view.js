@@ -34,7 +34,7 @@ export function startClip() {
   new ResizeObserver(() => clip && !$("clip").hidden && drawn() && draw()).observe($("picture"));
 }
 
-let drawnWidth = 0;
+let drawnWidth = 0, drawing = 0, toPlay = false;
 const drawn = () => Math.abs(drawnWidth - $("picture").clientWidth) > 2;
 
 const width = () => Math.max(300, Math.min(2000, $("picture").clientWidth || 900));
@@ -106,15 +106,16 @@ function blank() {
 }
 
 async function draw(plays = false) {
+  const number = ++drawing;
+  toPlay ||= plays;
   if ($("tile").dataset.clip !== String(clip.id)) blank();
-  const shown = clip;
   try {
     if (!isShort(span) && !rates.has(clip.recording)) await learnRate();
   } catch (error) {
-    if (shown.id === clip.id) failed(error);
+    if (number === drawing) failed(error);
     return;
   }
-  if (shown.id === clip.id) await drawSpan(plays);
+  if (number === drawing) await drawSpan();
 }
 
 /** Get to know the sampling rate of the recording in view, and show fewer seconds if it is very high. */
@@ -128,38 +129,40 @@ async function learnRate() {
 }
 
 function failed(error) {
+  toPlay = false;
   blank();
   say(error.message, true);
 }
 
-async function drawSpan(plays) {
-  const shown = clip, [start, end] = span, from = wanted(clip, span);
+async function drawSpan() {
+  const number = ++drawing, [start, end] = span, from = wanted(clip, span);
   drawnWidth = $("picture").clientWidth;
   $("picture").style.height = $("axis").style.height = `${look.height}px`;
   showFacts();
   try {
     const tile = await from.tile;
-    if (shown.id !== clip.id || span[0] !== start || span[1] !== end) return;
+    if (number !== drawing) return;
     $("tile").src = tile.url;
     $("tile").alt = `Spectrogram of ${clip.class_name}, ${clock(start)} to ${clock(end)} of ${clip.recording}`;
     $("tile").dataset.clip = clip.id;
     overlay();
     const answer = await from.view;
-    if (shown.id !== clip.id || span[0] !== start || span[1] !== end) return;
+    if (number !== drawing) return;
     view = answer;
     rates.set(clip.recording, view.sampling_rate);
     showState();
     overlay();
     showFacts();
     const sound = await from.sound();
-    if (shown.id !== clip.id || span[0] !== start || span[1] !== end) return;
+    if (number !== drawing) return;
     await wave.loadBlob(sound.blob);
-    if (shown.id !== clip.id) return;
+    if (number !== drawing) return;
     wave.setPlaybackRate(playing.rate, false);
     cursor();
-    if (plays) play(0);
+    if (toPlay) play(0);
+    toPlay = false;
   } catch (error) {
-    if (shown.id === clip.id) failed(error);
+    if (number === drawing) failed(error); // what a newer drawing has replaced is no fault
   }
 }
 
